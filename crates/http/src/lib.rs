@@ -1,0 +1,1 @@
+//! HTTP messages, bodies and the HTTP/1.1 engine.

@@ -1,0 +1,2 @@
+//! The `unary` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! A server is a function: services, filters and futures, composed.

@@ -1,0 +1,1 @@
+//! Peers and laws for tests: bytes cut anywhere, sockets in memory.

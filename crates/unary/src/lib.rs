@@ -1,0 +1,1 @@
+//! A server is a function, Request -> Future<Reply>: the facade.

@@ -1,0 +1,1 @@
+//! What a site needs: a router, filters and handlers.
