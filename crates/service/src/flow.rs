@@ -1,0 +1,248 @@
+//! Flow: producers, transducers and consumers, joined by `>>` into a line.
+//!
+//! After Might's pipelined web server: `listen >> connect >> process >> reply` is made of these
+//! traits, and so is the access log. Stages are fused into one future at compile time; a queue
+//! stands only where [`Line::queue`] puts it, and concurrency only where [`Line::fork`] does.
+//! `accept` returning is the back-pressure, `finish` the orderly end, an error the failure: it
+//! travels up to the producer and out of [`Line::drive`].
+
+mod events;
+mod queue;
+
+use std::future::Future;
+use std::ops::Shr;
+use std::sync::Arc;
+
+pub use events::{Emitter, Events, events};
+pub use queue::{Forked, Queued};
+
+use crate::Error;
+
+/// Where items come from.
+pub trait Producer: Send + Sync {
+    /// What it produces.
+    type Item: Send;
+
+    /// Hands items to `down` until there are no more, then finishes it.
+    fn drive<D: Consumer<Self::Item> + 'static>(self, down: D) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Takes items in and hands items on: one for one, fewer, or more.
+pub trait Transducer<I>: Send + Sync {
+    /// What it hands on.
+    type Out: Send;
+
+    /// Takes one item. Returns once whatever it hands on has been accepted.
+    fn feed<D: Consumer<Self::Out>>(&self, item: I, down: &D) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Hands on what it held back; no item comes after this.
+    fn finish<D: Consumer<Self::Out>>(&self, down: &D) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = down;
+        async { Ok(()) }
+    }
+}
+
+/// Where items go.
+pub trait Consumer<I>: Send + Sync {
+    /// Takes one item. That this returns late is the back-pressure.
+    fn accept(&self, item: I) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// No item comes after this.
+    fn finish(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// A producer and the stages after it, extended with `>>`. Its value is a server once the last
+/// stage hands nothing on (`Out = ()`).
+#[must_use = "a line does nothing until it is driven"]
+#[derive(Clone)]
+pub struct Line<P, C> {
+    producer: P,
+    chain: C,
+}
+
+/// A line with no stage yet.
+pub fn line<P: Producer>(producer: P) -> Line<P, Id> {
+    Line { producer, chain: Id }
+}
+
+impl<P: Producer, C: Transducer<P::Item>, T: Transducer<C::Out>> Shr<T> for Line<P, C> {
+    type Output = Line<P, Chain<C, T>>;
+
+    fn shr(self, stage: T) -> Self::Output {
+        Line { producer: self.producer, chain: Chain(self.chain, stage) }
+    }
+}
+
+impl<P: Producer, C: Transducer<P::Item>> Line<P, C> {
+    /// The producer and the chain of stages, for whoever runs lines another way.
+    pub fn into_parts(self) -> (P, C) {
+        (self.producer, self.chain)
+    }
+
+    /// Puts a queue of at most `length` items here (at least one). What is before it runs beside
+    /// what is after it, which takes one item at a time, in order.
+    pub fn queue(self, length: usize) -> Line<Queued<P, C>, Id>
+    where
+        P: 'static,
+        C: 'static,
+        C::Out: 'static,
+    {
+        line(Queued::new(self, length))
+    }
+
+    /// Runs what is after this for at most `at_once` items at the same time (at least one), each
+    /// in a task of its own; order is not kept. A failure of one item ends the line.
+    pub fn fork(self, at_once: usize) -> Line<Forked<P, C>, Id>
+    where
+        P: 'static,
+        C: 'static,
+        C::Out: 'static,
+    {
+        line(Forked::new(self, at_once))
+    }
+
+    /// Runs the line until its producer ends or a stage fails.
+    pub fn drive(self) -> impl Future<Output = Result<(), Error>> + Send
+    where
+        C: Transducer<P::Item, Out = ()> + 'static,
+    {
+        self.producer.drive(End(self.chain))
+    }
+}
+
+/// The stage that hands on what it is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Id;
+
+impl<I: Send> Transducer<I> for Id {
+    type Out = I;
+
+    fn feed<D: Consumer<I>>(&self, item: I, down: &D) -> impl Future<Output = Result<(), Error>> + Send {
+        down.accept(item)
+    }
+}
+
+/// Two stages as one.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<A, B>(A, B);
+
+impl<I: Send, A: Transducer<I>, B: Transducer<A::Out>> Transducer<I> for Chain<A, B> {
+    type Out = B::Out;
+
+    async fn feed<D: Consumer<B::Out>>(&self, item: I, down: &D) -> Result<(), Error> {
+        self.0.feed(item, &Through(&self.1, down)).await
+    }
+
+    async fn finish<D: Consumer<B::Out>>(&self, down: &D) -> Result<(), Error> {
+        self.0.finish(&Through(&self.1, down)).await?;
+        self.1.finish(down).await
+    }
+}
+
+impl<I: Send, T: Transducer<I>> Transducer<I> for Arc<T> {
+    type Out = T::Out;
+
+    fn feed<D: Consumer<T::Out>>(&self, item: I, down: &D) -> impl Future<Output = Result<(), Error>> + Send {
+        (**self).feed(item, down)
+    }
+
+    fn finish<D: Consumer<T::Out>>(&self, down: &D) -> impl Future<Output = Result<(), Error>> + Send {
+        (**self).finish(down)
+    }
+}
+
+/// A stage and what is after it, seen as a consumer. `finish` is the chain's to pass on.
+struct Through<'a, T, D>(&'a T, &'a D);
+
+impl<I: Send, T: Transducer<I>, D: Consumer<T::Out>> Consumer<I> for Through<'_, T, D> {
+    fn accept(&self, item: I) -> impl Future<Output = Result<(), Error>> + Send {
+        self.0.feed(item, self.1)
+    }
+}
+
+/// A chain whose last stage is `last`, which owns both: what producers are driven into.
+struct Into<T, D>(T, D);
+
+impl<I: Send, T: Transducer<I>, D: Consumer<T::Out>> Consumer<I> for Into<T, D> {
+    fn accept(&self, item: I) -> impl Future<Output = Result<(), Error>> + Send {
+        self.0.feed(item, &self.1)
+    }
+
+    async fn finish(&self) -> Result<(), Error> {
+        self.0.finish(&self.1).await?;
+        self.1.finish().await
+    }
+}
+
+/// The end of a line: a chain that hands nothing on, seen as a consumer.
+pub struct End<C>(C);
+
+impl<C> End<C> {
+    /// Ends `chain`.
+    pub fn new(chain: C) -> Self {
+        Self(chain)
+    }
+}
+
+struct Nothing;
+
+impl Consumer<()> for Nothing {
+    async fn accept(&self, (): ()) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl<I: Send, C: Transducer<I, Out = ()>> Consumer<I> for End<C> {
+    fn accept(&self, item: I) -> impl Future<Output = Result<(), Error>> + Send {
+        self.0.feed(item, &Nothing)
+    }
+
+    fn finish(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        self.0.finish(&Nothing)
+    }
+}
+
+/// A stage made of a function from one item to another.
+pub fn map<F>(function: F) -> Map<F> {
+    Map(function)
+}
+
+/// See [`map`].
+#[derive(Clone, Copy, Debug)]
+pub struct Map<F>(F);
+
+impl<I: Send, O: Send, F: Fn(I) -> O + Send + Sync> Transducer<I> for Map<F> {
+    type Out = O;
+
+    fn feed<D: Consumer<O>>(&self, item: I, down: &D) -> impl Future<Output = Result<(), Error>> + Send {
+        down.accept((self.0)(item))
+    }
+}
+
+/// The last stage, made of an async function.
+pub fn sink<F>(function: F) -> Sink<F> {
+    Sink(function)
+}
+
+/// See [`sink`].
+#[derive(Clone, Copy, Debug)]
+pub struct Sink<F>(F);
+
+impl<I, F, Done> Transducer<I> for Sink<F>
+where
+    I: Send,
+    F: Fn(I) -> Done + Send + Sync,
+    Done: Future<Output = Result<(), Error>> + Send,
+{
+    type Out = ();
+
+    async fn feed<D: Consumer<()>>(&self, item: I, down: &D) -> Result<(), Error> {
+        (self.0)(item).await?;
+        down.accept(()).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
