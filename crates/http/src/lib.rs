@@ -1,1 +1,9 @@
 //! HTTP messages, bodies and the HTTP/1.1 engine.
+#![forbid(unsafe_code)]
+
+pub mod body;
+pub mod h1;
+pub mod message;
+
+pub use body::Body;
+pub use message::{Request, Response};

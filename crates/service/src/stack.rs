@@ -16,8 +16,10 @@ pub struct Stack<Req, Reply> {
 struct Layer<Req, Reply> {
     role: Cow<'static, str>,
     settings: String,
-    wrap: Box<dyn FnOnce(BoxService<Req, Reply>) -> BoxService<Req, Reply> + Send>,
+    wrap: Wrap<Req, Reply>,
 }
+
+type Wrap<Req, Reply> = Box<dyn FnOnce(BoxService<Req, Reply>) -> BoxService<Req, Reply> + Send>;
 
 impl<Req: Send + 'static, Reply: Send + 'static> Stack<Req, Reply> {
     /// An empty stack: the bare service.
@@ -136,7 +138,8 @@ mod tests {
 
     #[tokio::test]
     async fn filters_run_in_the_order_they_print() {
-        let stack = Stack::new().push("first", "5s", tag("a")).push("second", "", tag("b")).replace("first", "1s", tag("c"));
+        let stack =
+            Stack::new().push("first", "5s", tag("a")).push("second", "", tag("b")).replace("first", "1s", tag("c"));
         assert_eq!(stack.to_string(), "first 1s\nsecond");
         let server = stack.service(service_fn(async |request: String| Ok(request + "!")));
         assert_eq!(server.call(String::new()).await.unwrap(), "cb!");

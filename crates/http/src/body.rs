@@ -1,0 +1,307 @@
+//! The body of a request or a reply: nothing, bytes, part of a file, or a stream.
+
+mod incoming;
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+use unary_net::file::{FileRange, READ_BYTES_MAX};
+use unary_service::{Context, Error, HasContext, Lasting};
+
+pub use incoming::Incoming;
+pub(crate) use incoming::{Feed, Wanted};
+
+/// The body of a request or a reply. Implements [`http_body::Body`].
+///
+/// It also carries what must live as long as it: a request's [`Context`], and the permits,
+/// deadline and log line of a call, which ends when its reply's body ends.
+pub struct Body {
+    pub(crate) kind: Kind,
+    extras: Option<Box<Extras>>,
+    context: Context,
+}
+
+pub(crate) enum Kind {
+    Empty,
+    Bytes(Bytes),
+    File(FileRange),
+    Incoming(Incoming),
+    Stream(BoxBody),
+}
+
+type BoxBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>;
+
+#[derive(Default)]
+struct Extras {
+    guards: Vec<Box<dyn Send>>,
+    deadline: Option<Pin<Box<Sleep>>>,
+    reading: Option<ReadingFile>,
+}
+
+type ReadingFile = Pin<Box<dyn Future<Output = std::io::Result<Bytes>> + Send>>;
+
+impl Body {
+    /// No body.
+    pub fn empty() -> Self {
+        Self::of(Kind::Empty)
+    }
+
+    /// Part of an open file. Leaves by `sendfile` where the connection allows.
+    pub fn file(range: FileRange) -> Self {
+        Self::of(if range.length == 0 { Kind::Empty } else { Kind::File(range) })
+    }
+
+    /// Any other body, as hyper, axum and tower-http have them.
+    pub fn stream<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        Self::of(Kind::Stream(Box::pin(Foreign { body })))
+    }
+
+    pub(crate) fn incoming(incoming: Incoming) -> Self {
+        Self::of(Kind::Incoming(incoming))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, extras: None, context: Context::default() }
+    }
+
+    /// Sets the context, as whoever makes a request does.
+    pub fn with_context(mut self, context: Context) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// Its length in bytes, if that is known before it is read.
+    pub fn length(&self) -> Option<u64> {
+        http_body::Body::size_hint(self).exact()
+    }
+
+    /// Reads it to the end. Fails with [`Kind::TooLarge`](unary_service::Kind::TooLarge) once it
+    /// is longer than `bytes_max`; trailers are dropped.
+    pub async fn collect(mut self, bytes_max: usize) -> Result<Bytes, Error> {
+        if let Kind::Bytes(bytes) = &mut self.kind
+            && bytes.len() <= bytes_max
+        {
+            return Ok(std::mem::take(bytes));
+        }
+        let mut all = bytes::BytesMut::new();
+        while let Some(bytes) = self.next_bytes().await? {
+            if bytes.len() > bytes_max - all.len() {
+                let limit = format!("longer than {bytes_max} bytes");
+                return Err(Error::new(unary_service::Kind::TooLarge, "reading a body").because(limit));
+            }
+            all.extend_from_slice(&bytes);
+        }
+        Ok(all.freeze())
+    }
+
+    /// The next bytes of it; `None` at its end. Trailers are passed over.
+    pub async fn next_bytes(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let frame = std::future::poll_fn(|task| http_body::Body::poll_frame(Pin::new(&mut *self), task)).await;
+            match frame.transpose()?.map(Frame::into_data) {
+                None => return Ok(None),
+                Some(Ok(bytes)) => return Ok(Some(bytes)),
+                Some(Err(_trailers)) => {}
+            }
+        }
+    }
+
+    fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// Whether anything must be polled or kept beside the content itself.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.extras.is_none()
+    }
+
+    /// Fails once the deadline has passed.
+    pub(crate) fn poll_deadline(&mut self, task: &mut TaskContext<'_>) -> Result<(), Error> {
+        let deadline = self.extras.as_mut().and_then(|extras| extras.deadline.as_mut());
+        match deadline.map(|deadline| deadline.as_mut().poll(task)) {
+            Some(Poll::Ready(())) => Err(Error::timeout("sending a body: the call's deadline passed")),
+            _ => Ok(()),
+        }
+    }
+
+    fn poll_file(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        let Kind::File(range) = &self.kind else { return Poll::Ready(Ok(None)) };
+        let range = range.clone();
+        let reading = self.extras().reading.get_or_insert_with(|| {
+            let length = usize::try_from(range.length).unwrap_or(READ_BYTES_MAX);
+            Box::pin(range.file.clone().read_at(range.offset, length.min(READ_BYTES_MAX)))
+        });
+        let bytes =
+            ready!(reading.as_mut().poll(task)).map_err(|cause| Error::internal("reading a file").because(cause))?;
+        self.extras().reading = None;
+        if bytes.is_empty() {
+            self.kind = Kind::Empty;
+            return Poll::Ready(Err(Error::internal("reading a file: it is shorter than it was")));
+        }
+        let offset = range.offset + bytes.len() as u64;
+        let length = range.length - bytes.len() as u64;
+        self.kind = if length == 0 { Kind::Empty } else { Kind::File(FileRange { file: range.file, offset, length }) };
+        Poll::Ready(Ok(Some(bytes)))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let body = self.get_mut();
+        if let Err(late) = body.poll_deadline(task) {
+            body.kind = Kind::Empty;
+            return Poll::Ready(Some(Err(late)));
+        }
+        match &mut body.kind {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                body.kind = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Kind::File(_) => body.poll_file(task).map(|read| read.transpose().map(|bytes| bytes.map(Frame::data))),
+            Kind::Incoming(incoming) => incoming.poll_frame(task),
+            Kind::Stream(stream) => stream.as_mut().poll_frame(task),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Bytes(_) | Kind::File(_) => false,
+            Kind::Incoming(incoming) => incoming.is_end_stream(),
+            Kind::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::File(range) => SizeHint::with_exact(range.length),
+            Kind::Incoming(incoming) => incoming.size_hint(),
+            Kind::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
+
+impl HasContext for Body {
+    fn context(&self) -> Option<&Context> {
+        Some(&self.context)
+    }
+    fn context_mut(&mut self) -> Option<&mut Context> {
+        Some(&mut self.context)
+    }
+}
+
+impl Lasting for Body {
+    fn holding<G: Send + 'static>(mut self, guard: G) -> Self {
+        self.extras().guards.push(Box::new(guard));
+        self
+    }
+
+    fn until(mut self, deadline: Instant) -> Self {
+        let whole = matches!(self.kind, Kind::Empty | Kind::Bytes(_));
+        let sooner = |set: &Pin<Box<Sleep>>| set.deadline() <= deadline;
+        if !whole && !self.extras().deadline.as_ref().is_some_and(sooner) {
+            self.extras().deadline = Some(Box::pin(tokio::time::sleep_until(deadline)));
+        }
+        self
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl From<()> for Body {
+    fn from((): ()) -> Self {
+        Self::empty()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::of(if bytes.is_empty() { Kind::Empty } else { Kind::Bytes(bytes) })
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Empty => "empty",
+            Kind::Bytes(_) => "bytes",
+            Kind::File(_) => "file",
+            Kind::Incoming(_) => "incoming",
+            Kind::Stream(_) => "stream",
+        };
+        f.debug_struct("Body").field("kind", &kind).field("length", &self.length()).finish_non_exhaustive()
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A body of another library, its error made ours.
+    struct Foreign<B> { #[pin] body: B }
+}
+
+impl<B> http_body::Body for Foreign<B>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let ours = |cause: B::Error| Error::internal("producing a body").because(cause);
+        self.project().body.poll_frame(task).map_err(ours)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

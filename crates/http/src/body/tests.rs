@@ -1,0 +1,51 @@
+//! Bodies: lengths, limits, and the two ends of an arriving one.
+
+use std::time::Duration;
+
+use super::*;
+
+#[tokio::test]
+async fn refuses_to_collect_more_than_asked_for() {
+    let body = Body::from("four");
+    assert_eq!(body.length(), Some(4));
+    assert_eq!(body.collect(4).await.unwrap(), "four");
+    assert_eq!(Body::from("fiver").collect(4).await.unwrap_err().kind(), unary_service::Kind::TooLarge);
+}
+
+#[tokio::test]
+async fn an_arriving_body_is_taken_chunk_by_chunk() {
+    let (feed, incoming) = Incoming::new(None);
+    let mut body = Body::incoming(incoming);
+    let reader = tokio::spawn(async move {
+        let first = body.next_bytes().await.unwrap();
+        let second = body.next_bytes().await.unwrap();
+        (first, second, body.next_bytes().await.unwrap())
+    });
+    std::future::poll_fn(|task| match feed.poll_wanted(task) {
+        Wanted::Now => Poll::Ready(()),
+        _ => Poll::Pending,
+    })
+    .await;
+    feed.push(Bytes::from_static(b"one"));
+    assert!(!feed.has_room());
+    while !feed.has_room() {
+        tokio::task::yield_now().await;
+    }
+    feed.push(Bytes::from_static(b"two"));
+    feed.complete(None);
+    assert_eq!(reader.await.unwrap(), (Some("one".into()), Some("two".into()), None));
+}
+
+#[tokio::test]
+async fn a_lost_connection_fails_the_reader() {
+    let (feed, incoming) = Incoming::new(Some(9));
+    drop(feed);
+    assert_eq!(Body::incoming(incoming).collect(9).await.unwrap_err().kind(), unary_service::Kind::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_cuts_what_is_left() {
+    let (_feed, incoming) = Incoming::new(None);
+    let body = Body::incoming(incoming).until(Instant::now() + Duration::from_secs(1));
+    assert_eq!(body.collect(9).await.unwrap_err().kind(), unary_service::Kind::Timeout);
+}
