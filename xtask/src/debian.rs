@@ -1,0 +1,101 @@
+//! Programs the end-to-end tests and the benchmark use, and the Debian packages they come in.
+//!
+//! Installing is a courtesy: it happens where `apt-get` may run without asking anybody, and what cannot be installed
+//! is said. The tests then skip by name; the benchmark refuses.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A program somebody else wrote, and where Debian keeps it.
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    package: &'static str,
+}
+
+/// What `cargo xtask test` wants on the machine.
+pub(crate) const FOR_TESTS: &[Program] = &[
+    Program { name: "curl", package: "curl" },
+    Program { name: "fusermount3", package: "fuse3" },
+    Program { name: "chromium", package: "chromium" },
+];
+
+/// What `cargo xtask bench` wants on the machine.
+pub(crate) const FOR_BENCH: &[Program] =
+    &[Program { name: "nginx", package: "nginx" }, Program { name: "wrk", package: "wrk" }];
+
+/// Folders searched besides `PATH`: Debian puts daemons where an ordinary user's `PATH` does not look.
+const SYSTEM_FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+/// Installs what is missing of `programs` and says in one line how it went.
+pub(crate) fn install(programs: &[Program]) -> String {
+    let packages = missing(programs).iter().map(|program| program.package).collect::<Vec<_>>();
+    if packages.is_empty() {
+        return "all there".to_owned();
+    }
+    let wanted = packages.join(" ");
+    let Some(apt_get) = AptGet::find() else {
+        return format!("missing, and may not be installed here: {wanted}");
+    };
+    if let Err(line) = apt_get.run(&["update"]) {
+        return format!("missing, and apt-get update failed: {wanted} ({line})");
+    }
+    let mut install = vec!["install", "--yes", "--no-install-recommends"];
+    install.extend(packages);
+    match apt_get.run(&install) {
+        Ok(()) => format!("installed {wanted}"),
+        Err(line) => format!("missing, and apt-get install failed: {wanted} ({line})"),
+    }
+}
+
+/// Those of `programs` that this machine does not have.
+pub(crate) fn missing(programs: &[Program]) -> Vec<&Program> {
+    programs.iter().filter(|program| !is_there(program.name)).collect()
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(SYSTEM_FOLDERS.iter().map(Into::into))
+        .any(|folder| folder.join(program).is_file())
+}
+
+/// `apt-get` as root, or through a `sudo` that does not ask for a password.
+struct AptGet {
+    prefix: &'static [&'static str],
+}
+
+impl AptGet {
+    fn find() -> Option<AptGet> {
+        if !Path::new("/usr/bin/apt-get").exists() {
+            return None;
+        }
+        if output_of(&["id", "-u"]).is_some_and(|id| id.trim() == "0") {
+            return Some(AptGet { prefix: &[] });
+        }
+        output_of(&["sudo", "-n", "true"]).map(|_| AptGet { prefix: &["sudo", "-n"] })
+    }
+
+    /// Runs quietly; the error is the last line `apt-get` wrote.
+    fn run(&self, words: &[&str]) -> Result<(), String> {
+        // RUNLEVEL=1 keeps maintainer scripts from starting what they install: nginx would take port 80.
+        let mut line = self.prefix.to_vec();
+        line.extend(["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get", "-qq"]);
+        line.extend(words);
+        let output = Command::new(line[0])
+            .args(&line[1..])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("cannot run {}: {error}", line[0]))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(text.lines().last().unwrap_or("it said nothing").to_owned())
+    }
+}
+
+/// What `words` print, if they succeed.
+fn output_of(words: &[&str]) -> Option<String> {
+    let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
