@@ -47,6 +47,8 @@ pub(crate) fn run(project: &Project, install: Install) -> Result<(), Failure> {
     if built {
         run.step("test", |run, progress| run.tests(progress));
         run.step("fuzz", |run, progress| run.fuzz(progress));
+    } else {
+        println!("test and fuzz were not run: there is nothing to run");
     }
     run.finish()
 }
