@@ -38,12 +38,11 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The other end of a connection, as far as generic code needs it. `unary_net::Peer` is one.
-pub trait Remote: Send + Sync + fmt::Debug {
+/// The other end of a connection, as far as generic code needs it. `unary_net::Peer` is one, and
+/// `Any` is how it gets back its own type.
+pub trait Remote: Any + Send + Sync + fmt::Debug {
     /// Its network address; `None` for Unix sockets and memory.
     fn address(&self) -> Option<SocketAddr>;
-    /// The concrete type, for whoever knows it.
-    fn as_any(&self) -> &dyn Any;
 }
 
 impl Context {

@@ -56,7 +56,7 @@ pub trait Consumer<I>: Send + Sync {
 /// A producer and the stages after it, extended with `>>`. Its value is a server once the last
 /// stage hands nothing on (`Out = ()`).
 #[must_use = "a line does nothing until it is driven"]
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Line<P, C> {
     producer: P,
     chain: C,
@@ -75,12 +75,24 @@ impl<P: Producer, C: Transducer<P::Item>, T: Transducer<C::Out>> Shr<T> for Line
     }
 }
 
-impl<P: Producer, C: Transducer<P::Item>> Line<P, C> {
-    /// The producer and the chain of stages, for whoever runs lines another way.
-    pub fn into_parts(self) -> (P, C) {
-        (self.producer, self.chain)
+impl<P, C> Line<P, C> {
+    /// The same line with its stages behind one pointer: it can be cloned if its producer can.
+    pub fn shared(self) -> Line<P, Arc<C>> {
+        Line { producer: self.producer, chain: Arc::new(self.chain) }
     }
 
+    /// The producer at the beginning of the line.
+    pub fn producer(&self) -> &P {
+        &self.producer
+    }
+
+    /// The same, to change.
+    pub fn producer_mut(&mut self) -> &mut P {
+        &mut self.producer
+    }
+}
+
+impl<P: Producer, C: Transducer<P::Item>> Line<P, C> {
     /// Puts a queue of at most `length` items here (at least one). What is before it runs beside
     /// what is after it, which takes one item at a time, in order.
     pub fn queue(self, length: usize) -> Line<Queued<P, C>, Id>

@@ -9,14 +9,31 @@ use super::{Consumer, Into, Line, Producer, Transducer};
 use crate::Error;
 
 /// A line up to a queue: see [`Line::queue`].
+#[derive(Debug)]
 pub struct Queued<P, C> {
-    line: Line<P, C>,
+    line: Line<P, Arc<C>>,
     length: usize,
 }
 
 impl<P, C> Queued<P, C> {
     pub(super) fn new(line: Line<P, C>, length: usize) -> Self {
-        Self { line, length: length.max(1) }
+        Self { line: line.shared(), length: length.max(1) }
+    }
+
+    /// The producer at the beginning of the line.
+    pub fn producer(&self) -> &P {
+        &self.line.producer
+    }
+
+    /// The same, to change.
+    pub fn producer_mut(&mut self) -> &mut P {
+        &mut self.line.producer
+    }
+}
+
+impl<P: Clone, C> Clone for Queued<P, C> {
+    fn clone(&self) -> Self {
+        Self { line: self.line.clone(), length: self.length }
     }
 }
 
@@ -52,14 +69,31 @@ impl<T: Send> Consumer<T> for Put<T> {
 }
 
 /// A line up to a fork: see [`Line::fork`].
+#[derive(Debug)]
 pub struct Forked<P, C> {
-    line: Line<P, C>,
+    line: Line<P, Arc<C>>,
     at_once: usize,
 }
 
 impl<P, C> Forked<P, C> {
     pub(super) fn new(line: Line<P, C>, at_once: usize) -> Self {
-        Self { line, at_once: at_once.clamp(1, Semaphore::MAX_PERMITS) }
+        Self { line: line.shared(), at_once: at_once.clamp(1, Semaphore::MAX_PERMITS) }
+    }
+
+    /// The producer at the beginning of the line.
+    pub fn producer(&self) -> &P {
+        &self.line.producer
+    }
+
+    /// The same, to change.
+    pub fn producer_mut(&mut self) -> &mut P {
+        &mut self.line.producer
+    }
+}
+
+impl<P: Clone, C> Clone for Forked<P, C> {
+    fn clone(&self) -> Self {
+        Self { line: self.line.clone(), at_once: self.at_once }
     }
 }
 

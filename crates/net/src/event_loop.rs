@@ -1,0 +1,230 @@
+//! Event loops: one single-threaded runtime per core, each serving its own connections.
+//!
+//! There is no work stealing and no lock shared between cores on the request path. Every loop
+//! accepts from the same listening sockets: one socket per loop (`SO_REUSEPORT`) would lose what
+//! is queued in it when a loop ends, and would let a second server take a busy port unnoticed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use unary_service::Error;
+use unary_service::flow::{Forked, Line, Producer, Queued, Transducer};
+
+use crate::{Address, Drain};
+
+/// How long connections have to finish once the server is told to stop.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where a server's items come from: a producer that several loops can share.
+pub trait Source: Producer + Clone {
+    /// Acquires what it needs (binds its sockets), and says where it can be reached.
+    fn prepare(&mut self) -> Result<Vec<Address>, Error>;
+
+    /// What tells it, and all that came out of it, to stop.
+    fn drain(&self) -> Drain;
+}
+
+impl<P: Source + 'static, C: Transducer<P::Item> + 'static> Source for Queued<P, C>
+where
+    C::Out: 'static,
+{
+    fn prepare(&mut self) -> Result<Vec<Address>, Error> {
+        self.producer_mut().prepare()
+    }
+    fn drain(&self) -> Drain {
+        self.producer().drain()
+    }
+}
+
+impl<P: Source + 'static, C: Transducer<P::Item> + 'static> Source for Forked<P, C>
+where
+    C::Out: 'static,
+{
+    fn prepare(&mut self) -> Result<Vec<Address>, Error> {
+        self.producer_mut().prepare()
+    }
+    fn drain(&self) -> Drain {
+        self.producer().drain()
+    }
+}
+
+/// Runs a finished line as a server: `(listen(…) >> … >> reply()).run()`.
+pub trait Run {
+    /// Runs it on one event loop per core until SIGTERM or SIGINT, then drains. See
+    /// [`EventLoops`] for other ways.
+    fn run(self) -> Result<(), Error>;
+
+    /// Runs it on these event loops.
+    fn run_on(self, loops: EventLoops) -> Result<(), Error>;
+}
+
+impl<P, C> Run for Line<P, C>
+where
+    P: Source + 'static,
+    C: Transducer<P::Item, Out = ()> + 'static,
+{
+    fn run(self) -> Result<(), Error> {
+        self.run_on(EventLoops::new())
+    }
+
+    fn run_on(self, loops: EventLoops) -> Result<(), Error> {
+        loops.run(self)
+    }
+}
+
+/// How many event loops, and how they end.
+pub struct EventLoops {
+    threads: usize,
+    drain_deadline: Duration,
+    ready: Box<dyn FnOnce(&[Address])>,
+}
+
+impl EventLoops {
+    /// One loop per core this process may use; says on standard error where it listens.
+    pub fn new() -> Self {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        Self { threads, drain_deadline: DRAIN_DEADLINE, ready: Box::new(say_where) }
+    }
+
+    /// This many loops instead, at least one.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// How long connections have to finish once the server is told to stop. 30 s by default.
+    pub fn drain_deadline(mut self, deadline: Duration) -> Self {
+        self.drain_deadline = deadline;
+        self
+    }
+
+    /// What to do once the sockets listen, instead of saying so.
+    pub fn ready(mut self, ready: impl FnOnce(&[Address]) + 'static) -> Self {
+        self.ready = Box::new(ready);
+        self
+    }
+
+    fn run<P, C>(self, line: Line<P, C>) -> Result<(), Error>
+    where
+        P: Source + 'static,
+        C: Transducer<P::Item, Out = ()> + 'static,
+    {
+        let mut line = line.shared();
+        let addresses = line.producer_mut().prepare()?;
+        let drain = line.producer().drain();
+        // Signals are caught before anyone is told that we are there.
+        let first = event_loop()?;
+        let stop = {
+            let _inside = first.enter();
+            stop_on_signal(drain.clone(), self.drain_deadline)?
+        };
+        let (failed, failure) = mpsc::channel();
+        let mut threads = Vec::new();
+        for index in 1..self.threads {
+            let (line, drain, failed) = (line.clone(), drain.clone(), failed.clone());
+            let work = move || {
+                if let Err(error) = event_loop().and_then(|event_loop| event_loop.block_on(line.drive())) {
+                    let _ = failed.send(error);
+                    drain.expire(); // One loop less would go unnoticed; stopping does not.
+                }
+            };
+            let thread = thread::Builder::new().name(format!("loop-{index}")).spawn(work);
+            threads.push(thread.map_err(|cause| Error::internal("starting an event loop").because(cause))?);
+        }
+        (self.ready)(&addresses);
+        let result = first.block_on(async {
+            tokio::select! {
+                result = line.drive() => result,
+                never = stop => never,
+            }
+        });
+        if result.is_err() {
+            drain.expire();
+        }
+        for thread in threads {
+            if let Err(payload) = thread.join() {
+                let _ = failed.send(Error::panicked("running an event loop", &*payload));
+            }
+        }
+        drop(first);
+        result.and(failure.try_recv().map_or(Ok(()), Err))
+    }
+}
+
+impl Default for EventLoops {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn say_where(addresses: &[Address]) {
+    for address in addresses {
+        eprintln!("listening on {address}");
+    }
+}
+
+fn event_loop() -> Result<Runtime, Error> {
+    let built = Builder::new_current_thread().enable_all().build();
+    built.map_err(|cause| Error::internal("starting an event loop").because(cause))
+}
+
+/// Drains on the first SIGTERM or SIGINT, and gives up what is left at the deadline or at the
+/// second.
+fn stop_on_signal(drain: Drain, deadline: Duration) -> Result<impl Future<Output = Result<(), Error>>, Error> {
+    let failed = |cause| Error::internal("catching signals").because(cause);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let wait = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        drain.start();
+        tokio::select! {
+            () = tokio::time::sleep(deadline) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        drain.expire();
+        std::future::pending().await
+    };
+    Ok(wait)
+}
+
+/// How long one task may hold its event loop before a debug build says so.
+const HOLD_MAX: Duration = Duration::from_millis(10);
+
+/// In a debug build, names whatever holds its event loop for 10 ms; otherwise nothing at all.
+pub(crate) fn named<D, F: Future<Output = ()>>(task: F) -> impl Future<Output = ()> + use<D, F> {
+    if cfg!(debug_assertions) {
+        futures_util::future::Either::Left(Held { task: Box::pin(task), what: std::any::type_name::<D>() })
+    } else {
+        futures_util::future::Either::Right(task)
+    }
+}
+
+struct Held<F> {
+    task: Pin<Box<F>>,
+    what: &'static str,
+}
+
+impl<F: Future<Output = ()>> Future for Held<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+        let begun = Instant::now();
+        let polled = self.task.as_mut().poll(task);
+        let held = begun.elapsed();
+        if held >= HOLD_MAX {
+            tracing::warn!(
+                ?held,
+                what = self.what,
+                "something held the event loop; `offload` runs long calculations elsewhere"
+            );
+        }
+        polled
+    }
+}

@@ -1,0 +1,165 @@
+//! Who is at the other end, and what the connection to them is doing right now.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use unary_service::{Context, Remote};
+
+/// The other end of a connection. Cheap to clone, and may be kept after the connection is over.
+#[derive(Clone)]
+pub struct Peer(Arc<Inner>);
+
+struct Inner {
+    number: u64,
+    address: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    /// The socket while it is open. Its owner empties this, under the lock, before closing it.
+    socket: Mutex<Option<RawFd>>,
+}
+
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+
+impl Peer {
+    /// A peer at this address, met at `local` where that is known, with no socket of its own.
+    pub fn new(address: Option<SocketAddr>, local: Option<SocketAddr>) -> Self {
+        Self::with(address, local, None)
+    }
+
+    pub(crate) fn of_socket(address: Option<SocketAddr>, socket: BorrowedFd<'_>) -> Self {
+        Self::with(address, None, Some(socket.as_raw_fd()))
+    }
+
+    /// The same connection with other addresses: what a proxy in between says they are.
+    pub(crate) fn proxied(&self, address: Option<SocketAddr>, local: Option<SocketAddr>) -> Self {
+        let socket = self.0.socket.lock().expect("no panic while the lock is held").take();
+        Self(Arc::new(Inner { number: self.0.number, address, local, socket: Mutex::new(socket) }))
+    }
+
+    fn with(address: Option<SocketAddr>, local: Option<SocketAddr>, socket: Option<RawFd>) -> Self {
+        let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
+        Self(Arc::new(Inner { number, address, local, socket: Mutex::new(socket) }))
+    }
+
+    /// The connection's number within this process, from 1.
+    pub fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// The peer's address; `None` for Unix sockets and memory.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.0.address
+    }
+
+    /// Our own address on this connection. Asks the kernel.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.0.local.or_else(|| {
+            self.with_socket(|socket| rustix::net::getsockname(socket).ok().and_then(|name| name.try_into().ok()))?
+        })
+    }
+
+    /// What TCP knows of the connection as of now. `None` once it is closed, and for what is not TCP.
+    pub fn tcp_info(&self) -> Option<TcpInfo> {
+        self.with_socket(tcp_info)?
+    }
+
+    /// The peer of a request, where it came over a connection of ours.
+    pub fn of(context: &Context) -> Option<Self> {
+        let remote: Arc<dyn Any + Send + Sync> = context.peer.clone()?;
+        remote.downcast().ok().map(Self)
+    }
+
+    /// As part of a request's context.
+    pub fn remote(&self) -> Arc<dyn Remote> {
+        self.0.clone()
+    }
+
+    fn with_socket<T>(&self, ask: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        self.0.with_socket(ask)
+    }
+
+    /// Says that the socket is about to be closed. Whoever owns the socket calls this first.
+    pub(crate) fn forget_socket(&self) {
+        *self.0.socket.lock().expect("no panic while the lock is held") = None;
+    }
+}
+
+impl Inner {
+    fn with_socket<T>(&self, ask: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        let socket = self.socket.lock().expect("no panic while the lock is held");
+        // SAFETY: the number is there only while the socket is open: `Socket::drop` calls
+        // `forget_socket`, which takes this lock, before it closes the descriptor, and we hold
+        // the lock until `ask` is done with it.
+        socket.map(|number| ask(unsafe { BorrowedFd::borrow_raw(number) }))
+    }
+}
+
+impl Remote for Inner {
+    fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => write!(f, "#{} {address}", self.number),
+            None => write!(f, "#{} local", self.number),
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What TCP knows of a connection (`TCP_INFO`, tcp(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Smoothed round-trip time.
+    pub round_trip: Duration,
+    /// How much it varies.
+    pub round_trip_variance: Duration,
+    /// Segments sent again since the connection began.
+    pub retransmits: u32,
+    /// Segments sent and not yet acknowledged.
+    pub unacknowledged: u32,
+    /// The congestion window in segments.
+    pub congestion_window: u32,
+    /// The largest segment we send, in bytes.
+    pub segment_bytes_max: u32,
+    /// Time since the peer last sent data.
+    pub since_received: Duration,
+}
+
+fn tcp_info(socket: BorrowedFd<'_>) -> Option<TcpInfo> {
+    // SAFETY: `tcp_info` is plain integers, for which all zeros is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: `info` is writable for `length` bytes, `length` says how many those are, and the
+    // descriptor is borrowed, so open, for the call.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    (status == 0).then(|| TcpInfo {
+        round_trip: Duration::from_micros(info.tcpi_rtt.into()),
+        round_trip_variance: Duration::from_micros(info.tcpi_rttvar.into()),
+        retransmits: info.tcpi_total_retrans,
+        unacknowledged: info.tcpi_unacked,
+        congestion_window: info.tcpi_snd_cwnd,
+        segment_bytes_max: info.tcpi_snd_mss,
+        since_received: Duration::from_millis(info.tcpi_last_data_recv.into()),
+    })
+}
