@@ -1,0 +1,245 @@
+//! Decodes heads: bytes in, checked heads out.
+//!
+//! Two steps. [`scan`] finds the lines as bytes arrive and remembers where it stopped; once the empty
+//! line is there, [`start_line`] and [`fields`] read the head in one go and [`framing`] judges what
+//! the fields say together. The bodies that follow are for [`super::body`], what to do with a head is
+//! for the connection.
+
+mod fields;
+mod framing;
+mod name;
+mod scan;
+mod start_line;
+
+use std::ops::Range;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+pub(super) use fields::Section;
+pub(super) use name::may_trail;
+pub(super) use scan::Scan;
+
+use crate::h1::error::{DecodeError, Reason};
+use crate::h1::head::{Framing, HeadLimits, RequestHead, ResponseHead};
+use crate::h1::token::is_host;
+use start_line::{RequestLine, parse_status_line, request_line_bytes_max};
+
+/// Empty lines forgiven before a request line (RFC 9112 §2.2): some old clients end a body with one.
+const EMPTY_LINES_MAX: u8 = 4;
+
+/// Decodes the heads of one connection, one after the other.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use unary_http::h1::decode::HeadDecoder;
+/// use unary_http::h1::head::{Framing, HeadLimits};
+///
+/// let mut decoder = HeadDecoder::new(HeadLimits::default());
+/// let mut input = BytesMut::from("GET /tea?leaf=green HTTP/1.1\r\nHo");
+/// assert!(decoder.decode_request(&mut input)?.is_none());
+///
+/// input.extend_from_slice(b"st: example.com\r\n\r\n");
+/// let head = decoder.decode_request(&mut input)?.expect("a whole head");
+/// assert_eq!(head.uri.path(), "/tea");
+/// assert_eq!(head.headers["host"], "example.com");
+/// assert_eq!(head.framing, Framing::Empty);
+/// assert!(head.keep_alive && input.is_empty());
+/// # Ok::<(), unary_http::h1::error::DecodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct HeadDecoder {
+    limits: HeadLimits,
+    scan: Scan,
+    empty_lines: u8,
+    request_line: Option<RequestLine>,
+    spare: HeaderMap,
+}
+
+impl HeadDecoder {
+    /// A decoder at the start of a connection. It allocates nothing before the first bytes.
+    pub fn new(limits: HeadLimits) -> Self {
+        Self { limits, scan: Scan::default(), empty_lines: 0, request_line: None, spare: HeaderMap::new() }
+    }
+
+    /// Gives back a header map of an earlier message, whose memory the next head then uses.
+    #[inline]
+    pub fn recycle(&mut self, mut headers: HeaderMap) {
+        headers.clear();
+        self.spare = headers;
+    }
+
+    /// Whether bytes of an unfinished head have been seen: the peer is amid a message, not idle.
+    pub fn is_amid_head(&self) -> bool {
+        !self.scan.is_fresh()
+    }
+
+    /// Takes the next request head off `input`. `None` asks for more bytes, after which `input` must
+    /// begin with the same ones.
+    ///
+    /// Up to four empty lines before the head are dropped. After an error the connection is to be
+    /// closed, once the peer could read the answer; the bytes at fault stay in `input` if the request
+    /// line is the cause ([`Reason::Http2Preface`] among them).
+    pub fn decode_request(&mut self, input: &mut BytesMut) -> Result<Option<RequestHead>, DecodeError> {
+        let line = match self.request_line.take() {
+            Some(line) => line,
+            None => match self.request_line(input)? {
+                Some(line) => line,
+                None => return Ok(None),
+            },
+        };
+        let Some(head) = self.rest_of_head(input)? else {
+            self.request_line = Some(line);
+            return Ok(None);
+        };
+        let head = self.request_head(line, &head);
+        self.reset();
+        head.map(Some)
+    }
+
+    /// Takes the next response head off `input`, an answer to a request with this method. `None` asks
+    /// for more bytes, after which `input` must begin with the same ones.
+    ///
+    /// An interim response (1xx) is a head of its own.
+    pub fn decode_response(
+        &mut self,
+        input: &mut BytesMut,
+        request: &Method,
+    ) -> Result<Option<ResponseHead>, DecodeError> {
+        if self.scan.ends().is_empty() {
+            let window = &input[..input.len().min(self.limits.head_bytes_max)];
+            let Some(end) = self.scan.line(window)? else {
+                return self.head_too_long(input).map_or(Ok(None), Err);
+            };
+            parse_status_line(&input[..end])?;
+        }
+        let Some(head) = self.rest_of_head(input)? else {
+            return Ok(None);
+        };
+        let head = self.response_head(&head, request);
+        self.reset();
+        head.map(Some)
+    }
+
+    #[inline]
+    fn request_line(&mut self, input: &mut BytesMut) -> Result<Option<RequestLine>, DecodeError> {
+        while self.scan.is_fresh() && input.starts_with(b"\r\n") {
+            if self.empty_lines == EMPTY_LINES_MAX {
+                return Err(DecodeError::new(Reason::EmptyLines, 0));
+            }
+            self.empty_lines += 1;
+            input.advance(2);
+        }
+        let limits = &self.limits;
+        let line_bytes_max = request_line_bytes_max(limits.target_bytes_max);
+        let window = &input[..input.len().min(limits.head_bytes_max).min(line_bytes_max)];
+        match self.scan.line(window)? {
+            Some(end) => RequestLine::parse(&input[..end], limits.target_bytes_max).map(Some),
+            None if window.len() < limits.head_bytes_max.min(line_bytes_max) => Ok(None),
+            None => Err(self.request_line_too_long(window)),
+        }
+    }
+
+    /// Names the part of an unfinished request line that is too long.
+    #[cold]
+    fn request_line_too_long(&self, line: &[u8]) -> DecodeError {
+        match RequestLine::parse(line, self.limits.target_bytes_max) {
+            Err(error) if line.len() < self.limits.head_bytes_max => error,
+            Err(error @ DecodeError { reason: Reason::TargetTooLong(_), .. }) => error,
+            Err(error @ DecodeError { reason: Reason::MethodTooLong(_), .. }) => error,
+            _ => DecodeError::new(Reason::HeadTooLong(self.limits.head_bytes_max), line.len()),
+        }
+    }
+
+    /// Splits a complete head off `input`.
+    #[inline]
+    fn rest_of_head(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, DecodeError> {
+        let window = &input[..input.len().min(self.limits.head_bytes_max)];
+        let lines_max = self.limits.headers_max.saturating_add(1); // The first line is none.
+        match self.scan.section(window, lines_max) {
+            Ok(Some(end)) => Ok(Some(input.split_to(end).freeze())),
+            Ok(None) => self.head_too_long(input).map_or(Ok(None), Err),
+            Err(error) => Err(self.count_without_first_line(error)),
+        }
+    }
+
+    fn head_too_long(&self, input: &BytesMut) -> Option<DecodeError> {
+        let max = self.limits.head_bytes_max;
+        (input.len() >= max).then(|| DecodeError::new(Reason::HeadTooLong(max), max))
+    }
+
+    #[cold]
+    fn count_without_first_line(&self, mut error: DecodeError) -> DecodeError {
+        if let Reason::TooManyFields(max) = &mut error.reason {
+            *max = self.limits.headers_max;
+        }
+        error
+    }
+
+    fn section<'a>(&'a self, head: &'a Bytes) -> Section<'a> {
+        let ends = self.scan.ends();
+        let (first, ends) = ends.split_first().expect("a head has a first line");
+        Section { bytes: head, start: *first as usize + 2, ends, fields_max: self.limits.headers_max }
+    }
+
+    fn request_head(&mut self, line: RequestLine, head: &Bytes) -> Result<RequestHead, DecodeError> {
+        let mut headers = std::mem::take(&mut self.spare);
+        let fields = self.section(head).read_headers(&mut headers)?;
+        let uri = line.uri(head)?;
+        let RequestLine { method, version, .. } = line;
+        if let Some(host) = fields.host(version, head)? {
+            check_host(head, host)?;
+        }
+        if let (Some(_), Some(authority)) = (uri.scheme(), uri.authority()) {
+            replace_host(&mut headers, authority)?;
+        }
+        let framing = fields.request_framing(version, head)?;
+        let keep_alive = fields.keep_alive(version);
+        let expect_continue = fields.expect_continue(version, head)? && framing != Framing::Empty;
+        let upgrade = fields.upgrade(version);
+        Ok(RequestHead { method, uri, version, headers, framing, keep_alive, expect_continue, upgrade })
+    }
+
+    fn response_head(&mut self, head: &Bytes, request: &Method) -> Result<ResponseHead, DecodeError> {
+        let first = self.scan.ends()[0] as usize;
+        let (version, status) = parse_status_line(&head[..first])?;
+        let mut headers = std::mem::take(&mut self.spare);
+        let fields = self.section(head).read_headers(&mut headers)?;
+        let framing = fields.response_framing(version, head, status, request)?;
+        let tunnel = *request == Method::CONNECT && status.is_success();
+        Ok(ResponseHead {
+            status,
+            version,
+            headers,
+            framing,
+            keep_alive: fields.keep_alive(version) && framing != Framing::UntilClose,
+            upgrade: tunnel || (status == StatusCode::SWITCHING_PROTOCOLS && fields.upgrade(version)),
+        })
+    }
+
+    fn reset(&mut self) {
+        self.scan.reset();
+        self.empty_lines = 0;
+    }
+}
+
+fn check_host(head: &Bytes, host: Range<usize>) -> Result<(), DecodeError> {
+    if is_host(&head[host.clone()]) {
+        return Ok(());
+    }
+    let at = host.start;
+    Err(DecodeError::new(Reason::InvalidHost(head.slice(host)), at))
+}
+
+/// The authority of an absolute target counts, whatever `Host` says (RFC 9112 §3.2.2).
+#[cold]
+fn replace_host(headers: &mut HeaderMap, authority: &Authority) -> Result<(), DecodeError> {
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| {
+        let authority = Bytes::copy_from_slice(authority.as_str().as_bytes());
+        DecodeError::new(Reason::InvalidHost(authority), 0)
+    })?;
+    headers.insert(HOST, host);
+    Ok(())
+}
