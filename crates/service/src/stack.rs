@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{Available, BoxService, Error, Filter, Service, Status};
 
@@ -9,8 +10,9 @@ use crate::{Available, BoxService, Error, Filter, Service, Status};
 /// replaced or removed. `unary explain` prints one; config builds one.
 ///
 /// All of them take and give the same types; a chain that changes types is composed statically.
+/// A clone shares the filters: services under clones of one stack share its permits and counters.
 pub struct Stack<Req, Reply> {
-    layers: Vec<Layer<Req, Reply>>,
+    layers: Vec<Arc<Layer<Req, Reply>>>,
 }
 
 struct Layer<Req, Reply> {
@@ -19,7 +21,7 @@ struct Layer<Req, Reply> {
     wrap: Wrap<Req, Reply>,
 }
 
-type Wrap<Req, Reply> = Box<dyn FnOnce(BoxService<Req, Reply>) -> BoxService<Req, Reply> + Send>;
+type Wrap<Req, Reply> = Box<dyn Fn(BoxService<Req, Reply>) -> BoxService<Req, Reply> + Send + Sync>;
 
 impl<Req: Send + 'static, Reply: Send + 'static> Stack<Req, Reply> {
     /// An empty stack: the bare service.
@@ -33,7 +35,7 @@ impl<Req: Send + 'static, Reply: Send + 'static> Stack<Req, Reply> {
     where
         F: Filter<Req, BoxService<Req, Reply>, Reply = Reply> + 'static,
     {
-        self.layers.push(Layer::new(role, settings, filter));
+        self.layers.push(Layer::shared(role, settings, filter));
         self
     }
 
@@ -42,7 +44,7 @@ impl<Req: Send + 'static, Reply: Send + 'static> Stack<Req, Reply> {
     where
         F: Filter<Req, BoxService<Req, Reply>, Reply = Reply> + 'static,
     {
-        let layer = Layer::new(role, settings, filter);
+        let layer = Layer::shared(role, settings, filter);
         match self.layers.iter().position(|held| held.role == layer.role) {
             Some(at) => self.layers[at] = layer,
             None => self.layers.push(layer),
@@ -64,17 +66,18 @@ impl<Req: Send + 'static, Reply: Send + 'static> Stack<Req, Reply> {
     /// The finished server: the filters around `service`.
     pub fn service(self, service: impl Service<Req, Reply = Reply> + 'static) -> BoxService<Req, Reply> {
         let innermost = BoxService::new(service);
-        self.layers.into_iter().rev().fold(innermost, |next, layer| (layer.wrap)(next))
+        self.layers.iter().rev().fold(innermost, |next, layer| (layer.wrap)(next))
     }
 }
 
 impl<Req: Send + 'static, Reply: Send + 'static> Layer<Req, Reply> {
-    fn new<F>(role: impl Into<Cow<'static, str>>, settings: impl fmt::Display, filter: F) -> Self
+    fn shared<F>(role: impl Into<Cow<'static, str>>, settings: impl fmt::Display, filter: F) -> Arc<Self>
     where
         F: Filter<Req, BoxService<Req, Reply>, Reply = Reply> + 'static,
     {
-        let wrap = |next| BoxService::new(Layered { filter, next });
-        Self { role: role.into(), settings: settings.to_string(), wrap: Box::new(wrap) }
+        let filter = Arc::new(filter);
+        let wrap = move |next| BoxService::new(Layered { filter: filter.clone(), next });
+        Arc::new(Self { role: role.into(), settings: settings.to_string(), wrap: Box::new(wrap) })
     }
 }
 
@@ -101,6 +104,12 @@ where
 
     fn call(&self, request: Req) -> impl Future<Output = Result<Reply, Error>> + Send {
         self.filter.apply(request, &self.next)
+    }
+}
+
+impl<Req, Reply> Clone for Stack<Req, Reply> {
+    fn clone(&self) -> Self {
+        Self { layers: self.layers.clone() }
     }
 }
 
