@@ -17,6 +17,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod actor;
 pub mod codec;
 pub mod compose;
 pub mod context;
@@ -24,13 +25,18 @@ pub mod error;
 pub mod filter;
 pub mod flow;
 pub mod joins;
+pub mod offload;
+pub mod pool;
 pub mod service;
 pub mod stack;
 
+pub use actor::{Actor, Address, Ask, Behaviour};
 pub use codec::Codec;
 pub use compose::{AndThen, Compose};
 pub use context::{Context, HasContext, Lasting, Remote};
 pub use error::{Error, Kind};
-pub use filter::{Filter, Next, filter_fn};
+pub use filter::{Filter, Next, filter_fn, in_flight::InFlight, timeout::Timeout};
+pub use offload::offload;
+pub use pool::Pool;
 pub use service::{Available, BoxService, Service, Status, service_fn};
 pub use stack::Stack;
