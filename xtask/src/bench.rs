@@ -14,8 +14,12 @@ const CONTESTANTS: [(&[&str], &str); 2] = [
     (&["build", "--release", "--package", "unary", "--example", "hello"], "release/examples/hello"),
 ];
 
-/// The rivals and the program that compares, in a profile that gives rivals what they would choose for themselves.
-const DRIVER: (&[&str], &str) = (&["build", "--profile", "rival", "--package", "unary-bench"], "rival/unary-bench");
+/// Rivals, in a profile that gives them what they would choose for themselves.
+const RIVALS: &[&str] =
+    &["build", "--profile", "rival", "--package", "unary-bench", "--bin", "hyper1", "--bin", "floor"];
+
+/// The program that compares. It only waits, so it is built the quick way.
+const DRIVER: (&[&str], &str) = (&["build", "--package", "unary-bench", "--bin", "unary-bench"], "debug/unary-bench");
 
 pub(crate) fn run(project: &Project, options: &[&str]) -> Result<(), Failure> {
     if !options.iter().any(|option| matches!(*option, "--help" | "-h")) {
@@ -48,7 +52,7 @@ fn prepare(project: &Project) -> Result<(), Failure> {
             eprintln!("warning: {binary} did not build and will be missing");
         }
     }
-    Ok(())
+    if build(project, RIVALS)? { Ok(()) } else { Err("the rivals did not build".to_owned()) }
 }
 
 /// Whether it built. What cargo says is shown as it comes.

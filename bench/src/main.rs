@@ -1,0 +1,104 @@
+//! Side by side with rivals: `cargo xtask bench`.
+//!
+//! Servers run on core 0 and the load on core 1, in one run, round by round in turn; what counts is the median. The
+//! figure to trust is the server's CPU time for one request: requests per second on loopback mostly shows the load
+//! generator. Nothing is reported if a reply was wrong or a connection failed.
+//!
+//! `works` lists what is measured and the bars; `servers` who takes part; `load`, `idle` and `start` measure; `report`
+//! writes. Building and installing is `cargo xtask bench`'s part.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod idle;
+mod load;
+mod machine;
+mod process;
+mod report;
+mod servers;
+mod start;
+mod verdict;
+mod works;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use report::Report;
+use servers::Bench;
+use works::{ALL, Work};
+
+/// What went wrong, in a sentence for the person at the terminal.
+type Failure = String;
+
+/// Measures Unary beside nginx, hyper and a bare epoll loop.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench")]
+struct Options {
+    /// A first impression: two rounds of a second each. Does not touch RESULTS.md.
+    #[arg(long)]
+    quick: bool,
+    /// Only this work; may be given more than once, and an unknown name lists all. Does not touch RESULTS.md.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// How often each contestant's turn comes.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// How long a turn takes.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
+    seconds: u32,
+    /// Where cargo put what is compared.
+    #[arg(long, value_name = "FOLDER", default_value = "target", hide = true)]
+    target_dir: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let mut options = Options::parse();
+    if options.quick {
+        (options.rounds, options.seconds) = (2, 1);
+    }
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Failure> {
+    let works = chosen(&options.only)?;
+    machine::stay_on_the_load_core()?;
+    machine::allow_many_sockets()?;
+    let bench = Bench::prepare(&options.target_dir)?;
+    let missing = bench.missing();
+    let mut report = Report::default();
+    for work in works {
+        eprintln!("{}: {}", work.name(), work.title());
+        match work {
+            Work::Load(work) => load::measure(&bench, work, options.rounds, options.seconds, &mut report)?,
+            Work::Idle(work) => idle::measure(&bench, work, &mut report)?,
+            Work::Start(work) => start::measure(&bench, work, &mut report)?,
+        }
+    }
+    println!("{}", report.table());
+    if !missing.is_empty() {
+        let missing: Vec<String> =
+            missing.iter().map(|(server, path)| format!("\n  {server}: {}", path.display())).collect();
+        return Err(format!("the table is not whole. These were missing:{}", missing.concat()));
+    }
+    if !options.quick && options.only.is_empty() {
+        report.save(options.rounds, options.seconds)?;
+    }
+    Ok(())
+}
+
+/// The works named, or all of them.
+fn chosen(names: &[String]) -> Result<Vec<&'static Work>, Failure> {
+    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|work| work.name() == name.as_str())) {
+        let known: Vec<&str> = ALL.iter().map(Work::name).collect();
+        return Err(format!("there is no work called {unknown}. There are: {}", known.join(", ")));
+    }
+    Ok(ALL.iter().filter(|work| names.is_empty() || names.iter().any(|name| name == work.name())).collect())
+}

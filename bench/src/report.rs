@@ -1,0 +1,159 @@
+//! The table: on the terminal as it is in `bench/RESULTS.md`, which adds what it was measured with.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::servers::Server;
+use crate::verdict::{Bar, Verdict};
+use crate::{Failure, machine};
+
+const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
+
+/// All that was measured.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) figures: Vec<Figure>,
+}
+
+/// A figure held against its bar.
+pub(crate) struct Row {
+    work: &'static str,
+    ours: String,
+    beside: String,
+    figure: String,
+    bar: String,
+    aim: String,
+    verdict: Verdict,
+}
+
+/// What a server needed for a work, medians of all rounds.
+pub(crate) struct Figure {
+    pub(crate) work: &'static str,
+    pub(crate) server: Server,
+    pub(crate) cpu_microseconds: f64,
+    pub(crate) per_second: f64,
+}
+
+impl Row {
+    /// Our CPU time for a request beside a rival's.
+    pub(crate) fn ratio(
+        work: &'static str,
+        ours: Server,
+        our_cpu: f64,
+        rival: Server,
+        rival_cpu: f64,
+        bar: Bar,
+    ) -> Row {
+        let ratio = our_cpu / rival_cpu;
+        let limit = |limit: Option<f64>| limit.map(|limit| format!("≤ {limit:.2} ×")).unwrap_or_default();
+        Row {
+            work,
+            ours: format!("{ours} {our_cpu:.2} µs"),
+            beside: format!("{rival} {rival_cpu:.2} µs"),
+            figure: format!("{ratio:.3}"),
+            bar: limit(bar.bar),
+            aim: limit(bar.aim),
+            verdict: bar.verdict(ratio),
+        }
+    }
+
+    /// A figure that stands for itself.
+    pub(crate) fn figure(work: &'static str, server: Server, figure: f64, unit: &str, bar: Bar) -> Row {
+        let limit = |limit: Option<f64>| limit.map(|limit| format!("≤ {limit} {unit}")).unwrap_or_default();
+        Row {
+            work,
+            ours: server.to_string(),
+            beside: String::new(),
+            figure: format!("{figure:.2} {unit}"),
+            bar: limit(bar.bar),
+            aim: limit(bar.aim),
+            verdict: bar.verdict(figure),
+        }
+    }
+
+    fn cells(&self) -> [String; 7] {
+        let Row { work, ours, beside, figure, bar, aim, verdict } = self;
+        let verdict = if *verdict == Verdict::Missed { format!("**{verdict}**") } else { verdict.to_string() };
+        [(*work).to_owned(), ours.clone(), beside.clone(), figure.clone(), bar.clone(), aim.clone(), verdict]
+    }
+}
+
+impl Report {
+    /// Both tables, in Markdown that lines up.
+    pub(crate) fn table(&self) -> String {
+        let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
+        let bars = lined_up(["work", "Unary", "beside", "figure", "bar", "aim", "verdict"], &rows);
+        let figures: Vec<_> = self
+            .figures
+            .iter()
+            .map(|Figure { work, server, cpu_microseconds, per_second }| {
+                [(*work).to_owned(), server.to_string(), format!("{cpu_microseconds:.2}"), format!("{per_second:.0}")]
+            })
+            .collect();
+        let figures = lined_up(["work", "server", "CPU µs a request", "requests a second"], &figures);
+        format!("{bars}\n{figures}")
+    }
+
+    /// Writes the table to `bench/RESULTS.md`.
+    pub(crate) fn save(&self, rounds: u32, seconds: u32) -> Result<(), Failure> {
+        let mut text = String::from("# Measured\n\nWritten by `cargo xtask bench`; not edited by hand.\n\n");
+        for (what, which) in machine::facts() {
+            let _ = writeln!(text, "- {what}: {which}");
+        }
+        let _ = write!(
+            text,
+            "\nServers on core 0, load on core 1, over loopback; {rounds} interleaved rounds of {seconds} s, medians. A \
+             figure with a rival beside it is the ratio of CPU time for one request, ours to theirs: below 1 we need \
+             less. A ratio may exceed its bar by 3 %. nginx runs one worker with sendfile, tcp_nopush and \
+             open_file_cache on and its access log off; hyper runs its http1 server on one tokio thread with mimalloc; \
+             the bare loop answers without parsing.\n\n{}",
+            self.table()
+        );
+        let path = Path::new(RESULTS);
+        std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        eprintln!("written to {}", path.display());
+        Ok(())
+    }
+}
+
+/// A Markdown table with columns of even width.
+fn lined_up<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+    let heads = heads.map(str::to_owned);
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        let cells = std::iter::once(&heads).chain(rows);
+        cells.map(|row| row[column].chars().count()).max().unwrap_or(0)
+    });
+    let line = |cells: &[String; N]| {
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!(" {cell:<width$} |"));
+        format!("|{}\n", padded.collect::<String>())
+    };
+    let rule = format!("|{}\n", widths.map(|width| format!("{}|", "-".repeat(width + 2))).concat());
+    let rows: String = rows.iter().map(line).collect();
+    format!("{}{rule}{rows}", line(&heads))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_lines_up_and_calls_a_miss_a_miss() {
+        let rows = vec![
+            Row::ratio("tiny", Server::Hello, 5.0, Server::Nginx, 10.0, Bar::with_aim(1.0, 0.9)),
+            Row::figure("idle", Server::Serve, 2.5, "KiB", Bar::at_most(2.0)),
+        ];
+        let figure = Figure { work: "tiny", server: Server::Hello, cpu_microseconds: 5.0, per_second: 100_000.4 };
+        let expected = "\
+| work | Unary               | beside         | figure   | bar      | aim      | verdict    |
+|------|---------------------|----------------|----------|----------|----------|------------|
+| tiny | unary hello 5.00 µs | nginx 10.00 µs | 0.500    | ≤ 1.00 × | ≤ 0.90 × | aim met    |
+| idle | unary serve         |                | 2.50 KiB | ≤ 2 KiB  |          | **MISSED** |
+
+| work | server      | CPU µs a request | requests a second |
+|------|-------------|------------------|-------------------|
+| tiny | unary hello | 5.00             | 100000            |
+";
+        assert_eq!(Report { rows, figures: vec![figure] }.table(), expected);
+    }
+}
