@@ -123,6 +123,19 @@ impl Body {
         self.extras.is_none()
     }
 
+    /// Takes the bytes of a body that has them all; guards and deadline stay.
+    pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
+        let Kind::Bytes(bytes) = &mut self.kind else { return None };
+        let bytes = std::mem::take(bytes);
+        self.kind = Kind::Empty;
+        Some(bytes)
+    }
+
+    /// Whether a read of its file is under way.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.reading.is_some())
+    }
+
     /// Fails once the deadline has passed.
     pub(crate) fn poll_deadline(&mut self, task: &mut TaskContext<'_>) -> Result<(), Error> {
         let deadline = self.extras.as_mut().and_then(|extras| extras.deadline.as_mut());

@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod chunked;
+pub mod connection;
 pub mod decode;
 pub mod encode;
 pub mod error;

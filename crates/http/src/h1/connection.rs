@@ -1,0 +1,196 @@
+//! A server's HTTP/1.1 connection: the [`Protocol`] that `connect(http())` runs.
+//!
+//! Between requests a connection is a few hundred bytes: it waits for its socket holding neither
+//! a buffer nor the room a call needs. What arrives makes it [`busy`](busy) until everything read
+//! has been answered.
+
+mod busy;
+mod output;
+mod receiving;
+mod timer;
+mod tools;
+mod upgrade;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+use unary_net::pipeline::drain::Phase;
+use unary_net::{Connection, Exchange, Protocol, Transport};
+use unary_service::flow::Consumer;
+use unary_service::{Error, Remote};
+
+use crate::h1::head::HeadLimits;
+use crate::{Request, Response};
+use busy::{Busy, Outcome};
+use timer::Timer;
+pub use upgrade::{Upgrade, Upgraded};
+
+/// The HTTP/1.1 server protocol with its default limits: `connect(http())`.
+pub fn http() -> Http {
+    Http { limits: Limits::default() }
+}
+
+/// The HTTP/1.1 server protocol. Its requests and replies are [`Request`] and [`Response`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Http {
+    limits: Limits,
+}
+
+impl Http {
+    /// The same with other limits.
+    pub fn limits(limits: Limits) -> Self {
+        Self { limits }
+    }
+}
+
+/// What a peer may do, and how long it may take. The defaults are safe on the open internet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bounds on a head's size: 431 or 414 beyond.
+    pub head: HeadLimits,
+    /// From a head's first byte to its last: 408 beyond. 10 s.
+    pub head_time_max: Duration,
+    /// From one exchange's end to the next one's first byte, after which the connection is closed
+    /// within another quarter of it. 60 s.
+    pub idle_time_max: Duration,
+    /// Bytes a second of a request's body, over 10 s in which the service waited for them: 408
+    /// below. 500, which a modem manages.
+    pub body_rate_min: u64,
+    /// How long a peer may take none of its reply, after which the connection is cut. 30 s.
+    pub stall_time_max: Duration,
+    /// Pipelined requests under way at once; they run concurrently if all are safe. 16.
+    pub pipelined_max: usize,
+    /// How long an idle connection stays open once the server drains, lest a request already on
+    /// its way be lost. 1 s.
+    pub drain_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: HeadLimits::default(),
+            head_time_max: Duration::from_secs(10),
+            idle_time_max: Duration::from_secs(60),
+            body_rate_min: 500,
+            stall_time_max: Duration::from_secs(30),
+            pipelined_max: 16,
+            drain_grace: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How long and how much is read after the last reply when the peer may still be sending, so that
+/// a reset does not destroy the reply before it is read (RFC 9112 §9.6).
+const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+impl<S: Transport> Protocol<Connection<S>> for Http {
+    type Request = Request;
+    type Reply = Response;
+
+    async fn serve<D>(&self, connection: Connection<S>, down: &D) -> Result<(), Error>
+    where
+        D: Consumer<Exchange<Request, Response>>,
+    {
+        let mut wire = Wire::new(connection);
+        loop {
+            let input = match std::mem::take(&mut wire.connection.buffered) {
+                buffered if !buffered.is_empty() => buffered,
+                _ => match poll_fn(|task| wire.poll_idle(task, &self.limits)).await? {
+                    Some(input) => input,
+                    None => return Ok(()),
+                },
+            };
+            // Boxed, so that a connection at rest does not keep the room of a call.
+            let outcome = Box::pin(busy(&mut wire, &self.limits, input, down)).await?;
+            match outcome {
+                Outcome::Idle => {}
+                Outcome::Close => return Ok(()),
+                Outcome::Linger => return wire.linger().await,
+                Outcome::Upgrade(offer, left_over) => {
+                    wire.connection.buffered = left_over;
+                    offer.accept(wire.connection);
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Serves until everything that was read is answered.
+async fn busy<S, D>(wire: &mut Wire<S>, limits: &Limits, input: BytesMut, down: &D) -> Result<Outcome, Error>
+where
+    S: Transport,
+    D: Consumer<Exchange<Request, Response>>,
+{
+    let mut busy = Busy::new(wire, limits, input);
+    let mut calls = std::pin::pin!(unary_net::pipeline::Calls::new());
+    poll_fn(|task| busy.poll(task, calls.as_mut(), |exchange| down.accept(exchange))).await
+}
+
+/// What a connection keeps between requests.
+struct Wire<S> {
+    connection: Connection<S>,
+    remote: Arc<dyn Remote>,
+    timer: Timer,
+    /// Requests so far: the next one's place on the connection.
+    sequence: u32,
+    /// When an idle connection is closed because the server drains.
+    drained_at: Option<Instant>,
+}
+
+impl<S: Transport> Wire<S> {
+    fn new(connection: Connection<S>) -> Self {
+        let remote = connection.peer.remote();
+        Self { connection, remote, timer: Timer::default(), sequence: 0, drained_at: None }
+    }
+
+    /// Waits for bytes. `None`: the connection is over.
+    fn poll_idle(&mut self, task: &mut Context<'_>, limits: &Limits) -> Poll<Result<Option<BytesMut>, Error>> {
+        let stream = Pin::new(&mut self.connection.stream);
+        let read = tools::with_scratch(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            stream.poll_read(task, &mut buffer).map_ok(|()| BytesMut::from(buffer.filled()))
+        });
+        if let Poll::Ready(read) = read {
+            self.timer.active();
+            return Poll::Ready(Ok(Some(read?).filter(|read| !read.is_empty())));
+        }
+        match self.connection.watch.poll(task) {
+            Phase::Serving => ready!(self.timer.poll_idle(task, limits.idle_time_max)),
+            Phase::Draining => {
+                let deadline = *self.drained_at.get_or_insert_with(|| Instant::now() + limits.drain_grace);
+                ready!(self.timer.poll_until(task, deadline));
+            }
+            Phase::Over => {}
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    /// Lets the peer read the last reply before the connection closes.
+    async fn linger(mut self) -> Result<(), Error> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let discard = async {
+            self.connection.stream.shutdown().await?;
+            let mut left = LINGER_BYTES_MAX;
+            let mut bytes = [0; 4096];
+            while left > 0 {
+                match self.connection.stream.read(&mut bytes).await? {
+                    0 => break,
+                    length => left = left.saturating_sub(length),
+                }
+            }
+            Ok(())
+        };
+        tokio::time::timeout(LINGER_TIME_MAX, discard).await.unwrap_or(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

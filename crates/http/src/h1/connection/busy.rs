@@ -1,0 +1,550 @@
+//! A connection with something to do: requests are decoded, called, answered in order, written.
+//!
+//! One task does it all, and every wait is one of the poll functions below. What is decoded at
+//! once is answered in one write; calls that are ready at once cost no allocation.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use http::{HeaderMap, Method, StatusCode, Version};
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+use unary_net::pipeline::drain::Phase;
+use unary_net::pipeline::{Awaited, Calls};
+use unary_net::{Exchange, Transport};
+use unary_service::context::RequestId;
+use unary_service::{Context as CallContext, Error};
+
+use super::output::{OUTPUT_BYTES, Output, Sending, Sent, Then};
+use super::receiving::{Need, Receiving};
+use super::tools::{Tools, date};
+use super::upgrade::{Offer, offer};
+use super::{Limits, Wire};
+use crate::h1::encode::{BodyPlan, OutgoingResponse, Persistence, encode_interim, encode_response};
+use crate::h1::error::DecodeError;
+use crate::h1::head::{Framing, RequestHead};
+use crate::message::{failure, status};
+use crate::{Body, Request, Response};
+
+/// How much room is made for the next read while a head, or a body, is arriving.
+const HEAD_READ_BYTES: usize = 4 * 1024;
+const BODY_READ_BYTES: usize = 64 * 1024;
+
+/// How being busy ended.
+pub(super) enum Outcome {
+    /// All is answered: wait for more.
+    Idle,
+    /// The connection is over.
+    Close,
+    /// It is over, but the peer may still be sending.
+    Linger,
+    /// It belongs to another protocol now; the bytes are that protocol's.
+    Upgrade(Offer, BytesMut),
+}
+
+/// What is remembered of a request until it is answered.
+pub(super) struct Entry {
+    awaited: Awaited<Response>,
+    method: Method,
+    version: Version,
+    keep_alive: bool,
+    upgrade: Option<Offer>,
+    id: RequestId,
+}
+
+/// How much longer the connection goes on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Going {
+    /// As long as the peer likes.
+    On,
+    /// Until what was decoded is answered.
+    ToAnswers,
+    /// Until what is encoded is written.
+    ToOutput,
+}
+
+pub(super) struct Busy<'a, S> {
+    wire: &'a mut Wire<S>,
+    limits: &'a Limits,
+    tools: Option<Box<Tools>>,
+    entries: VecDeque<Entry>,
+    input: BytesMut,
+    output: Output,
+    /// A request that may not run beside those before it.
+    held: Option<RequestHead>,
+    receiving: Option<Receiving>,
+    need: Need,
+    sending: Option<Sending>,
+    going: Going,
+    /// A refusal, to be answered once everything before it is.
+    refusal: Option<StatusCode>,
+    upgrade: Option<Offer>,
+    /// The peer sends no more.
+    ended: bool,
+    /// Bytes of the peer may be left unread.
+    linger: bool,
+    head_deadline: Option<Instant>,
+    stall_deadline: Option<Instant>,
+}
+
+impl<'a, S: Transport> Busy<'a, S> {
+    pub(super) fn new(wire: &'a mut Wire<S>, limits: &'a Limits, input: BytesMut) -> Self {
+        let mut tools = Tools::borrow(limits.head);
+        let front = std::mem::take(&mut tools.output);
+        let entries = std::mem::take(&mut tools.entries);
+        Self {
+            wire,
+            limits,
+            tools: Some(tools),
+            entries,
+            input,
+            output: Output::new(front),
+            held: None,
+            receiving: None,
+            need: Need::Nothing,
+            sending: None,
+            going: Going::On,
+            refusal: None,
+            upgrade: None,
+            ended: false,
+            linger: false,
+            head_deadline: None,
+            stall_deadline: None,
+        }
+    }
+
+    /// Runs as far as it goes; ready once the connection is idle or over.
+    pub(super) fn poll<F>(
+        &mut self,
+        task: &mut Context<'_>,
+        mut calls: Pin<&mut Calls<F>>,
+        start: impl Fn(Exchange<Request, Response>) -> F,
+    ) -> Poll<Result<Outcome, Error>>
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
+        if self.wire.connection.watch.phase() == Phase::Over {
+            return Poll::Ready(Ok(Outcome::Close));
+        }
+        if !calls.is_empty() {
+            calls.as_mut().poll(task);
+        }
+        loop {
+            let mut progress = false;
+            while let Some(exchange) = self.next_exchange() {
+                calls.as_mut().start(start(exchange), task);
+                self.encode(task)?;
+                progress = true;
+            }
+            if self.receive(task) {
+                calls.as_mut().poll(task);
+                progress = true;
+            }
+            progress |= self.encode(task)?;
+            self.refuse();
+            progress |= self.flush(task)?;
+            if self.is_done() {
+                return Poll::Ready(Ok(self.outcome()));
+            }
+            if !progress && !self.read(task)? {
+                break;
+            }
+        }
+        ready!(self.poll_deadlines(task));
+        Poll::Ready(Ok(self.outcome()))
+    }
+
+    /// Decodes the next request, if one is there and may run now.
+    fn next_exchange(&mut self) -> Option<Exchange<Request, Response>> {
+        let may = self.going == Going::On
+            && self.receiving.is_none()
+            && self.upgrade.is_none()
+            && self.entries.len() < self.limits.pipelined_max
+            && self.output.front.len() < OUTPUT_BYTES;
+        if !may {
+            return None;
+        }
+        let head = match self.held.take() {
+            Some(head) => head,
+            None => {
+                let mut input = std::mem::take(&mut self.input);
+                let decoded = self.tools().decoder.decode_request(&mut input);
+                self.input = input;
+                match decoded {
+                    Ok(head) => head?,
+                    Err(error) => {
+                        self.refuse_later(&error);
+                        return None;
+                    }
+                }
+            }
+        };
+        // Only safe requests run beside others (RFC 9112 §9.3.2), and nothing runs beside an offer
+        // to leave HTTP.
+        let beside = |entry: &Entry| entry.method.is_safe() && entry.upgrade.is_none();
+        if !self.entries.is_empty() && !(head.method.is_safe() && !head.upgrade && self.entries.iter().all(beside)) {
+            self.held = Some(head);
+            return None;
+        }
+        self.head_deadline = None;
+        Some(self.admit(head))
+    }
+
+    /// Makes an exchange of a head and as much of its body as is there.
+    fn admit(&mut self, head: RequestHead) -> Exchange<Request, Response> {
+        let id = RequestId { connection: self.wire.connection.peer.number(), sequence: self.wire.sequence };
+        self.wire.sequence = self.wire.sequence.wrapping_add(1);
+        let context = CallContext { id, peer: Some(self.wire.remote.clone()), ..CallContext::default() };
+        let mut request = Request::new(self.body_of(&head).with_context(context));
+        let takes_over = head.upgrade || head.method == Method::CONNECT;
+        let method = head.method.clone();
+        *request.method_mut() = head.method;
+        *request.uri_mut() = head.uri;
+        *request.version_mut() = head.version;
+        *request.headers_mut() = head.headers;
+        let mut entry = Entry {
+            awaited: self.tools().awaited.pop().unwrap_or_default(),
+            method,
+            version: head.version,
+            keep_alive: head.keep_alive,
+            upgrade: takes_over.then(|| offer(&mut request)),
+            id,
+        };
+        if !head.keep_alive {
+            self.going = Going::ToAnswers;
+        }
+        let slot = entry.awaited.slot();
+        self.entries.push_back(entry);
+        Exchange { request, slot }
+    }
+
+    fn body_of(&mut self, head: &RequestHead) -> Body {
+        match head.framing {
+            Framing::Empty => Body::empty(),
+            Framing::Length(length) if length <= self.input.len() as u64 => {
+                Body::from(self.input.split_to(length as usize).freeze())
+            }
+            framing => {
+                let (receiving, incoming) = Receiving::new(framing, head.expect_continue);
+                self.receiving = Some(receiving);
+                Body::incoming(incoming)
+            }
+        }
+    }
+
+    /// Moves the arriving body on; whether the service may have got something by it.
+    fn receive(&mut self, task: &mut Context<'_>) -> bool {
+        let Some(receiving) = &mut self.receiving else { return false };
+        let before = self.input.len();
+        self.need = match receiving.poll(task, &mut self.input) {
+            Ok(need) => need,
+            Err(error) => {
+                tracing::debug!(peer = ?self.wire.remote, %error, "refused a request's body");
+                self.close_after_answers();
+                self.receiving = None;
+                return true;
+            }
+        };
+        let whole = match self.need {
+            Need::Nothing => true,
+            Need::Giving => {
+                self.close_after_answers();
+                self.receiving = None;
+                return false;
+            }
+            Need::Bytes if self.ended => {
+                let whole = receiving.end_of_input();
+                self.receiving = None;
+                if !whole {
+                    self.going = self.going.max(Going::ToAnswers);
+                }
+                return true;
+            }
+            Need::Bytes | Need::Service => false,
+        };
+        if receiving.take_interim() && self.sending.is_none() && self.entries.len() == 1 {
+            encode_interim(StatusCode::CONTINUE, &HeaderMap::new(), &mut self.output.front);
+        }
+        if whole {
+            self.receiving = None;
+        }
+        whole || self.input.len() != before
+    }
+
+    fn close_after_answers(&mut self) {
+        self.going = self.going.max(Going::ToAnswers);
+        self.linger = true;
+    }
+
+    /// Encodes answers that are there, in order; whether there were any.
+    fn encode(&mut self, task: &mut Context<'_>) -> Result<bool, Error> {
+        let mut progress = false;
+        loop {
+            if self.going == Going::ToOutput || self.upgrade.is_some() {
+                return Ok(progress);
+            }
+            if let Some(sending) = &mut self.sending {
+                let before = self.output.front.len();
+                match sending.poll(task, &mut self.wire.connection.stream, &mut self.output)? {
+                    Sent::Complete => self.sent(),
+                    Sent::Waiting => return Ok(progress || self.output.front.len() != before),
+                    Sent::Blocked => {
+                        // Only a peer that takes nothing for long is cut: a piece was taken here.
+                        return Ok(progress);
+                    }
+                }
+                progress = true;
+                continue;
+            }
+            if !self.output.has_room() {
+                return Ok(progress);
+            }
+            let Some(entry) = self.entries.front_mut() else { return Ok(progress) };
+            let Poll::Ready(answer) = entry.awaited.poll_take(task) else { return Ok(progress) };
+            let Some(mut entry) = self.entries.pop_front() else { return Ok(progress) };
+            let response = answer.unwrap_or_else(|error| {
+                tracing::error!(id = %entry.id, method = %entry.method, peer = ?self.wire.remote, %error, "a request failed");
+                failure(&error)
+            });
+            let offer = entry.upgrade.take();
+            self.reply(&entry, response, offer);
+            self.tools().awaited.push(entry.awaited);
+            progress = true;
+        }
+    }
+
+    /// Begins a reply: its head, and its body if that is short.
+    fn reply(&mut self, entry: &Entry, response: Response, offer: Option<Offer>) {
+        let (mut parts, mut body) = response.into_parts();
+        let takes_over = match parts.status {
+            StatusCode::SWITCHING_PROTOCOLS => true,
+            status => entry.method == Method::CONNECT && status.is_success(),
+        };
+        if takes_over {
+            self.upgrade = offer;
+        }
+        if self.upgrade.is_none() && parts.status.is_informational() {
+            // 101 without an offer, or an interim status as the answer: neither ends an exchange.
+            tracing::error!(id = %entry.id, status = %parts.status, "a service answered with an interim status");
+            (parts, body) = status(StatusCode::INTERNAL_SERVER_ERROR).into_parts();
+        }
+        let plan = BodyPlan::of_response(&entry.method, entry.version, parts.status, body.length(), &parts.headers);
+        let persistence = encode_response(
+            &OutgoingResponse {
+                status: parts.status,
+                headers: &parts.headers,
+                body: plan,
+                version: entry.version,
+                persistence: self.persistence(entry),
+                date: Some(&date()),
+            },
+            &mut self.output.front,
+        );
+        if persistence == Persistence::Close {
+            self.last_reply();
+        }
+        self.tools().decoder.recycle(parts.headers);
+        match plan.framing {
+            Framing::Empty => self.output.keep(body),
+            framing => match body.take_bytes() {
+                Some(bytes) if framing == Framing::Length(bytes.len() as u64) => {
+                    self.output.put(bytes, b"");
+                    self.output.keep(body);
+                }
+                Some(bytes) => self.sending = Some(Sending::new(Body::from(bytes), framing)),
+                None => self.sending = Some(Sending::new(body, framing)),
+            },
+        }
+        if self.sending.is_none() {
+            self.sent();
+        }
+    }
+
+    fn persistence(&self, entry: &Entry) -> Persistence {
+        let last_answer = self.going != Going::On && self.entries.is_empty() && self.refusal.is_none();
+        // A body nobody asked for may come or not: there is no telling where the next head begins.
+        let in_doubt = self.receiving.as_ref().is_some_and(Receiving::is_unasked_for);
+        let drains = self.wire.connection.watch.phase() != Phase::Serving;
+        match !entry.keep_alive || last_answer || in_doubt || drains {
+            true => Persistence::Close,
+            false => Persistence::KeepAlive,
+        }
+    }
+
+    /// The reply just begun says that it is the last: nothing after it is answered.
+    fn last_reply(&mut self) {
+        self.going = self.going.max(Going::ToAnswers);
+        self.linger |= !self.input.is_empty() || self.receiving.is_some() || self.held.is_some();
+        self.entries.clear();
+        self.refusal = None;
+    }
+
+    /// A reply is complete, but for being written.
+    fn sent(&mut self) {
+        self.sending = None;
+        if self.going == Going::ToAnswers && self.entries.is_empty() && self.refusal.is_none() {
+            self.going = Going::ToOutput;
+        }
+    }
+
+    fn refuse_later(&mut self, error: &DecodeError) {
+        tracing::debug!(peer = ?self.wire.remote, %error, "refused a request");
+        self.refuse_with(error.status());
+    }
+
+    fn refuse_with(&mut self, refusal: StatusCode) {
+        self.refusal = Some(refusal);
+        self.close_after_answers();
+    }
+
+    /// Answers what was refused, once it is its turn.
+    fn refuse(&mut self) {
+        if !self.entries.is_empty() || self.sending.is_some() || self.going == Going::ToOutput {
+            return;
+        }
+        if let Some(refusal) = self.refusal.take() {
+            let entry = Entry {
+                awaited: Awaited::default(),
+                method: Method::GET,
+                version: Version::HTTP_11,
+                keep_alive: false,
+                upgrade: None,
+                id: RequestId::default(),
+            };
+            self.reply(&entry, status(refusal), None);
+        } else if self.going == Going::ToAnswers {
+            self.going = Going::ToOutput;
+        }
+    }
+
+    /// Writes what is encoded; whether that made room for more.
+    fn flush(&mut self, task: &mut Context<'_>) -> Result<bool, Error> {
+        if self.output.is_empty() {
+            return Ok(false);
+        }
+        let had_room = self.output.has_room();
+        match self.output.poll_flush(task, &mut self.wire.connection.stream, Then::Nothing)? {
+            Poll::Ready(()) => {
+                self.stall_deadline = None;
+                Ok(!had_room || self.sending.is_some())
+            }
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    /// Reads what the connection has use for; whether there was any.
+    fn read(&mut self, task: &mut Context<'_>) -> Result<bool, Error> {
+        let room = match &self.receiving {
+            Some(_) if self.need == Need::Bytes => BODY_READ_BYTES,
+            // Beyond a whole head the peer has to wait, and so has the news of its going.
+            None if self.going == Going::On && self.input.len() < self.limits.head.head_bytes_max => HEAD_READ_BYTES,
+            _ => return Ok(false),
+        };
+        if self.ended {
+            return Ok(false);
+        }
+        self.input.reserve(room);
+        let read = pin!(self.wire.connection.stream.read_buf(&mut self.input)).poll(task)?;
+        match read {
+            Poll::Pending => Ok(false),
+            Poll::Ready(0) => {
+                self.ended = true;
+                Ok(true)
+            }
+            Poll::Ready(_) => Ok(true),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        if !self.output.is_empty() || self.sending.is_some() {
+            return false;
+        }
+        if self.going == Going::ToOutput || self.upgrade.is_some() {
+            return true;
+        }
+        let answered = self.entries.is_empty() && self.held.is_none() && self.receiving.is_none() && self.refusal.is_none();
+        answered && (self.ended || (self.input.is_empty() && !self.is_amid_head()))
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        if let Some(offer) = self.upgrade.take() {
+            return Outcome::Upgrade(offer, std::mem::take(&mut self.input));
+        }
+        match (self.going, self.ended) {
+            (Going::On, false) => Outcome::Idle,
+            (_, true) => Outcome::Close,
+            _ if self.linger => Outcome::Linger,
+            _ => Outcome::Close,
+        }
+    }
+
+    /// Waits for whatever has to happen by some time. Ready: it did not, and the connection is over.
+    fn poll_deadlines(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        if self.wire.connection.watch.poll(task) == Phase::Over {
+            return Poll::Ready(());
+        }
+        let blocked = !self.output.is_empty() || self.sending.as_ref().is_some_and(Sending::is_blocked);
+        if blocked {
+            let limit = self.limits.stall_time_max;
+            let deadline = *self.stall_deadline.get_or_insert_with(|| Instant::now() + limit);
+            ready!(self.wire.timer.poll_until(task, deadline));
+            tracing::debug!(peer = ?self.wire.remote, "cut a connection: the peer takes nothing of its reply");
+            self.going = Going::ToOutput;
+            self.linger = false;
+            return Poll::Ready(());
+        }
+        if self.need == Need::Bytes
+            && let Some(receiving) = &mut self.receiving
+        {
+            let deadline = receiving.deadline(self.limits.body_rate_min);
+            ready!(self.wire.timer.poll_until(task, deadline));
+            receiving.give_up();
+            self.receiving = None;
+            self.refuse_body_too_slow();
+            task.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.entries.is_empty() && self.is_amid_head() && !self.ended {
+            let limit = self.limits.head_time_max;
+            let deadline = *self.head_deadline.get_or_insert_with(|| Instant::now() + limit);
+            ready!(self.wire.timer.poll_until(task, deadline));
+            self.refuse_with(StatusCode::REQUEST_TIMEOUT);
+            task.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// The service's reply is not waited for: it may be waiting for the body.
+    fn refuse_body_too_slow(&mut self) {
+        self.close_after_answers();
+        if self.sending.is_none() {
+            self.entries.clear();
+            self.refuse_with(StatusCode::REQUEST_TIMEOUT);
+        }
+    }
+
+    fn is_amid_head(&self) -> bool {
+        !self.input.is_empty() || self.tools.as_ref().is_some_and(|tools| tools.decoder.is_amid_head())
+    }
+
+    fn tools(&mut self) -> &mut Tools {
+        self.tools.as_mut().expect("the tools are given back only at the end")
+    }
+}
+
+impl<S> Drop for Busy<'_, S> {
+    fn drop(&mut self) {
+        let Some(mut tools) = self.tools.take() else { return };
+        // Whatever ended in the middle keeps its tools; they are worth less than a doubt.
+        if tools.decoder.is_amid_head() || !self.output.is_empty() {
+            return;
+        }
+        self.entries.clear();
+        tools.entries = std::mem::take(&mut self.entries);
+        tools.output = std::mem::take(&mut self.output.front);
+        tools.give_back();
+    }
+}

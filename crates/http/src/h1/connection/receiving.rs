@@ -1,0 +1,154 @@
+//! The request body that is arriving, on its way from the socket to the service.
+
+use std::task::Context;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+use unary_service::Kind;
+
+use crate::body::{Feed, Incoming, Wanted};
+use crate::h1::body::{BodyDecoder, Piece};
+use crate::h1::error::DecodeError;
+use crate::h1::head::Framing;
+
+/// What is read and thrown away of a body the service did not want, to save the connection.
+const DISCARDED_BYTES_MAX: usize = 64 * 1024;
+
+/// Over how long the least body rate is measured.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+
+pub(super) struct Receiving {
+    decoder: BodyDecoder,
+    feed: Feed,
+    interim: Interim,
+    discarded: usize,
+    /// Since when the service has been waiting for bytes, and how many came in that time.
+    window: Option<(Instant, u64)>,
+}
+
+/// Whether the peer waits for `100 Continue` (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Interim {
+    Unasked,
+    Awaited,
+    Due,
+}
+
+/// What a body needs to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Bytes from the peer.
+    Bytes,
+    /// The service has to take what is there.
+    Service,
+    /// Nothing: it is whole.
+    Nothing,
+    /// Nothing can help: the rest is too long to throw away.
+    Giving,
+}
+
+impl Receiving {
+    /// A body framed so, and the service's end of it.
+    pub(super) fn new(framing: Framing, expect_continue: bool) -> (Self, Incoming) {
+        let length = if let Framing::Length(length) = framing { Some(length) } else { None };
+        let (feed, incoming) = Incoming::new(length);
+        let interim = if expect_continue { Interim::Awaited } else { Interim::Unasked };
+        let receiving = Self { decoder: BodyDecoder::new(framing), feed, interim, discarded: 0, window: None };
+        (receiving, incoming)
+    }
+
+    /// Hands over what has arrived, and says what is needed next.
+    pub(super) fn poll(&mut self, task: &mut Context<'_>, input: &mut BytesMut) -> Result<Need, DecodeError> {
+        loop {
+            let wanted = self.feed.poll_wanted(task);
+            if wanted == Wanted::Never && self.interim != Interim::Unasked {
+                return Ok(Need::Giving); // It will not be sent, or will: nobody can tell.
+            }
+            if wanted != Wanted::Never && !self.feed.has_room() {
+                return Ok(Need::Service);
+            }
+            match self.decoder.decode(input) {
+                Ok(Some(Piece::Data(data))) if wanted == Wanted::Never => {
+                    self.discarded += data.len();
+                    if self.discarded > DISCARDED_BYTES_MAX {
+                        return Ok(Need::Giving);
+                    }
+                }
+                Ok(Some(Piece::Data(data))) => {
+                    self.interim = Interim::Unasked; // It did not wait for our word.
+                    if let Some((_, bytes)) = &mut self.window {
+                        *bytes += data.len() as u64;
+                    }
+                    self.feed.push(data);
+                }
+                Ok(Some(Piece::End(trailers))) => {
+                    self.feed.complete((!trailers.is_empty()).then_some(trailers));
+                    return Ok(Need::Nothing);
+                }
+                Ok(None) => return Ok(self.need(wanted)),
+                Err(error) => {
+                    self.feed.fail(Kind::Invalid, "reading a body: the peer's framing makes no sense");
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn need(&mut self, wanted: Wanted) -> Need {
+        match wanted {
+            Wanted::NotYet => {
+                self.window = None;
+                Need::Service
+            }
+            Wanted::Now => {
+                if self.interim == Interim::Awaited {
+                    self.interim = Interim::Due;
+                }
+                Need::Bytes
+            }
+            Wanted::Never => Need::Bytes,
+        }
+    }
+
+    /// Whether `100 Continue` is to be sent now; only once.
+    pub(super) fn take_interim(&mut self) -> bool {
+        let due = self.interim == Interim::Due;
+        if due {
+            self.interim = Interim::Unasked;
+        }
+        due
+    }
+
+    /// Whether the peer was not told to send the body, so that it may or may not come.
+    pub(super) fn is_unasked_for(&self) -> bool {
+        self.interim != Interim::Unasked
+    }
+
+    /// By when the peer has to have sent the least it may. Moves on whenever it has.
+    pub(super) fn deadline(&mut self, rate_min: u64) -> Instant {
+        let now = Instant::now();
+        let (begun, bytes) = *self.window.get_or_insert((now, 0));
+        if now.duration_since(begun) >= RATE_WINDOW && bytes >= rate_min * RATE_WINDOW.as_secs() {
+            self.window = Some((now, 0));
+            return now + RATE_WINDOW;
+        }
+        begun + RATE_WINDOW
+    }
+
+    /// The peer has closed. Whether the body is whole all the same.
+    pub(super) fn end_of_input(&mut self) -> bool {
+        let whole = self.decoder.decode_eof().is_ok();
+        if whole {
+            self.feed.complete(None);
+        } else {
+            self.feed.fail(Kind::Closed, "reading a body: the peer closed inside it");
+        }
+        whole
+    }
+
+    /// The peer is too slow.
+    pub(super) fn give_up(&mut self) {
+        self.feed.fail(Kind::Timeout, "reading a body: the peer sends too slowly");
+    }
+}
