@@ -1,10 +1,12 @@
 //! States, mailboxes, questions, panics and ends.
 
 use std::sync::Mutex;
+use std::task;
 
 use tokio::time::{advance, sleep, timeout};
 
 use super::*;
+use crate::service::BoxFuture;
 use crate::{Available, Kind, Service, Status, joins};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -135,22 +137,31 @@ async fn an_actor_without_addresses_finishes_its_mailbox_and_ends() {
     assert_eq!(answer.await.unwrap(), 5);
 }
 
+/// Notes, when dropped, whether the actor had ended by then.
+struct Witness(BoxFuture<'static, End>, Arc<Mutex<Option<bool>>>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let ended = self.0.as_mut().poll(&mut task::Context::from_waker(task::Waker::noop()));
+        *self.1.lock().unwrap() = Some(ended.is_ready());
+    }
+}
+
 #[tokio::test]
-async fn the_end_is_heard_after_the_state_is_gone() {
-    let held = Arc::new(());
-    let address = Actor::new("holder", {
-        let held = held.clone();
-        move || {
-            let held = held.clone();
-            Behaviour::new(async move |()| {
-                drop(held);
-                Behaviour::stop()
-            })
-        }
-    });
-    let ended = address.spawn(1).ended();
+async fn the_end_is_said_when_the_state_has_let_go() {
+    fn holding(held: Option<Witness>) -> Behaviour<Witness> {
+        Behaviour::new(async move |witness| {
+            drop(held);
+            holding(Some(witness))
+        })
+    }
+    let holder = Actor::new("holder", || holding(None)).spawn(1);
+    let seen = Arc::default();
+    let ended = holder.ended();
+    holder.tell(Witness(Box::pin(holder.ended()), Arc::clone(&seen))).await.unwrap();
+    drop(holder);
     assert_eq!(ended.await, End::Forgotten);
-    assert_eq!(Arc::strong_count(&held), 1);
+    assert_eq!(*seen.lock().unwrap(), Some(false));
 }
 
 #[test]
@@ -231,8 +242,9 @@ async fn restarts_are_limited_and_forgiven_in_time() {
     let counter = counter(Restart::Fresh { times_max: 2, within: LONG });
     let broken = async || counter.ask(Count::Break).await.unwrap_err().kind();
     assert_eq!(broken().await, Kind::Panicked);
+    advance(LONG * 2 / 3).await;
     assert_eq!(broken().await, Kind::Panicked);
-    advance(LONG + Duration::from_millis(1)).await;
+    advance(LONG * 2 / 3).await; // A minute after the first is over, though not after the second.
     assert_eq!(broken().await, Kind::Panicked);
     assert_eq!(broken().await, Kind::Panicked);
     assert_eq!(counter.ask(Count::Total).await.unwrap(), 0);

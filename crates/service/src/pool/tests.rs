@@ -37,6 +37,28 @@ async fn threads_come_with_work_and_have_names() {
 }
 
 #[tokio::test]
+async fn a_thread_is_started_only_when_none_sleeps() {
+    let pool = Pool::new(2, 0);
+    pool.run(|| ()).await.unwrap();
+    while pool.0.0.state().idle == 0 {
+        thread::yield_now();
+    }
+    let (first, first_begun, release_first) = held();
+    let (second, second_begun, release_second) = held();
+    let (mut first, mut second) = (pin!(pool.run(first)), pin!(pool.run(second)));
+    poll_once(first.as_mut());
+    assert_eq!(pool.threads(), 1);
+    poll_once(second.as_mut());
+    assert_eq!(pool.threads(), 2);
+    assert!(overloaded(&pool).await);
+    first_begun.recv().unwrap();
+    second_begun.recv().unwrap();
+    release_first.send(()).unwrap();
+    release_second.send(()).unwrap();
+    joins::join(first, second).await.unwrap();
+}
+
+#[tokio::test]
 async fn so_many_run_at_once_and_all_get_done() {
     let pool = Pool::new(3, 100);
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
