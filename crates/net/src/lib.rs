@@ -9,6 +9,7 @@ pub mod file;
 pub mod peer;
 pub mod pipeline;
 pub mod socket;
+pub mod timer;
 
 pub use address::Address;
 pub use event_loop::Run;

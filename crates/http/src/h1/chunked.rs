@@ -126,7 +126,7 @@ impl ChunkedDecoder {
     fn line(&mut self, input: &BytesMut) -> Result<Option<usize>, DecodeError> {
         for (index, &byte) in input.iter().enumerate() {
             if let Err(reason) = self.step(byte) {
-                return Err(DecodeError { reason, at: self.at + index as u64 });
+                return Err(DecodeError::new(reason, index).further(self.at));
             }
             if matches!(self.state, State::Data { .. } | State::Trailers(_)) {
                 return Ok(Some(index + 1));
@@ -183,12 +183,9 @@ impl ChunkedDecoder {
         let State::Trailers(scan) = &mut self.state else {
             return Ok(None);
         };
-        let from_body = |mut error: DecodeError| {
-            error.at += self.at;
-            error
-        };
+        let from_body = |error: DecodeError| error.further(self.at);
         let window = &input[..input.len().min(TRAILER_BYTES_MAX)];
-        let Some(end) = scan.section(window, TRAILERS_MAX).map_err(from_body)? else {
+        let Some(end) = scan.section(window, 0, TRAILERS_MAX).map_err(from_body)? else {
             if input.len() < TRAILER_BYTES_MAX {
                 return Ok(None);
             }

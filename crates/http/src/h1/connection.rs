@@ -7,7 +7,6 @@
 mod busy;
 mod output;
 mod receiving;
-mod timer;
 mod tools;
 mod upgrade;
 
@@ -19,8 +18,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::ReadBuf;
-use tokio::time::Instant;
 use unary_net::pipeline::drain::Phase;
+use unary_net::timer::{Ticks, Timer};
 use unary_net::{Connection, Exchange, Protocol, Transport};
 use unary_service::flow::Consumer;
 use unary_service::{Error, Remote};
@@ -28,36 +27,63 @@ use unary_service::{Error, Remote};
 use crate::h1::head::HeadLimits;
 use crate::{Request, Response};
 use busy::{Busy, Outcome};
-use timer::Timer;
 pub use upgrade::{Upgrade, Upgraded};
 
 /// The HTTP/1.1 server protocol with its default limits: `connect(http())`.
 pub fn http() -> Http {
-    Http { limits: Limits::default() }
+    Http::default()
 }
 
 /// The HTTP/1.1 server protocol. Its requests and replies are [`Request`] and [`Response`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Http {
     limits: Limits,
+    times: Times,
 }
 
 impl Http {
     /// The same with other limits.
     pub fn limits(limits: Limits) -> Self {
-        Self { limits }
+        let times = Times {
+            head: Ticks::of(limits.head_time_max),
+            idle: Ticks::of(limits.idle_time_max),
+            rate_window: Ticks::of(RATE_WINDOW),
+            stall: Ticks::of(limits.stall_time_max),
+            drain_grace: Ticks::of(limits.drain_grace),
+        };
+        Self { limits, times }
     }
 }
 
-/// What a peer may do, and how long it may take. The defaults are safe on the open internet.
+impl Default for Http {
+    fn default() -> Self {
+        Self::limits(Limits::default())
+    }
+}
+
+/// The limits on time as timers take them.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    head: Ticks,
+    idle: Ticks,
+    rate_window: Ticks,
+    stall: Ticks,
+    drain_grace: Ticks,
+}
+
+/// Over how long the least body rate is measured.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+
+/// What a peer may do, and how long it may take. The defaults are safe on the open internet. Times
+/// are kept to half a second, never cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bounds on a head's size: 431 or 414 beyond.
     pub head: HeadLimits,
     /// From a head's first byte to its last: 408 beyond. 10 s.
     pub head_time_max: Duration,
-    /// From one exchange's end to the next one's first byte, after which the connection is closed
-    /// within another quarter of it. 60 s.
+    /// From one exchange's end to the next one's first byte, after which the connection is closed.
+    /// 60 s.
     pub idle_time_max: Duration,
     /// Bytes a second of a request's body, over 10 s in which the service waited for them: 408
     /// below. 500, which a modem manages.
@@ -102,13 +128,13 @@ impl<S: Transport> Protocol<Connection<S>> for Http {
         loop {
             let input = match std::mem::take(&mut wire.connection.buffered) {
                 buffered if !buffered.is_empty() => buffered,
-                _ => match poll_fn(|task| wire.poll_idle(task, &self.limits)).await? {
+                _ => match poll_fn(|task| wire.poll_idle(task, &self.times)).await? {
                     Some(input) => input,
                     None => return Ok(()),
                 },
             };
             // Boxed, so that a connection at rest does not keep the room of a call.
-            let outcome = Box::pin(busy(&mut wire, &self.limits, input, down)).await?;
+            let outcome = Box::pin(busy(&mut wire, self, input, down)).await?;
             match outcome {
                 Outcome::Idle => {}
                 Outcome::Close => return Ok(()),
@@ -124,12 +150,12 @@ impl<S: Transport> Protocol<Connection<S>> for Http {
 }
 
 /// Serves until everything that was read is answered.
-async fn busy<S, D>(wire: &mut Wire<S>, limits: &Limits, input: BytesMut, down: &D) -> Result<Outcome, Error>
+async fn busy<S, D>(wire: &mut Wire<S>, http: &Http, input: BytesMut, down: &D) -> Result<Outcome, Error>
 where
     S: Transport,
     D: Consumer<Exchange<Request, Response>>,
 {
-    let mut busy = Busy::new(wire, limits, input);
+    let mut busy = Busy::new(wire, http, input);
     let mut calls = std::pin::pin!(unary_net::pipeline::Calls::new());
     poll_fn(|task| busy.poll(task, calls.as_mut(), |exchange| down.accept(exchange))).await
 }
@@ -139,38 +165,59 @@ struct Wire<S> {
     connection: Connection<S>,
     remote: Arc<dyn Remote>,
     timer: Timer,
+    waiting: Waiting,
     /// Requests so far: the next one's place on the connection.
     sequence: u32,
-    /// When an idle connection is closed because the server drains.
-    drained_at: Option<Instant>,
+}
+
+/// What the connection's timer is set for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Nothing,
+    /// For the next request.
+    Idle,
+    /// The same, but the server is about to stop.
+    Drained,
+    /// For the rest of a head.
+    Head,
+    /// For a body.
+    Body,
+    /// For the peer to take its reply.
+    Peer,
 }
 
 impl<S: Transport> Wire<S> {
     fn new(connection: Connection<S>) -> Self {
         let remote = connection.peer.remote();
-        Self { connection, remote, timer: Timer::default(), sequence: 0, drained_at: None }
+        Self { connection, remote, timer: Timer::default(), waiting: Waiting::Nothing, sequence: 0 }
     }
 
     /// Waits for bytes. `None`: the connection is over.
-    fn poll_idle(&mut self, task: &mut Context<'_>, limits: &Limits) -> Poll<Result<Option<BytesMut>, Error>> {
+    fn poll_idle(&mut self, task: &mut Context<'_>, times: &Times) -> Poll<Result<Option<BytesMut>, Error>> {
         let stream = Pin::new(&mut self.connection.stream);
         let read = tools::with_scratch(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             stream.poll_read(task, &mut buffer).map_ok(|()| BytesMut::from(buffer.filled()))
         });
         if let Poll::Ready(read) = read {
-            self.timer.active();
+            self.waiting = Waiting::Nothing;
             return Poll::Ready(Ok(Some(read?).filter(|read| !read.is_empty())));
         }
         match self.connection.watch.poll(task) {
-            Phase::Serving => ready!(self.timer.poll_idle(task, limits.idle_time_max)),
-            Phase::Draining => {
-                let deadline = *self.drained_at.get_or_insert_with(|| Instant::now() + limits.drain_grace);
-                ready!(self.timer.poll_until(task, deadline));
-            }
+            Phase::Serving => ready!(self.poll_waiting(task, Waiting::Idle, times.idle)),
+            Phase::Draining => ready!(self.poll_waiting(task, Waiting::Drained, times.drain_grace)),
             Phase::Over => {}
         }
         Poll::Ready(Ok(None))
+    }
+
+    /// Ready once the connection has been waiting for the same thing for so long.
+    fn poll_waiting(&mut self, task: &mut Context<'_>, waiting: Waiting, time: Ticks) -> Poll<()> {
+        if self.waiting != waiting {
+            self.waiting = waiting;
+            self.timer.set(time);
+        }
+        self.timer.poll(task)
     }
 
     /// Lets the peer read the last reply before the connection closes.

@@ -11,8 +11,6 @@ mod name;
 mod scan;
 mod start_line;
 
-use std::ops::Range;
-
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::HOST;
 use http::uri::Authority;
@@ -24,7 +22,7 @@ pub(super) use scan::Scan;
 
 use crate::h1::error::{DecodeError, Reason};
 use crate::h1::head::{Framing, HeadLimits, RequestHead, ResponseHead};
-use crate::h1::token::is_host;
+use framing::Fields;
 use start_line::{RequestLine, parse_status_line, request_line_bytes_max};
 
 /// Empty lines forgiven before a request line (RFC 9112 §2.2): some old clients end a body with one.
@@ -83,20 +81,38 @@ impl HeadDecoder {
     /// closed, once the peer could read the answer; the bytes at fault stay in `input` if the request
     /// line is the cause ([`Reason::Http2Preface`] among them).
     pub fn decode_request(&mut self, input: &mut BytesMut) -> Result<Option<RequestHead>, DecodeError> {
-        let line = match self.request_line.take() {
+        let line = match self.request_line {
             Some(line) => line,
-            None => match self.request_line(input)? {
-                Some(line) => line,
+            None => match self.read_request_line(input)? {
+                Some(line) => *self.request_line.insert(line),
                 None => return Ok(None),
             },
         };
         let Some(head) = self.rest_of_head(input)? else {
-            self.request_line = Some(line);
             return Ok(None);
         };
-        let head = self.request_head(line, &head);
+        let mut fields = Fields::default();
+        self.read_fields(&head, &mut fields)?;
+        let RequestLine { version, .. } = line;
+        let method = line.method(&head)?;
+        let uri = line.uri(&head, &method)?;
+        fields.check_host(version, &head)?;
+        if let (Some(_), Some(authority)) = (uri.scheme(), uri.authority()) {
+            replace_host(&mut self.spare, authority)?;
+        }
+        let framing = fields.request_framing(version, &head)?;
+        let expect_continue = fields.expect_continue(version, &head)? && framing != Framing::Empty;
         self.reset();
-        head.map(Some)
+        Ok(Some(RequestHead {
+            method,
+            uri,
+            version,
+            headers: std::mem::take(&mut self.spare),
+            framing,
+            keep_alive: fields.keep_alive(version),
+            expect_continue,
+            upgrade: fields.upgrade(version),
+        }))
     }
 
     /// Takes the next response head off `input`, an answer to a request with this method. `None` asks
@@ -118,13 +134,25 @@ impl HeadDecoder {
         let Some(head) = self.rest_of_head(input)? else {
             return Ok(None);
         };
-        let head = self.response_head(&head, request);
+        let first = self.scan.ends()[0] as usize;
+        let (version, status) = parse_status_line(&head[..first])?;
+        let mut fields = Fields::default();
+        self.read_fields(&head, &mut fields)?;
+        let framing = fields.response_framing(version, &head, status, request)?;
+        let tunnel = *request == Method::CONNECT && status.is_success();
         self.reset();
-        head.map(Some)
+        Ok(Some(ResponseHead {
+            status,
+            version,
+            headers: std::mem::take(&mut self.spare),
+            framing,
+            keep_alive: fields.keep_alive(version) && framing != Framing::UntilClose,
+            upgrade: tunnel || (status == StatusCode::SWITCHING_PROTOCOLS && fields.upgrade(version)),
+        }))
     }
 
     #[inline]
-    fn request_line(&mut self, input: &mut BytesMut) -> Result<Option<RequestLine>, DecodeError> {
+    fn read_request_line(&mut self, input: &mut BytesMut) -> Result<Option<RequestLine>, DecodeError> {
         while self.scan.is_fresh() && input.starts_with(b"\r\n") {
             if self.empty_lines == EMPTY_LINES_MAX {
                 return Err(DecodeError::new(Reason::EmptyLines, 0));
@@ -138,18 +166,7 @@ impl HeadDecoder {
         match self.scan.line(window)? {
             Some(end) => RequestLine::parse(&input[..end], limits.target_bytes_max).map(Some),
             None if window.len() < limits.head_bytes_max.min(line_bytes_max) => Ok(None),
-            None => Err(self.request_line_too_long(window)),
-        }
-    }
-
-    /// Names the part of an unfinished request line that is too long.
-    #[cold]
-    fn request_line_too_long(&self, line: &[u8]) -> DecodeError {
-        match RequestLine::parse(line, self.limits.target_bytes_max) {
-            Err(error) if line.len() < self.limits.head_bytes_max => error,
-            Err(error @ DecodeError { reason: Reason::TargetTooLong(_), .. }) => error,
-            Err(error @ DecodeError { reason: Reason::MethodTooLong(_), .. }) => error,
-            _ => DecodeError::new(Reason::HeadTooLong(self.limits.head_bytes_max), line.len()),
+            None => Err(RequestLine::refuse_unfinished(window, limits)),
         }
     }
 
@@ -157,11 +174,9 @@ impl HeadDecoder {
     #[inline]
     fn rest_of_head(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, DecodeError> {
         let window = &input[..input.len().min(self.limits.head_bytes_max)];
-        let lines_max = self.limits.headers_max.saturating_add(1); // The first line is none.
-        match self.scan.section(window, lines_max) {
-            Ok(Some(end)) => Ok(Some(input.split_to(end).freeze())),
-            Ok(None) => self.head_too_long(input).map_or(Ok(None), Err),
-            Err(error) => Err(self.count_without_first_line(error)),
+        match self.scan.section(window, 1, self.limits.headers_max)? {
+            Some(end) => Ok(Some(input.split_to(end).freeze())),
+            None => self.head_too_long(input).map_or(Ok(None), Err),
         }
     }
 
@@ -170,67 +185,19 @@ impl HeadDecoder {
         (input.len() >= max).then(|| DecodeError::new(Reason::HeadTooLong(max), max))
     }
 
-    #[cold]
-    fn count_without_first_line(&self, mut error: DecodeError) -> DecodeError {
-        if let Reason::TooManyFields(max) = &mut error.reason {
-            *max = self.limits.headers_max;
-        }
-        error
-    }
-
-    fn section<'a>(&'a self, head: &'a Bytes) -> Section<'a> {
-        let ends = self.scan.ends();
-        let (first, ends) = ends.split_first().expect("a head has a first line");
+    /// Reads the field lines of a complete head into the spare map.
+    #[inline]
+    fn read_fields(&mut self, head: &Bytes, fields: &mut Fields) -> Result<(), DecodeError> {
+        let (first, ends) = self.scan.ends().split_first().expect("a head has a first line");
         Section { bytes: head, start: *first as usize + 2, ends, fields_max: self.limits.headers_max }
-    }
-
-    fn request_head(&mut self, line: RequestLine, head: &Bytes) -> Result<RequestHead, DecodeError> {
-        let mut headers = std::mem::take(&mut self.spare);
-        let fields = self.section(head).read_headers(&mut headers)?;
-        let uri = line.uri(head)?;
-        let RequestLine { method, version, .. } = line;
-        if let Some(host) = fields.host(version, head)? {
-            check_host(head, host)?;
-        }
-        if let (Some(_), Some(authority)) = (uri.scheme(), uri.authority()) {
-            replace_host(&mut headers, authority)?;
-        }
-        let framing = fields.request_framing(version, head)?;
-        let keep_alive = fields.keep_alive(version);
-        let expect_continue = fields.expect_continue(version, head)? && framing != Framing::Empty;
-        let upgrade = fields.upgrade(version);
-        Ok(RequestHead { method, uri, version, headers, framing, keep_alive, expect_continue, upgrade })
-    }
-
-    fn response_head(&mut self, head: &Bytes, request: &Method) -> Result<ResponseHead, DecodeError> {
-        let first = self.scan.ends()[0] as usize;
-        let (version, status) = parse_status_line(&head[..first])?;
-        let mut headers = std::mem::take(&mut self.spare);
-        let fields = self.section(head).read_headers(&mut headers)?;
-        let framing = fields.response_framing(version, head, status, request)?;
-        let tunnel = *request == Method::CONNECT && status.is_success();
-        Ok(ResponseHead {
-            status,
-            version,
-            headers,
-            framing,
-            keep_alive: fields.keep_alive(version) && framing != Framing::UntilClose,
-            upgrade: tunnel || (status == StatusCode::SWITCHING_PROTOCOLS && fields.upgrade(version)),
-        })
+            .read_headers(&mut self.spare, fields)
     }
 
     fn reset(&mut self) {
         self.scan.reset();
         self.empty_lines = 0;
+        self.request_line = None;
     }
-}
-
-fn check_host(head: &Bytes, host: Range<usize>) -> Result<(), DecodeError> {
-    if is_host(&head[host.clone()]) {
-        return Ok(());
-    }
-    let at = host.start;
-    Err(DecodeError::new(Reason::InvalidHost(head.slice(host)), at))
 }
 
 /// The authority of an absolute target counts, whatever `Host` says (RFC 9112 §3.2.2).

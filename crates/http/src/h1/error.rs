@@ -9,13 +9,10 @@ use http::StatusCode;
 
 /// Bytes that are not HTTP/1.1 as this crate accepts it. The connection cannot be used any further:
 /// where the next message begins is unknown or in doubt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecodeError {
-    /// What is wrong, with the offending value.
-    pub reason: Reason,
-    /// Where: bytes from the start of the head, or of the body as it was on the wire.
-    pub at: u64,
-}
+///
+/// It is boxed, so that results without an error stay small.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DecodeError(Box<(Reason, u64)>);
 
 /// What is wrong with a head or a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,13 +100,30 @@ pub enum Reason {
 }
 
 impl DecodeError {
+    #[cold]
     pub(crate) fn new(reason: Reason, at: usize) -> Self {
-        Self { reason, at: at as u64 }
+        Self(Box::new((reason, at as u64)))
+    }
+
+    /// The same error, of bytes that began so many bytes later than was known where it was found.
+    pub(crate) fn further(mut self, bytes: u64) -> Self {
+        self.0.1 += bytes;
+        self
+    }
+
+    /// What is wrong, with the offending value.
+    pub fn reason(&self) -> &Reason {
+        &self.0.0
+    }
+
+    /// Where: bytes from the start of the head, or of the body as it was on the wire.
+    pub fn at(&self) -> u64 {
+        self.0.1
     }
 
     /// The status a server answers with before it closes.
     pub fn status(&self) -> StatusCode {
-        match self.reason {
+        match self.reason() {
             Reason::TargetTooLong(_) => StatusCode::URI_TOO_LONG,
             Reason::HeadTooLong(_) | Reason::TooManyFields(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Reason::MethodTooLong(_) | Reason::UnknownTransferCoding(_) => StatusCode::NOT_IMPLEMENTED,
@@ -124,7 +138,13 @@ impl std::error::Error for DecodeError {}
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {}", self.reason, self.at)
+        write!(f, "{} at byte {}", self.reason(), self.at())
+    }
+}
+
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecodeError").field("reason", self.reason()).field("at", &self.at()).finish()
     }
 }
 

@@ -11,7 +11,6 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::io::AsyncReadExt;
-use tokio::time::Instant;
 use unary_net::pipeline::drain::Phase;
 use unary_net::pipeline::{Awaited, Calls};
 use unary_net::{Exchange, Transport};
@@ -22,7 +21,7 @@ use super::output::{OUTPUT_BYTES, Output, Sending, Sent, Then};
 use super::receiving::{Need, Receiving};
 use super::tools::{Tools, date};
 use super::upgrade::{Offer, offer};
-use super::{Limits, Wire};
+use super::{Http, RATE_WINDOW, Waiting, Wire};
 use crate::h1::encode::{BodyPlan, OutgoingResponse, Persistence, encode_interim, encode_response};
 use crate::h1::error::DecodeError;
 use crate::h1::head::{Framing, RequestHead};
@@ -68,7 +67,7 @@ enum Going {
 
 pub(super) struct Busy<'a, S> {
     wire: &'a mut Wire<S>,
-    limits: &'a Limits,
+    http: &'a Http,
     tools: Option<Box<Tools>>,
     entries: VecDeque<Entry>,
     input: BytesMut,
@@ -86,18 +85,18 @@ pub(super) struct Busy<'a, S> {
     ended: bool,
     /// Bytes of the peer may be left unread.
     linger: bool,
-    head_deadline: Option<Instant>,
-    stall_deadline: Option<Instant>,
+    /// Bytes the peer has taken, when its patience was last tried.
+    taken: u64,
 }
 
 impl<'a, S: Transport> Busy<'a, S> {
-    pub(super) fn new(wire: &'a mut Wire<S>, limits: &'a Limits, input: BytesMut) -> Self {
-        let mut tools = Tools::borrow(limits.head);
+    pub(super) fn new(wire: &'a mut Wire<S>, http: &'a Http, input: BytesMut) -> Self {
+        let mut tools = Tools::borrow(http.limits.head);
         let front = std::mem::take(&mut tools.output);
         let entries = std::mem::take(&mut tools.entries);
         Self {
             wire,
-            limits,
+            http,
             tools: Some(tools),
             entries,
             input,
@@ -111,8 +110,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             upgrade: None,
             ended: false,
             linger: false,
-            head_deadline: None,
-            stall_deadline: None,
+            taken: 0,
         }
     }
 
@@ -162,7 +160,7 @@ impl<'a, S: Transport> Busy<'a, S> {
         let may = self.going == Going::On
             && self.receiving.is_none()
             && self.upgrade.is_none()
-            && self.entries.len() < self.limits.pipelined_max
+            && self.entries.len() < self.http.limits.pipelined_max
             && self.output.front.len() < OUTPUT_BYTES;
         if !may {
             return None;
@@ -189,7 +187,6 @@ impl<'a, S: Transport> Busy<'a, S> {
             self.held = Some(head);
             return None;
         }
-        self.head_deadline = None;
         Some(self.admit(head))
     }
 
@@ -427,10 +424,7 @@ impl<'a, S: Transport> Busy<'a, S> {
         }
         let had_room = self.output.has_room();
         match self.output.poll_flush(task, &mut self.wire.connection.stream, Then::Nothing)? {
-            Poll::Ready(()) => {
-                self.stall_deadline = None;
-                Ok(!had_room || self.sending.is_some())
-            }
+            Poll::Ready(()) => Ok(!had_room || self.sending.is_some()),
             Poll::Pending => Ok(false),
         }
     }
@@ -440,7 +434,9 @@ impl<'a, S: Transport> Busy<'a, S> {
         let room = match &self.receiving {
             Some(_) if self.need == Need::Bytes => BODY_READ_BYTES,
             // Beyond a whole head the peer has to wait, and so has the news of its going.
-            None if self.going == Going::On && self.input.len() < self.limits.head.head_bytes_max => HEAD_READ_BYTES,
+            None if self.going == Going::On && self.input.len() < self.http.limits.head.head_bytes_max => {
+                HEAD_READ_BYTES
+            }
             _ => return Ok(false),
         };
         if self.ended {
@@ -465,7 +461,8 @@ impl<'a, S: Transport> Busy<'a, S> {
         if self.going == Going::ToOutput || self.upgrade.is_some() {
             return true;
         }
-        let answered = self.entries.is_empty() && self.held.is_none() && self.receiving.is_none() && self.refusal.is_none();
+        let answered =
+            self.entries.is_empty() && self.held.is_none() && self.receiving.is_none() && self.refusal.is_none();
         answered && (self.ended || (self.input.is_empty() && !self.is_amid_head()))
     }
 
@@ -486,11 +483,14 @@ impl<'a, S: Transport> Busy<'a, S> {
         if self.wire.connection.watch.poll(task) == Phase::Over {
             return Poll::Ready(());
         }
+        let times = &self.http.times;
         let blocked = !self.output.is_empty() || self.sending.as_ref().is_some_and(Sending::is_blocked);
         if blocked {
-            let limit = self.limits.stall_time_max;
-            let deadline = *self.stall_deadline.get_or_insert_with(|| Instant::now() + limit);
-            ready!(self.wire.timer.poll_until(task, deadline));
+            if self.taken != self.output.taken() {
+                self.taken = self.output.taken();
+                self.wire.waiting = Waiting::Nothing; // It took some: its time begins anew.
+            }
+            ready!(self.wire.poll_waiting(task, Waiting::Peer, times.stall));
             tracing::debug!(peer = ?self.wire.remote, "cut a connection: the peer takes nothing of its reply");
             self.going = Going::ToOutput;
             self.linger = false;
@@ -499,21 +499,31 @@ impl<'a, S: Transport> Busy<'a, S> {
         if self.need == Need::Bytes
             && let Some(receiving) = &mut self.receiving
         {
-            let deadline = receiving.deadline(self.limits.body_rate_min);
-            ready!(self.wire.timer.poll_until(task, deadline));
-            receiving.give_up();
-            self.receiving = None;
-            self.refuse_body_too_slow();
+            let window = receiving.window_left.unwrap_or(times.rate_window);
+            ready!(self.wire.poll_waiting(task, Waiting::Body, window));
+            self.wire.waiting = Waiting::Nothing;
+            receiving.window_left = None;
+            if receiving.take_received() < self.http.limits.body_rate_min * RATE_WINDOW.as_secs() {
+                receiving.give_up();
+                self.receiving = None;
+                self.refuse_body_too_slow();
+            }
             task.waker().wake_by_ref();
             return Poll::Pending;
         }
         if self.entries.is_empty() && self.is_amid_head() && !self.ended {
-            let limit = self.limits.head_time_max;
-            let deadline = *self.head_deadline.get_or_insert_with(|| Instant::now() + limit);
-            ready!(self.wire.timer.poll_until(task, deadline));
+            ready!(self.wire.poll_waiting(task, Waiting::Head, times.head));
+            self.wire.waiting = Waiting::Nothing;
             self.refuse_with(StatusCode::REQUEST_TIMEOUT);
             task.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        if let (Waiting::Body, Some(receiving)) = (self.wire.waiting, &mut self.receiving) {
+            // The service is busy with what it has: that is not the peer's time.
+            receiving.window_left = Some(self.wire.timer.left());
+        }
+        self.wire.waiting = Waiting::Nothing;
+        self.wire.timer.clear();
         Poll::Pending
     }
 

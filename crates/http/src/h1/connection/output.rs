@@ -32,13 +32,15 @@ pub(super) struct Output {
     sent: usize,
     tail: Bytes,
     end: &'static [u8],
+    /// Bytes the socket has taken so far.
+    taken: u64,
     /// Bodies that are encoded but not yet written: a call ends when its last byte has left.
     unsent: Vec<Body>,
 }
 
 impl Output {
     pub(super) fn new(front: Vec<u8>) -> Self {
-        Self { front, sent: 0, tail: Bytes::new(), end: b"", unsent: Vec::new() }
+        Self { front, sent: 0, tail: Bytes::new(), end: b"", taken: 0, unsent: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -68,8 +70,7 @@ impl Output {
         }
     }
 
-    /// Writes all of it. Pending until the socket took everything; whether anything was written
-    /// is told by [`progress`](Self::is_empty) before and after.
+    /// Writes all of it. Pending until the socket has taken everything.
     pub(super) fn poll_flush<S: Transport>(
         &mut self,
         task: &mut Context<'_>,
@@ -97,7 +98,13 @@ impl Output {
         Poll::Ready(Ok(()))
     }
 
+    /// Bytes the peer has taken of this connection's replies since it became busy.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
     fn advance(&mut self, written: usize) {
+        self.taken += written as u64;
         let from_front = written.min(self.front.len() - self.sent);
         self.sent += from_front;
         if self.sent == self.front.len() {
@@ -164,6 +171,7 @@ impl Sending {
                     self.blocked = true;
                     return Ok(Sent::Blocked);
                 };
+                output.taken += sent as u64;
                 self.sent_of_file(sent as u64)?;
             } else if !output.has_room() {
                 return Ok(Sent::Waiting);

@@ -1,10 +1,9 @@
 //! The request body that is arriving, on its way from the socket to the service.
 
 use std::task::Context;
-use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::time::Instant;
+use unary_net::timer::Ticks;
 use unary_service::Kind;
 
 use crate::body::{Feed, Incoming, Wanted};
@@ -15,16 +14,15 @@ use crate::h1::head::Framing;
 /// What is read and thrown away of a body the service did not want, to save the connection.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024;
 
-/// Over how long the least body rate is measured.
-const RATE_WINDOW: Duration = Duration::from_secs(10);
-
 pub(super) struct Receiving {
     decoder: BodyDecoder,
     feed: Feed,
     interim: Interim,
     discarded: usize,
-    /// Since when the service has been waiting for bytes, and how many came in that time.
-    window: Option<(Instant, u64)>,
+    /// Bytes that came since this was last asked.
+    received: u64,
+    /// What is left of the time over which they are counted.
+    pub(super) window_left: Option<Ticks>,
 }
 
 /// Whether the peer waits for `100 Continue` (RFC 9110 §10.1.1).
@@ -54,7 +52,7 @@ impl Receiving {
         let length = if let Framing::Length(length) = framing { Some(length) } else { None };
         let (feed, incoming) = Incoming::new(length);
         let interim = if expect_continue { Interim::Awaited } else { Interim::Unasked };
-        let receiving = Self { decoder: BodyDecoder::new(framing), feed, interim, discarded: 0, window: None };
+        let receiving = Self { decoder: BodyDecoder::new(framing), feed, interim, discarded: 0, received: 0, window_left: None };
         (receiving, incoming)
     }
 
@@ -77,9 +75,7 @@ impl Receiving {
                 }
                 Ok(Some(Piece::Data(data))) => {
                     self.interim = Interim::Unasked; // It did not wait for our word.
-                    if let Some((_, bytes)) = &mut self.window {
-                        *bytes += data.len() as u64;
-                    }
+                    self.received += data.len() as u64;
                     self.feed.push(data);
                 }
                 Ok(Some(Piece::End(trailers))) => {
@@ -97,10 +93,7 @@ impl Receiving {
 
     fn need(&mut self, wanted: Wanted) -> Need {
         match wanted {
-            Wanted::NotYet => {
-                self.window = None;
-                Need::Service
-            }
+            Wanted::NotYet => Need::Service,
             Wanted::Now => {
                 if self.interim == Interim::Awaited {
                     self.interim = Interim::Due;
@@ -125,15 +118,9 @@ impl Receiving {
         self.interim != Interim::Unasked
     }
 
-    /// By when the peer has to have sent the least it may. Moves on whenever it has.
-    pub(super) fn deadline(&mut self, rate_min: u64) -> Instant {
-        let now = Instant::now();
-        let (begun, bytes) = *self.window.get_or_insert((now, 0));
-        if now.duration_since(begun) >= RATE_WINDOW && bytes >= rate_min * RATE_WINDOW.as_secs() {
-            self.window = Some((now, 0));
-            return now + RATE_WINDOW;
-        }
-        begun + RATE_WINDOW
+    /// How many bytes have come since the last time this was asked.
+    pub(super) fn take_received(&mut self) -> u64 {
+        std::mem::take(&mut self.received)
     }
 
     /// The peer has closed. Whether the body is whole all the same.

@@ -81,7 +81,11 @@ impl Upgraded {
 }
 
 impl AsyncRead for Upgraded {
-    fn poll_read(mut self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         if self.left_over.has_remaining() {
             let length = self.left_over.len().min(buffer.remaining());
             buffer.put_slice(&self.left_over.split_to(length));

@@ -4,10 +4,11 @@
 //! noticed on the way; what they mean together is for [`super::framing`].
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::framing::Fields;
-use super::name::{Notice, recognise};
+use super::name::{Known, Notice, recognise};
 use super::scan::find_near;
 use crate::h1::error::{DecodeError, Reason};
 use crate::h1::token::is_space;
@@ -25,26 +26,31 @@ pub(in crate::h1) struct Section<'a> {
 }
 
 impl Section<'_> {
-    /// Appends the fields of a head to `headers` and collects what they say about its message.
-    pub(super) fn read_headers(&self, headers: &mut HeaderMap) -> Result<Fields, DecodeError> {
-        let mut fields = Fields::default();
+    /// Appends the fields of a head to `headers` and notes in `fields` what they say of its message.
+    #[inline]
+    pub(super) fn read_headers(&self, headers: &mut HeaderMap, fields: &mut Fields) -> Result<(), DecodeError> {
         let mut start = self.start;
         for &end in self.ends {
             let end = end as usize;
             let line = Line::parse(self.bytes, start, end, self.start)?;
+            start = end + 2;
             let name = match recognise(line.name(self.bytes)) {
+                Some(Known { notice: Notice::Host, .. }) => {
+                    fields.notice_host(line.value_start, line.value_end);
+                    // A name known when this is compiled has its hash computed then, too.
+                    self.append(headers, HOST, &line)?;
+                    continue;
+                }
+                Some(Known { notice: Notice::Nothing | Notice::HeadOnly, name, .. }) => name.clone(),
                 Some(known) => {
-                    if known.notice != Notice::Nothing && known.notice != Notice::HeadOnly {
-                        fields.notice(known.notice, self.bytes, line.value_start..line.value_end)?;
-                    }
+                    fields.notice(known.notice, self.bytes, line.value_start..line.value_end)?;
                     known.name.clone()
                 }
                 None => line.unknown_name(self.bytes)?,
             };
             self.append(headers, name, &line)?;
-            start = end + 2;
         }
-        Ok(fields)
+        Ok(())
     }
 
     /// Appends the fields of a trailer section, but for those that have no place there.

@@ -10,7 +10,7 @@ use http::{Method, StatusCode, Version};
 use super::name::Notice;
 use crate::h1::error::{DecodeError, Reason};
 use crate::h1::head::Framing;
-use crate::h1::token::{is_token, trim};
+use crate::h1::token::{is_host, is_token, trim};
 
 /// What the noticed fields of one head say.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Fields {
     content_length: Option<u64>,
     content_length_at: usize,
     transfer_encoding: Option<Codings>,
-    host: Option<Range<usize>>,
+    host: Option<(usize, usize)>,
     host_again_at: Option<usize>,
     close: bool,
     keep_alive: bool,
@@ -41,8 +41,7 @@ impl Fields {
     /// Takes note of a field's value, which is `head[value]`.
     pub(super) fn notice(&mut self, notice: Notice, head: &Bytes, value: Range<usize>) -> Result<(), DecodeError> {
         match notice {
-            Notice::Host if self.host.is_some() => self.host_again_at = Some(value.start),
-            Notice::Host => self.host = Some(value),
+            Notice::Host => self.notice_host(value.start, value.end),
             Notice::ContentLength => self.notice_content_length(head, value)?,
             Notice::TransferEncoding => self.notice_transfer_encoding(head, value)?,
             Notice::Connection => self.notice_connection(&head[value]),
@@ -54,6 +53,14 @@ impl Fields {
             Notice::Nothing | Notice::HeadOnly => {}
         }
         Ok(())
+    }
+
+    #[inline]
+    pub(super) fn notice_host(&mut self, start: usize, end: usize) {
+        match self.host {
+            None => self.host = Some((start, end)),
+            Some(_) => self.host_again_at = Some(start),
+        }
     }
 
     /// One number, once. RFC 9110 §8.6 would let a list of equal ones pass (`5, 5`); nobody who means
@@ -110,16 +117,17 @@ impl Fields {
         }
     }
 
-    /// The value of the one `Host`, where it is required.
-    pub(super) fn host(&self, version: Version, head: &Bytes) -> Result<Option<Range<usize>>, DecodeError> {
-        if let Some(at) = self.host_again_at {
-            return Err(DecodeError::new(Reason::RepeatedHost, at));
-        }
-        match &self.host {
-            None if version == Version::HTTP_10 => Ok(None),
-            None => Err(DecodeError::new(Reason::MissingHost, head.len())),
-            Some(host) => Ok(Some(host.clone())),
-        }
+    /// Checks that there is one `Host`, where it is required, and that it is one.
+    #[inline]
+    pub(super) fn check_host(&self, version: Version, head: &Bytes) -> Result<(), DecodeError> {
+        let (reason, at) = match (self.host, self.host_again_at) {
+            (_, Some(at)) => (Reason::RepeatedHost, at),
+            (Some((start, end)), None) if is_host(&head[start..end]) => return Ok(()),
+            (Some((start, end)), None) => (Reason::InvalidHost(head.slice(start..end)), start),
+            (None, None) if version == Version::HTTP_10 => return Ok(()),
+            (None, None) => (Reason::MissingHost, head.len()),
+        };
+        Err(DecodeError::new(reason, at))
     }
 
     /// Where a request's body ends. `Transfer-Encoding` has to be `chunked`, alone.

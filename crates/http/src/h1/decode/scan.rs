@@ -46,9 +46,14 @@ impl Scan {
     }
 
     /// Takes lines up to the empty one, and says where the bytes after it begin. `None` asks for more
-    /// bytes. The first line that is more than `lines_max` is refused.
+    /// bytes. After `start_lines` lines of another kind, more than `fields_max` are refused.
     #[inline]
-    pub(crate) fn section(&mut self, bytes: &[u8], lines_max: usize) -> Result<Option<usize>, DecodeError> {
+    pub(crate) fn section(
+        &mut self,
+        bytes: &[u8],
+        start_lines: usize,
+        fields_max: usize,
+    ) -> Result<Option<usize>, DecodeError> {
         loop {
             let start = self.ends.last().map_or(0, |&end| end as usize + 2);
             let Some(end) = self.next_end(bytes)? else {
@@ -57,8 +62,8 @@ impl Scan {
             if end == start {
                 return Ok(Some(end + 2));
             }
-            if self.ends.len() == lines_max {
-                return Err(DecodeError::new(Reason::TooManyFields(lines_max), start));
+            if self.ends.len() - start_lines == fields_max {
+                return Err(DecodeError::new(Reason::TooManyFields(fields_max), start));
             }
             self.ends.push(end as u32);
         }
@@ -67,52 +72,50 @@ impl Scan {
     #[inline]
     fn next_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
         loop {
-            let Some(found) = bytes.get(self.at..).and_then(find_control) else {
-                self.at = self.at.max(bytes.len());
-                return Ok(None);
-            };
-            self.at += found;
-            let reason = match (bytes[self.at], bytes.get(self.at + 1)) {
-                (b'\r', Some(b'\n')) => {
-                    let end = self.at;
-                    self.at += 2;
-                    return Ok(Some(end));
+            let at = find_control(bytes, self.at);
+            self.at = at;
+            let reason = match (bytes.get(at), bytes.get(at + 1)) {
+                (Some(b'\r'), Some(b'\n')) => {
+                    self.at = at + 2;
+                    return Ok(Some(at));
                 }
-                (b'\r', None) => return Ok(None),
-                (b'\t', _) => {
-                    self.at += 1;
+                (Some(b'\t'), _) => {
+                    self.at = at + 1;
                     continue;
                 }
-                (b'\r', Some(_)) => Reason::BareCarriageReturn,
-                (b'\n', _) => Reason::BareLineFeed,
-                (byte, _) => Reason::ControlByte(byte),
+                (None, _) | (Some(b'\r'), None) => return Ok(None),
+                (Some(b'\r'), Some(_)) => Reason::BareCarriageReturn,
+                (Some(b'\n'), _) => Reason::BareLineFeed,
+                (Some(&byte), _) => Reason::ControlByte(byte),
             };
-            return Err(DecodeError::new(reason, self.at));
+            return Err(DecodeError::new(reason, at));
         }
     }
 }
 
-/// The first byte below 0x20, or 0x7f. Eight at a time: most lines are too short for a call to
-/// `memchr` to pay, which could look for only three of these bytes anyway.
+/// Where the first byte below 0x20, or 0x7f, is from `at` on; the end of `bytes` if there is none.
+///
+/// Eight at a time: most lines are too short for a call to `memchr` to pay, which could look for only
+/// three of these bytes anyway.
 #[inline]
-fn find_control(bytes: &[u8]) -> Option<usize> {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
+fn find_control(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         let word = u64::from_le_bytes(*word);
-        // A byte's high bit is set if the byte is what is sought. A borrow can set bits above the
-        // first such byte, never below it, and only the lowest is used.
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-        let delete = word ^ (ONES * 0x7f);
-        let found = (below_space | (delete.wrapping_sub(ONES) & !delete)) & HIGHS;
+        // Adding to seven bits sets the eighth if the byte is large enough, and carries no further.
+        let low = word & !HIGHS;
+        let found = !word & (!(low + ONES * 0x60) | (low + ONES)) & HIGHS;
         if found != 0 {
-            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+            return at + found.trailing_zeros() as usize / 8;
         }
+        at += 8;
     }
-    let at = rest.iter().position(|byte| byte.is_ascii_control())?;
-    Some(words.len() * 8 + at)
+    while bytes.get(at).is_some_and(|byte| !byte.is_ascii_control()) {
+        at += 1;
+    }
+    at
 }
 
-/// The first `byte` in `bytes`, which is expected to be near.
+/// Where the first `byte` in `bytes` is, which is expected to be near.
 #[inline]
 pub(super) fn find_near(bytes: &[u8], byte: u8) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
@@ -139,7 +142,8 @@ mod tests {
                     let mut bytes = [filler; 24];
                     bytes[at] = byte;
                     bytes[20] = byte;
-                    assert_eq!(find_control(&bytes), bytes.iter().position(|byte| byte.is_ascii_control()),);
+                    let expected = bytes[1..].iter().position(u8::is_ascii_control);
+                    assert_eq!(find_control(&bytes, 1), expected.map_or(bytes.len(), |at| at + 1));
                     assert_eq!(find_near(&bytes, byte), bytes.iter().position(|&b| b == byte));
                 }
             }
@@ -147,18 +151,18 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(bytes: &[u8], expected: Result<Option<usize>, (Reason, u64)>) {
-        let expected = expected.map_err(|(reason, at)| DecodeError { reason, at });
-        assert_eq!(Scan::default().section(bytes, 2), expected);
+    fn check(bytes: &[u8], expected: Result<Option<usize>, (Reason, usize)>) {
+        let expected = expected.map_err(|(reason, at)| DecodeError::new(reason, at));
+        assert_eq!(Scan::default().section(bytes, 0, 2), expected);
         let mut scan = Scan::default();
         for cut in 0..bytes.len() {
-            let early = scan.section(&bytes[..cut], 2);
+            let early = scan.section(&bytes[..cut], 0, 2);
             assert!(early == Ok(None) || early == expected, "cut at byte {cut}: {early:?}");
             if early != Ok(None) {
                 return;
             }
         }
-        assert_eq!(scan.section(bytes, 2), expected);
+        assert_eq!(scan.section(bytes, 0, 2), expected);
     }
 
     #[test]

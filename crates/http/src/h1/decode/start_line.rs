@@ -8,6 +8,7 @@ use http::{Method, StatusCode, Uri, Version};
 
 use super::scan::find_near;
 use crate::h1::error::{DecodeError, Reason};
+use crate::h1::head::HeadLimits;
 use crate::h1::token::{is_host, is_token_byte};
 
 /// The longest method: twice the longest registered one, `UPDATEREDIRECTREF`.
@@ -20,72 +21,110 @@ pub(super) fn request_line_bytes_max(target_bytes_max: usize) -> usize {
     target_bytes_max.saturating_add(METHOD_BYTES_MAX + 1 + 1 + VERSION_BYTES + 2)
 }
 
-/// A request line, its target not yet parsed.
-#[derive(Debug)]
+/// Where the parts of a request line are. Small, as it is kept while the rest of a head arrives.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct RequestLine {
-    pub(super) method: Method,
-    pub(super) target: Range<usize>,
+    method_end: u32,
+    target_end: u32,
     pub(super) version: Version,
 }
 
 impl RequestLine {
+    /// Reads a whole line. What is between its first and its last space is the target.
+    #[inline]
     pub(super) fn parse(line: &[u8], target_bytes_max: usize) -> Result<Self, DecodeError> {
+        let (version, target_end) = match line.strip_suffix(b" HTTP/1.1") {
+            Some(rest) => (Version::HTTP_11, rest.len()),
+            None => unusual_version(line)?,
+        };
         let method_end = match line {
             [b'G', b'E', b'T', b' ', ..] => 3,
-            _ => method_end(line)?,
+            _ => method_end(&line[..target_end])?,
         };
         let start = method_end + 1;
-        let rest = line.get(start..).unwrap_or_default();
-        let length = find_near(rest, b' ').unwrap_or(rest.len());
-        let target = start..start + length;
-        if length > target_bytes_max {
-            let at = start + target_bytes_max;
-            return Err(DecodeError::new(Reason::TargetTooLong(target_bytes_max), at));
+        if target_end.saturating_sub(start) > target_bytes_max {
+            return Err(target_too_long(start, target_bytes_max));
         }
-        let version = match line.get(target.end..) {
-            Some(b" HTTP/1.1") => Version::HTTP_11,
-            rest => unusual_version(rest.unwrap_or_default(), line, target.end)?,
+        Ok(Self { method_end: method_end as u32, target_end: target_end as u32, version })
+    }
+
+    /// Says what is too long about a line that has not ended where the limits have it end.
+    #[cold]
+    pub(super) fn refuse_unfinished(line: &[u8], limits: &HeadLimits) -> DecodeError {
+        let too_long = DecodeError::new(Reason::HeadTooLong(limits.head_bytes_max), line.len());
+        if line.len() <= METHOD_BYTES_MAX && !line.contains(&b' ') {
+            return too_long;
+        }
+        let start = match method_end(line) {
+            Ok(end) => end + 1,
+            Err(error) => return error,
         };
-        let method =
-            Method::from_bytes(&line[..method_end]).map_err(|_| DecodeError::new(Reason::InvalidMethod(b' '), 0))?;
-        Ok(Self { method, target, version })
+        let target = find_near(&line[start..], b' ').map_or(&line[start..], |length| &line[start..start + length]);
+        let version = start + target.len() + 1;
+        if target.len() > limits.target_bytes_max {
+            target_too_long(start, limits.target_bytes_max)
+        } else if line.len() == limits.head_bytes_max {
+            too_long
+        } else {
+            let rest = Bytes::copy_from_slice(line.get(version..).unwrap_or_default());
+            DecodeError::new(Reason::InvalidVersion(rest), version)
+        }
+    }
+
+    /// The method, whose bytes have been checked.
+    #[inline]
+    pub(super) fn method(&self, head: &[u8]) -> Result<Method, DecodeError> {
+        match &head[..self.method_end as usize] {
+            b"GET" => Ok(Method::GET),
+            other => Method::from_bytes(other).map_err(|_| DecodeError::new(Reason::InvalidMethod(b' '), 0)),
+        }
+    }
+
+    fn target(&self) -> Range<usize> {
+        self.method_end as usize + 1..self.target_end as usize
     }
 
     /// The target in the form the method asks for (RFC 9112 §3.2).
     ///
     /// The bytes [`Uri`] accepts are accepted: UTF-8 among them, for people type it and `curl` sends
     /// it as it is. A fragment is refused: it would be dropped unseen.
-    pub(super) fn uri(&self, head: &Bytes) -> Result<Uri, DecodeError> {
-        let target = &head[self.target.clone()];
+    #[inline]
+    pub(super) fn uri(&self, head: &Bytes, method: &Method) -> Result<Uri, DecodeError> {
+        match &head[self.target()] {
+            b"/" if *method != Method::CONNECT => Ok(Uri::default()),
+            target => self.longer_uri(head, target, method),
+        }
+    }
+
+    fn longer_uri(&self, head: &Bytes, target: &[u8], method: &Method) -> Result<Uri, DecodeError> {
         let uri = match target {
-            b"/" if self.method != Method::CONNECT => return Ok(Uri::default()),
-            [b'/', ..] if self.method != Method::CONNECT => self.origin_form(head),
-            b"*" if self.method == Method::OPTIONS => Some(PathAndQuery::from_static("*").into()),
+            [b'/', ..] if *method != Method::CONNECT => self.origin_form(head),
+            b"*" if *method == Method::OPTIONS => Some(PathAndQuery::from_static("*").into()),
             [b'*', ..] => None,
-            _ => self.form_with_authority(head),
+            _ => self.form_with_authority(head, method),
         };
         uri.ok_or_else(|| {
-            let reason = Reason::InvalidTarget(head.slice(self.target.clone()));
-            DecodeError::new(reason, self.target.start)
+            let reason = Reason::InvalidTarget(head.slice(self.target()));
+            DecodeError::new(reason, self.target().start)
         })
     }
 
     fn origin_form(&self, head: &Bytes) -> Option<Uri> {
-        let path = PathAndQuery::from_maybe_shared(head.slice(self.target.clone())).ok()?;
+        let path = PathAndQuery::from_maybe_shared(head.slice(self.target())).ok()?;
         // Where there was a fragment, it is missing.
-        (path.as_str().len() == self.target.len()).then(|| path.into())
+        (path.as_str().len() == self.target().len()).then(|| path.into())
     }
 
     /// Absolute-form, or the authority-form of `CONNECT`. User names are refused (RFC 9110 §4.2.4).
     #[cold]
-    fn form_with_authority(&self, head: &Bytes) -> Option<Uri> {
-        let target = head.slice(self.target.clone());
+    fn form_with_authority(&self, head: &Bytes, method: &Method) -> Option<Uri> {
+        let target = head.slice(self.target());
         if target.contains(&b'#') {
             return None;
         }
         let uri = Uri::from_maybe_shared(target).ok()?;
         let authority = uri.authority()?;
-        let suits = match self.method {
+        let suits = match *method {
             Method::CONNECT => uri.scheme().is_none() && authority.port_u16().is_some_and(|port| port > 0),
             _ => uri.scheme().is_some(),
         };
@@ -109,13 +148,21 @@ fn method_end(line: &[u8]) -> Result<usize, DecodeError> {
     Err(DecodeError::new(Reason::InvalidTarget(Bytes::new()), line.len()))
 }
 
-/// What follows a target if not ` HTTP/1.1`.
+fn target_too_long(start: usize, max: usize) -> DecodeError {
+    DecodeError::new(Reason::TargetTooLong(max), start.saturating_add(max))
+}
+
+/// Reads the version of a line that does not end in ` HTTP/1.1`, and says where the target ends.
 #[cold]
-fn unusual_version(rest: &[u8], line: &[u8], at: usize) -> Result<Version, DecodeError> {
+fn unusual_version(line: &[u8]) -> Result<(Version, usize), DecodeError> {
     if line == b"PRI * HTTP/2.0" {
         return Err(DecodeError::new(Reason::Http2Preface, 0));
     }
-    version(rest.strip_prefix(b" ").unwrap_or_default(), at + 1)
+    let method_end = method_end(line)?;
+    match line.iter().rposition(|&byte| byte == b' ') {
+        Some(space) if space > method_end => Ok((version(&line[space + 1..], space + 1)?, space)),
+        _ => Err(DecodeError::new(Reason::InvalidVersion(Bytes::new()), line.len())),
+    }
 }
 
 fn version(text: &[u8], at: usize) -> Result<Version, DecodeError> {
