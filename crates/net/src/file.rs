@@ -1,46 +1,146 @@
 //! Files as parts of replies: sent without a copy where they are in memory, read by a bounded
 //! pool where they are not, so that a cold disk delays nobody else.
+//!
+//! A [`Root`] finds files beneath a folder, an [`OpenFile`] is one that was found, and a
+//! [`FileRange`] is the part of it that a reply sends. What a file means to HTTP is not known here.
+
+mod list;
+mod look;
+mod pool;
+mod resident;
+mod root;
+mod stamp;
+mod storage;
+mod view;
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+
+pub use list::{ENTRIES_MAX, Entries, Entry};
+pub use root::{ROOT_CHECK_MS, Root};
+pub use stamp::{NodeKind, Stamp};
+pub use view::{Node, View};
+
+use storage::Storage;
 
 /// The most that is read of a cold file at once: large enough for a disk to stream, small enough
 /// that a thousand slow readers hold little.
 pub const READ_BYTES_MAX: usize = 256 * 1024;
 
+/// How long a file that was seen to be in memory is believed to be. Pages that were just used are
+/// the last that the kernel gives up, and a second of a warm file is thousands of requests.
+const RESIDENT_MS: u64 = 1000;
+/// Files up to here are looked at whole, so that one look serves every part of them.
+const RESIDENT_WHOLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// An open file that many replies may send parts of.
 #[derive(Debug)]
 pub struct OpenFile {
     file: File,
+    storage: Storage,
+    /// As it was when the file was opened.
+    length: u64,
+    /// When all of it was last seen in memory: milliseconds, 0 for never.
+    seen_ms: AtomicU64,
 }
 
 impl OpenFile {
     /// Takes an open, readable, regular file.
+    ///
+    /// This asks the file system what it is, and one behind a network or another program takes its
+    /// time to say: not a call for an event loop. [`Root`] opens files without that question.
     pub fn new(file: File) -> Self {
-        Self { file }
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        let storage = Storage::of(file.as_fd());
+        Self::found(file, storage, length)
+    }
+
+    fn found(file: File, storage: Storage, length: u64) -> Self {
+        Self { file, storage, length, seen_ms: AtomicU64::new(0) }
     }
 
     /// Whether these bytes are in memory, so that sending them does not wait for a disk.
+    ///
+    /// Never blocks. Where that cannot be found out, the answer is no. It is remembered for a
+    /// second, so what is in memory may have left it since: rarely, as it was just used.
     pub fn is_resident(&self, offset: u64, length: usize) -> bool {
-        let _ = (offset, length);
-        true
+        match self.storage {
+            Storage::Memory => true,
+            Storage::Remote => false,
+            Storage::Local | Storage::Overlay => self.was_resident() || self.measure(offset, length),
+        }
+    }
+
+    fn was_resident(&self) -> bool {
+        let seen_ms = self.seen_ms.load(Ordering::Relaxed);
+        seen_ms != 0 && now_ms().saturating_sub(seen_ms) < RESIDENT_MS
+    }
+
+    fn measure(&self, offset: u64, length: usize) -> bool {
+        let whole = self.length.min(RESIDENT_WHOLE_BYTES_MAX);
+        if self.length == whole && resident::is_resident(self.as_fd(), self.storage, 0, whole) {
+            self.seen_ms.store(now_ms(), Ordering::Relaxed);
+            return true;
+        }
+        resident::is_resident(self.as_fd(), self.storage, offset, length as u64)
     }
 
     /// Reads up to `length_max` bytes (at most [`READ_BYTES_MAX`]) at `offset` without blocking
     /// the event loop. Empty at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading, and [`ResourceBusy`](io::ErrorKind::ResourceBusy) if the pool that reads
+    /// cold files stays overloaded.
     pub async fn read_at(self: Arc<Self>, offset: u64, length_max: usize) -> io::Result<Bytes> {
-        let read = move || {
-            let mut bytes = vec![0; length_max.min(READ_BYTES_MAX)];
-            let length = self.file.read_at(&mut bytes, offset)?;
-            bytes.truncate(length);
-            Ok(Bytes::from(bytes))
-        };
-        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+        let length_max = length_max.min(READ_BYTES_MAX);
+        match self.read_now(offset, length_max) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        let read = move || self.read_waiting(offset, length_max);
+        pool::run_patiently(read).await
+    }
+
+    /// Reads what is in memory; `WouldBlock` if nothing of it is.
+    fn read_now(&self, offset: u64, length_max: usize) -> io::Result<Bytes> {
+        if matches!(self.storage, Storage::Remote) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match resident::read_now(self.as_fd(), offset, length_max) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            read => return Ok(read?.into()),
+        }
+        if self.is_resident(offset, length_max) {
+            return self.read_waiting(offset, length_max);
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn read_waiting(&self, offset: u64, length_max: usize) -> io::Result<Bytes> {
+        let mut bytes = vec![0; length_max];
+        let length = self.file.read_at(&mut bytes, offset)?;
+        bytes.truncate(length);
+        Ok(bytes.into())
+    }
+
+    /// The file as it is now, asked of its descriptor.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat`, and `WouldBlock` where the answer might take its time.
+    pub fn stamp_now(&self) -> io::Result<Stamp> {
+        match self.storage {
+            Storage::Remote => Err(io::ErrorKind::WouldBlock.into()),
+            _ => Stamp::of(self.as_fd()),
+        }
     }
 }
 
@@ -61,3 +161,13 @@ pub struct FileRange {
     /// the peer by ending the connection.
     pub length: u64,
 }
+
+/// Milliseconds since this was first asked, plus one: never 0.
+fn now_ms() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let since: Duration = FIRST.get_or_init(Instant::now).elapsed();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX - 1) + 1
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Whether bytes of a file are in memory, found out without waiting for those that are not.
+//!
+//! No single question serves everywhere. `cachestat` is cheap, but counts pages that are still on
+//! their way from the disk, and answers only to whoever may write the file. A read of one byte
+//! with `RWF_NOWAIT` tells the truth to everybody, about one page. `mincore` tells the truth about
+//! all pages to whoever owns the file, even where layers hide the first two, but needs a mapping.
+
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::storage::Storage;
+
+/// The kernel's smallest page: where pages are larger, some are asked about twice.
+const PAGE_BYTES: u64 = 4096;
+/// Pages come from the disk in runs; one that is on its way is noticed by a probe in each stretch
+/// of the usual read-ahead, and by one of the last byte.
+const RUN_BYTES: u64 = 128 * 1024;
+/// More than this is not asked about at once: probing it all takes under a millisecond.
+const MEASURE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Whether all bytes of the range are in memory. Ranges over 16 MiB are not looked into: no.
+pub(super) fn is_resident(file: BorrowedFd<'_>, storage: Storage, offset: u64, length: u64) -> bool {
+    if length == 0 {
+        return true;
+    }
+    if length > MEASURE_BYTES_MAX {
+        return false;
+    }
+    if storage == Storage::Overlay {
+        return all_mapped_pages(file, offset, length).unwrap_or(false);
+    }
+    let stride = match cached_pages(file, offset, length) {
+        Ok(cached) if cached < pages(offset, length) => return false,
+        Ok(_) => RUN_BYTES,
+        Err(_) => PAGE_BYTES,
+    };
+    match probe(file, offset, length, stride) {
+        Ok(resident) => resident,
+        Err(_) => all_mapped_pages(file, offset, length).unwrap_or(false),
+    }
+}
+
+/// Reads what is in memory. `WouldBlock` if nothing is, `Unsupported` if that cannot be asked here.
+pub(super) fn read_now(file: BorrowedFd<'_>, offset: u64, length_max: usize) -> io::Result<Vec<u8>> {
+    let mut first = [0];
+    preadv2(file, &mut first, offset)?; // Costs little, and spares a large buffer for a cold file.
+    let mut bytes = vec![0; length_max];
+    let length = preadv2(file, &mut bytes, offset)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+fn preadv2(file: BorrowedFd<'_>, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    match rustix::io::preadv2(file, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+        read => Ok(read?),
+    }
+}
+
+/// Reads a byte every `stride` bytes, and the last one. `Err` if this file system cannot tell.
+fn probe(file: BorrowedFd<'_>, offset: u64, length: u64, stride: u64) -> io::Result<bool> {
+    let end = offset.saturating_add(length);
+    let stretches = (offset..end).step_by(usize::try_from(stride).unwrap_or(usize::MAX));
+    for at in stretches.chain([end - 1]) {
+        match preadv2(file, &mut [0], at) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+    }
+    Ok(true)
+}
+
+fn pages(offset: u64, length: u64) -> u64 {
+    let page = page_bytes();
+    offset.saturating_add(length).div_ceil(page) - offset / page
+}
+
+fn page_bytes() -> u64 {
+    rustix::param::page_size() as u64
+}
+
+/// How many pages of the range the cache holds or awaits.
+fn cached_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<u64> {
+    /// `cachestat` has this number on every architecture.
+    const SYS_CACHESTAT: libc::c_long = 451;
+    #[repr(C)]
+    struct Range {
+        offset: u64,
+        length: u64,
+    }
+    #[repr(C)]
+    #[derive(Default)]
+    struct Counts {
+        cached: u64,
+        dirty: u64,
+        written_back: u64,
+        evicted: u64,
+        evicted_lately: u64,
+    }
+    let range = Range { offset, length };
+    let mut counts = Counts::default();
+    // SAFETY: the descriptor is borrowed for the call; the kernel reads `range` and writes `counts`,
+    // both alive and laid out as `struct cachestat_range` and `struct cachestat`; flags must be 0.
+    let outcome =
+        unsafe { libc::syscall(SYS_CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut counts, 0 as libc::c_uint) };
+    if outcome == 0 { Ok(counts.cached) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether every page of the range is in memory, by way of a mapping. `Err` if that cannot be
+/// asked: to whoever does not own the file, `mincore` says that all is there.
+fn all_mapped_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<bool> {
+    let stat = rustix::fs::fstat(file)?;
+    let user = rustix::process::geteuid();
+    if stat.st_uid != user.as_raw() && !user.is_root() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let page = page_bytes();
+    let start = offset / page * page;
+    let reach = usize::try_from(offset + length - start).map_err(io::Error::other)?;
+    let start = libc::off_t::try_from(start).map_err(io::Error::other)?;
+    // SAFETY: a fresh private mapping at an address of the kernel's choice disturbs nothing; `start`
+    // is a multiple of the page size; the descriptor is borrowed for the call.
+    let address =
+        unsafe { libc::mmap(ptr::null_mut(), reach, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), start) };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let mut states = vec![0_u8; reach.div_ceil(page as usize)];
+    // SAFETY: `address` and `reach` are those of the mapping above, and `states` has a byte for
+    // each page of it.
+    let outcome = unsafe { libc::mincore(address, reach, states.as_mut_ptr()) };
+    let outcome = if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    // SAFETY: the mapping is ours alone and nothing points into it: it was never read.
+    unsafe { libc::munmap(address, reach) };
+    outcome.map(|()| states.iter().all(|state| state & 1 == 1))
+}

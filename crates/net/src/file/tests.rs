@@ -1,0 +1,1 @@
+//! Files found, read and listed, without waiting where they are in memory.
