@@ -1,1 +1,4 @@
 //! What a site needs: a router, filters and handlers.
+#![forbid(unsafe_code)]
+
+pub mod handler;

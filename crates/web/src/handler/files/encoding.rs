@@ -1,0 +1,158 @@
+//! Content codings, and which of them a client likes best (RFC 9110 §12.5.3).
+
+use http::{HeaderMap, header};
+
+/// A content coding that a file may have been compressed with beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Brotli,
+    Zstandard,
+    Gzip,
+}
+
+/// Members of one `Accept-Encoding` that are looked at. No browser sends more than six.
+const MEMBERS_MAX: usize = 16;
+
+impl Coding {
+    /// The smallest first, as experience has it: so they are preferred where a client is indifferent.
+    pub(super) const ALL: [Self; 3] = [Self::Brotli, Self::Zstandard, Self::Gzip];
+
+    /// As `Content-Encoding` says it.
+    pub(super) fn token(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Zstandard => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// What the name of a compressed sibling ends in.
+    pub(super) fn extension(self) -> &'static str {
+        match self {
+            Self::Brotli => ".br",
+            Self::Zstandard => ".zst",
+            Self::Gzip => ".gz",
+        }
+    }
+
+    fn is_named(self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(self.token()) || (self == Self::Gzip && name.eq_ignore_ascii_case("x-gzip"))
+    }
+}
+
+/// How much a client likes each coding, in thousandths; 0 is not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
+    codings: [u16; Coding::ALL.len()],
+    identity: u16,
+}
+
+impl Accepted {
+    /// Reads `Accept-Encoding`. Without one nothing is taken for granted but the plain content.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        let members = values.flat_map(|value| value.split(',')).take(MEMBERS_MAX);
+        let (mut codings, mut identity, mut others) = ([None; Coding::ALL.len()], None, None);
+        for member in members {
+            let (name, quality) = member_of(member);
+            match name {
+                "*" => others = Some(quality),
+                name if name.eq_ignore_ascii_case("identity") => identity = Some(quality),
+                name => {
+                    if let Some(at) = Coding::ALL.iter().position(|coding| coding.is_named(name)) {
+                        codings[at] = Some(quality);
+                    }
+                }
+            }
+        }
+        // A star is for what is not named; the plain content is acceptable unless it is refused.
+        let codings = codings.map(|quality| quality.or(others).unwrap_or(0));
+        let identity = identity.unwrap_or(if others == Some(0) { 0 } else { 1 });
+        Self { codings, identity }
+    }
+
+    /// The coding to send, of those there are; `None` is the plain content.
+    ///
+    /// That is sent too where it was refused and nothing else is to be had: it serves a client
+    /// better than a 406.
+    pub(super) fn best(&self, there_are: impl Iterator<Item = Coding>) -> Option<Coding> {
+        let quality = |coding: Coding| self.codings[coding as usize];
+        let liked = there_are.filter(|&coding| quality(coding) > 0 && quality(coding) >= self.identity);
+        // Of equals, `max_by_key` takes the last: the order is turned round.
+        liked.max_by_key(|&coding| (quality(coding), std::cmp::Reverse(coding as usize)))
+    }
+}
+
+/// A name with its quality in thousandths: 1000 if it says none, 0 if it says none that can be read.
+fn member_of(member: &str) -> (&str, u16) {
+    let mut parts = member.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+    (name, weight.map_or(1000, quality))
+}
+
+/// `0.25` in thousandths (RFC 9110 §12.4.2).
+fn quality(weight: &str) -> u16 {
+    let (whole, decimals) = weight.split_once('.').unwrap_or((weight, ""));
+    if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+        return 0;
+    }
+    let thousandths = decimals.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    match whole {
+        "0" => thousandths,
+        "1" if thousandths == 0 => 1000,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(accept: &[&'static str], expected: Option<Coding>) {
+        let mut headers = HeaderMap::new();
+        for value in accept {
+            headers.append(header::ACCEPT_ENCODING, value.parse().unwrap());
+        }
+        assert_eq!(Accepted::of(&headers).best(Coding::ALL.into_iter()), expected, "{accept:?}");
+    }
+
+    #[test]
+    fn the_smallest_of_equals_is_sent() {
+        check(&["gzip, deflate, br, zstd"], Some(Coding::Brotli));
+        check(&["gzip, zstd"], Some(Coding::Zstandard));
+        check(&["gzip", "br"], Some(Coding::Brotli));
+        check(&["*"], Some(Coding::Brotli));
+        check(&["X-GZIP"], Some(Coding::Gzip));
+    }
+
+    #[test]
+    fn weights_decide_first() {
+        check(&["br;q=0.5, gzip;q=0.8"], Some(Coding::Gzip));
+        check(&["br; q=0.001, gzip;q=0"], Some(Coding::Brotli));
+        check(&["br;q=0, *;q=0.5"], Some(Coding::Zstandard));
+        check(&["gzip;q=0.5, identity"], None);
+        check(&["gzip;q=0.5, identity;q=0.5"], Some(Coding::Gzip));
+    }
+
+    #[test]
+    fn nothing_is_sent_that_was_not_asked_for() {
+        check(&[], None);
+        check(&[""], None);
+        check(&["identity"], None);
+        check(&["deflate, compress"], None);
+        check(&["br;q=0"], None);
+        check(&["*;q=0"], None);
+        check(&["identity;q=0"], None);
+    }
+
+    #[test]
+    fn weights_that_cannot_be_read_refuse() {
+        for weight in ["br;q=2", "br;q=1.5", "br;q=-1", "br;q=", "br;q=0.1234", "br;q=x", "br;q=0.x"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, weight.parse().unwrap());
+            assert_eq!(Accepted::of(&headers).best(Coding::ALL.into_iter()), None, "{weight}");
+        }
+    }
+}
