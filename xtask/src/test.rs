@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
     }
 
     fn fuzz(&self, progress: &Progress) -> Outcome {
-        let words = ["run", "--quiet", "--package", "unary-fuzz", "--", "--seconds", FUZZ_SECONDS];
+        let words = ["run", "--quiet", "--profile", "fuzz", "--package", "unary-fuzz", "--", "--seconds", FUZZ_SECONDS];
         let ran = progress.run(self.project.cargo(&words), &self.logs);
         let counts = Counts::of_fuzz(&ran.output).with_status(ran.succeeded);
         Outcome { counts, says: counts.to_string(), output: ran.output }

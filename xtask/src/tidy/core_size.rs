@@ -13,8 +13,9 @@ const CODE_LINES_MAX: usize = 1_400;
 const CORE: &str = "crates/service/src/";
 const PIPELINE: [&str; 2] = ["crates/net/src/pipeline.rs", "crates/net/src/pipeline/"];
 
-/// Parts of `service` built on the core rather than being it: filters, clients, actors, offloading, bridges to tower.
-const BESIDE_THE_CORE: [&str; 5] = ["filter/", "client", "actor", "offload", "tower"];
+/// Parts of `service` built on the core rather than being it: filters, clients, actors, offloading and its pool, bridges
+/// to tower.
+const BESIDE_THE_CORE: [&str; 6] = ["filter/", "client", "actor", "offload", "pool", "tower"];
 
 pub(super) struct CoreSize {
     /// Path, all lines, code lines; the largest first.
