@@ -1,0 +1,132 @@
+//! Parameters: what the variable parts of a route took of the path.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::Request;
+use http::uri::PathAndQuery;
+use percent_encoding::percent_decode_str;
+use unary_service::Error;
+
+use super::pattern::Pattern;
+use super::segment;
+use super::trie::Captures;
+
+/// The parameters of the route this request took.
+///
+/// ```
+/// use unary_http::{Request, Response, message};
+/// use unary_service::Error;
+/// use unary_web::router::params;
+///
+/// async fn user(request: Request) -> Result<Response, Error> {
+///     let id: u64 = params(&request).parse("id")?; // `/users/x` is answered with 400.
+///     Ok(message::text(format!("user {id}")))
+/// }
+/// ```
+pub fn params<B>(request: &Request<B>) -> Params<'_> {
+    Params(request.extensions().get())
+}
+
+/// What the route's wildcard took of the path, as it was sent, from the slash on: `/b/c` where
+/// `/a/*` or `/a/{*rest}` matched `/a/b/c`. Empty where `/a/*` matched `/a`.
+///
+/// The whole path where the route has no wildcard and where there was no router, so a service
+/// that looks here works wherever it is put.
+pub fn rest<B>(request: &Request<B>) -> &str {
+    let matched: Option<&Matched> = request.extensions().get();
+    matched.and_then(Matched::rest).unwrap_or_else(|| request.uri().path())
+}
+
+/// The path as it arrived, whatever a prefix-stripping filter made of it since.
+pub fn original_path<B>(request: &Request<B>) -> &str {
+    let matched: Option<&Matched> = request.extensions().get();
+    matched.map_or_else(|| request.uri().path(), |matched| matched.path.path())
+}
+
+/// See [`params`].
+#[derive(Clone, Copy)]
+pub struct Params<'a>(Option<&'a Matched>);
+
+/// What a match leaves in a request's extensions; only for routes that have parameters.
+#[derive(Clone)]
+pub(super) struct Matched {
+    pub(super) pattern: Arc<Pattern>,
+    /// The path at the time; two reference counts, and filters may rewrite the request's at will.
+    pub(super) path: PathAndQuery,
+    pub(super) captures: Captures,
+    /// A prefix-stripping filter has made the rest the path.
+    pub(super) stripped: bool,
+    /// The match of the router around this one.
+    pub(super) outer: Option<Box<Matched>>,
+}
+
+impl<'a> Params<'a> {
+    /// The parameter's value, percent-decoded.
+    ///
+    /// A wildcard's value begins after its slash and is decoded segment by segment: a `%2F` stays
+    /// as it is, so that it never reads as a separator, and so does what is not UTF-8.
+    /// [`rest`] is the value as it was sent.
+    pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.iter().find(|(held, _)| *held == name).map(|(_, value)| value)
+    }
+
+    /// The parameter's value as a number, or whatever else is read from text. Fails with
+    /// [`Kind::Invalid`](unary_service::Kind::Invalid) if it is no such thing.
+    pub fn parse<T>(&self, name: &str) -> Result<T, Error>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let step = || format!("reading the path's parameter `{name}`");
+        let value = self.get(name).ok_or_else(|| Error::internal(step()).because("the route has none by that name"))?;
+        value.parse().map_err(|cause: T::Err| Error::invalid(step()).because(cause.to_string()))
+    }
+
+    /// Every parameter in the order of the path, those of an outer router after those of an inner one.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> {
+        let all = std::iter::successors(self.0, |matched| matched.outer.as_deref());
+        all.flat_map(Matched::values)
+    }
+
+    /// The pattern of the route, as `/users/{id}`: what metrics are grouped by. `None` for routes
+    /// without parameters, whose pattern is the path.
+    pub fn pattern(&self) -> Option<&'a str> {
+        self.0.map(|matched| &*matched.pattern.text)
+    }
+}
+
+impl Matched {
+    fn values(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let path = self.path.path();
+        let plain = self.captures.values(path).map(|value| percent_decode_str(value).decode_utf8_lossy());
+        let wildcard = self.pattern.wildcard().filter(|name| !name.is_empty());
+        let rest = self.captures.rest(path).map(|rest| decode_wildcard(rest.strip_prefix('/').unwrap_or(rest)));
+        self.pattern.names().zip(plain.chain(wildcard.and(rest)))
+    }
+
+    /// What the wildcard took, unless that is the path by now.
+    pub(super) fn rest(&self) -> Option<&str> {
+        if self.stripped { None } else { self.captures.rest(self.path.path()) }
+    }
+
+    /// Whether every parameter decodes to text and none of the path to another path.
+    pub(super) fn is_sound(captures: &Captures, path: &str) -> bool {
+        let sound =
+            |value: &str| segment::decode(value.as_bytes()).is_some_and(|text| std::str::from_utf8(&text).is_ok());
+        captures.values(path).all(sound) && !segment::has_dots(path)
+    }
+}
+
+fn decode_wildcard(rest: &str) -> Cow<'_, str> {
+    if !rest.contains('%') {
+        return Cow::Borrowed(rest);
+    }
+    let decode = |segment| match percent_decode_str(segment).decode_utf8() {
+        Ok(text) if !text.contains('/') => text,
+        _ => Cow::Borrowed(segment),
+    };
+    Cow::Owned(rest.split('/').map(decode).collect::<Vec<_>>().join("/"))
+}

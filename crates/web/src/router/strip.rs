@@ -1,0 +1,46 @@
+//! Strips what a route matched off the path, for services that know nothing of routes.
+
+use http::Uri;
+use http::uri::PathAndQuery;
+use unary_http::{Request, Response};
+use unary_service::{Error, Filter, Service};
+
+use super::params::Matched;
+
+/// A filter after which the request's path is what the route's wildcard took:
+/// `.any("/blog/*", strip().and_then(mount(app)))` shows `/blog/2024` to `app` as `/2024`.
+///
+/// For services of other libraries; ours look at [`rest`](super::rest) and leave the request's
+/// URI alone. [`original_path`](super::original_path) is what it was, and [`params`](super::params)
+/// stay. Without a wildcard nothing is stripped.
+pub fn strip() -> Strip {
+    Strip
+}
+
+/// See [`strip`].
+#[derive(Clone, Copy, Debug)]
+pub struct Strip;
+
+impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Strip {
+    type Reply = Response;
+
+    async fn apply(&self, mut request: Request, next: &Next) -> Result<Response, Error> {
+        let matched: Option<&Matched> = request.extensions().get();
+        if let Some(rest) = matched.and_then(Matched::rest) {
+            let uri = with_path(request.uri(), rest)?;
+            *request.uri_mut() = uri;
+            request.extensions_mut().get_mut().map(|matched: &mut Matched| matched.stripped = true);
+        }
+        next.call(request).await
+    }
+}
+
+/// The same URI with another path, `/` if that is empty.
+fn with_path(uri: &Uri, path: &str) -> Result<Uri, Error> {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let slash = if path.is_empty() { "/" } else { "" };
+    let target = PathAndQuery::from_maybe_shared(format!("{slash}{path}{query}"));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target.map_err(|cause| Error::internal("stripping a prefix").because(cause))?);
+    Uri::from_parts(parts).map_err(|cause| Error::internal("stripping a prefix").because(cause))
+}
