@@ -53,7 +53,15 @@ pub struct Ask<Req, Reply: Send + 'static> {
 /// ```
 pub struct Slot<Reply: Send + 'static>(Option<oneshot::Sender<Result<Reply, Error>>>);
 
-/// What a question waits for: see [`slot()`].
+/// What a question waits for: a future of the reply. Dropping it abandons the question.
+///
+/// ```
+/// use unary_service::actor::slot;
+///
+/// let (slot, answer) = slot::<u32>();
+/// drop(answer);
+/// assert!(slot.is_abandoned());
+/// ```
 #[must_use = "an answer is of use to whoever awaits it"]
 pub struct Answer<Reply>(oneshot::Receiver<Result<Reply, Error>>);
 

@@ -68,7 +68,8 @@ struct Inner<M> {
 /// ```
 pub struct Mailbox<M> {
     name: Arc<str>,
-    receiver: mpsc::Receiver<M>,
+    /// There until the mailbox is dropped.
+    receiver: Option<mpsc::Receiver<M>>,
     end: End,
     /// Says the end to the addresses, and by being dropped that nothing is in the mailbox any more.
     ended: watch::Sender<Option<End>>,
@@ -81,7 +82,7 @@ pub fn mailbox<M: Send + 'static>(name: impl Into<Arc<str>>, length_max: usize) 
     let (sender, receiver) = mpsc::channel(length_max.clamp(1, Semaphore::MAX_PERMITS));
     let (ended, end) = watch::channel(None);
     let address = Address(Arc::new(Inner { name: name.clone(), sender, end }));
-    (address, Mailbox { name, receiver, end: End::Dropped, ended })
+    (address, Mailbox { name, receiver: Some(receiver), end: End::Dropped, ended })
 }
 
 impl<M: Send + 'static> Address<M> {
@@ -166,7 +167,7 @@ impl<M> Mailbox<M> {
     /// The next message, or `None` once all addresses are gone. Nothing is lost if the future is
     /// dropped.
     pub async fn receive(&mut self) -> Option<M> {
-        self.receiver.recv().await
+        self.receiver.as_mut()?.recv().await
     }
 
     /// Closes the mailbox and tells the addresses why.
@@ -178,25 +179,22 @@ impl<M> Mailbox<M> {
 impl<M> Drop for Mailbox<M> {
     fn drop(&mut self) {
         self.ended.send_replace(Some(self.end)); // First, so that whoever finds it closed knows why.
-        self.receiver.close();
-        while let Ok(message) = self.receiver.try_recv() {
-            turn_away(message, &self.name, self.end);
-        }
+        turn_away(self.receiver.take(), &self.name, self.end);
     }
 }
 
-/// Drops a message that comes after the end; questions in it hear so.
-pub(super) fn turn_away<M>(message: M, name: &str, end: End) -> Error {
-    drop_with(message, || unavailable(name, end))
+/// Drops messages that came too late; questions in them hear so.
+pub(super) fn turn_away<M>(messages: M, name: &str, end: End) -> Error {
+    drop_with(messages, || unavailable(name, end))
 }
 
-/// Drops a message; the questions in it fail as the result says.
-fn drop_with<M>(message: M, error: impl Fn() -> Error) -> Error {
-    // A panic in a message's destructor is the message's own affair.
+/// Drops messages; the questions in them fail as the result says.
+fn drop_with<M>(messages: M, error: impl Fn() -> Error) -> Error {
     let drop_it = || {
-        drop(message);
+        drop(messages);
         Ok(())
     };
+    // A panic in a message's destructor is the message's own affair.
     let _ = contain(drop_it, |_| error());
     error()
 }
@@ -234,7 +232,20 @@ impl<Req: Send + 'static, Reply: Send + 'static> Service<Req> for Address<Ask<Re
     }
 }
 
-/// A service that asks an actor: see [`Address::service`].
+/// A service that asks an actor with messages of many kinds: see [`Address::service`].
+///
+/// ```
+/// use unary_service::{Actor, Available, Behaviour, Status, actor::{End, Slot}};
+///
+/// enum Message { Ping(Slot<()>) }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let address = Actor::new("stopped", Behaviour::stop).spawn(1);
+/// let ping = address.service(|(), reply| Message::Ping(reply));
+/// assert_eq!(address.ended().await, End::Stopped);
+/// assert_eq!(ping.status(), Status::Closed);
+/// # }
+/// ```
 pub struct Asking<M, Reply, F> {
     address: Address<M>,
     message: F,
@@ -281,6 +292,9 @@ impl<M, Reply, F> fmt::Debug for Asking<M, Reply, F> {
 
 impl<M> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailbox").field("name", &self.name).field("waiting", &self.receiver.len()).finish()
+        f.debug_struct("Mailbox")
+            .field("name", &self.name)
+            .field("waiting", &self.receiver.as_ref().map_or(0, mpsc::Receiver::len))
+            .finish()
     }
 }
