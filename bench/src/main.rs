@@ -32,6 +32,9 @@ use works::{ALL, Work};
 /// What went wrong, in a sentence for the person at the terminal.
 type Failure = String;
 
+/// Fewer rounds than this give an impression, not a result.
+const ROUNDS_MIN: u32 = 5;
+
 /// Measures Unary beside nginx, hyper and a bare epoll loop.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench")]
@@ -42,8 +45,8 @@ struct Options {
     /// Only this work; may be given more than once, and an unknown name lists all. Does not touch RESULTS.md.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// How often each contestant's turn comes.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// How often each contestant's turn comes. With fewer than 5, RESULTS.md is left alone.
+    #[arg(long, value_name = "N", default_value_t = ROUNDS_MIN, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// How long a turn takes.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
@@ -88,7 +91,7 @@ fn run(options: &Options) -> Result<(), Failure> {
             missing.iter().map(|(server, path)| format!("\n  {server}: {}", path.display())).collect();
         return Err(format!("the table is not whole. These were missing:{}", missing.concat()));
     }
-    if !options.quick && options.only.is_empty() {
+    if options.rounds >= ROUNDS_MIN && options.only.is_empty() {
         report.save(options.rounds, options.seconds)?;
     }
     Ok(())

@@ -34,7 +34,7 @@ pub(crate) fn run(project: &Project, install: Install) -> Result<(), Failure> {
     if install == Install::Missing {
         run.step("install", |_, _| Outcome::said(debian::install(debian::FOR_TESTS)));
     }
-    run.step("format", |run, progress| run.cargo(progress, &["fmt", "--all", "--check"]));
+    run.step("format", |run, progress| run.cargo(progress, &["fmt", "--all", "--check", "--", "--color", "never"]));
     run.step("clippy", |run, progress| {
         run.cargo(progress, &["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])
     });
