@@ -37,7 +37,7 @@ const ROUNDS_MIN: u32 = 5;
 
 /// Measures Unary beside nginx, hyper and a bare epoll loop.
 #[derive(Parser)]
-#[command(name = "cargo xtask bench")]
+#[command(bin_name = "cargo xtask bench")]
 struct Options {
     /// A first impression: two rounds of a second each. Does not touch RESULTS.md.
     #[arg(long)]
