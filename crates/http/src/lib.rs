@@ -4,6 +4,7 @@
 pub mod body;
 pub mod h1;
 pub mod message;
+pub mod tower;
 
 pub use body::Body;
 pub use message::{Request, Response};
