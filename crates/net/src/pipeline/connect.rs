@@ -100,7 +100,7 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
         let mut ended = false;
         loop {
             while let Some(request) = self.decode(ended)? {
-                let answer = self.answer(request, down).await;
+                let answer = answer(request, &mut self.awaited, down).await;
                 let closes = answer.is_err();
                 let answer = answer.or_else(|error| self.codec.failure(&error).ok_or(error));
                 match answer {
@@ -128,25 +128,6 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
 
     fn decode(&mut self, ended: bool) -> Result<Option<P::In>, Error> {
         if ended { self.codec.decode_eof(&mut self.input) } else { self.codec.decode(&mut self.input) }
-    }
-
-    /// Runs one call to its answer.
-    async fn answer<D: Consumer<Exchange<P::In, P::Out>>>(
-        &mut self,
-        request: P::In,
-        down: &D,
-    ) -> Result<P::Out, Error> {
-        let exchange = Exchange { request, slot: self.awaited.slot() };
-        let mut calls = pin!(Calls::new());
-        let mut call = Some(down.accept(exchange));
-        std::future::poll_fn(|task| {
-            match call.take() {
-                Some(call) => calls.as_mut().start(call, task),
-                None => calls.as_mut().poll(task),
-            }
-            self.awaited.poll_take(task)
-        })
-        .await
     }
 
     /// Reads more; whether there was any. A server that drains counts as the end of the stream.
@@ -180,4 +161,22 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
         }
         Ok(())
     }
+}
+
+/// Runs one exchange to its answer, for protocols that have one under way at a time.
+pub(crate) async fn answer<T, R, D>(request: T, awaited: &mut Awaited<R>, down: &D) -> Result<R, Error>
+where
+    D: Consumer<Exchange<T, R>>,
+{
+    let exchange = Exchange { request, slot: awaited.slot() };
+    let mut calls = pin!(Calls::new());
+    let mut call = Some(down.accept(exchange));
+    std::future::poll_fn(|task| {
+        match call.take() {
+            Some(call) => calls.as_mut().start(call, task),
+            None => calls.as_mut().poll(task),
+        }
+        awaited.poll_take(task)
+    })
+    .await
 }

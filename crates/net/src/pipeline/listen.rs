@@ -150,7 +150,7 @@ fn bind_unix(path: &Path) -> io::Result<Bound> {
     Ok(Bound::Unix(listener, UnixPath(path.to_owned())))
 }
 
-fn cannot_listen(address: &Address, cause: io::Error) -> Error {
+pub(crate) fn cannot_listen(address: &Address, cause: io::Error) -> Error {
     let advice = match cause.kind() {
         io::ErrorKind::AddrInUse => "another program listens there. Stop it, or choose another address with --listen",
         io::ErrorKind::PermissionDenied if matches!(address, Address::Tcp { .. }) => {
@@ -289,7 +289,7 @@ impl Producer for Listen {
 }
 
 /// Waits until every connection has ended, or the drain's deadline has passed.
-async fn drained(permits: &Semaphore, permits_max: usize, drain: &Drain) {
+pub(crate) async fn drained(permits: &Semaphore, permits_max: usize, drain: &Drain) {
     let mut watch = drain.watch(0);
     let expired = async {
         std::future::poll_fn(|task| match watch.poll(task) {
