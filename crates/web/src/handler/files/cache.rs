@@ -112,6 +112,14 @@ impl Cache {
         Self { shards: (0..count).map(|_| Mutex::default()).collect(), limits }
     }
 
+    pub(super) fn set_bytes_max(&mut self, bytes: usize) {
+        self.limits.bytes = bytes / self.shards.len();
+    }
+
+    pub(super) fn set_descriptors_max(&mut self, count: usize) {
+        self.limits.descriptors = count / self.shards.len();
+    }
+
     /// What is known of a target now, in this generation of the root.
     pub(super) fn get(&self, key: &[u8], now: Seen) -> Known {
         let mut shard = self.shard();

@@ -79,10 +79,9 @@ impl<'a> Target<'a> {
         Path::new(OsStr::from_bytes(bytes))
     }
 
-    /// The last of its names; empty for the root.
-    pub(super) fn name(&self) -> &[u8] {
-        let path = self.path().as_os_str().as_bytes();
-        path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
+    /// Its names, from the root's child down; none for the root.
+    pub(super) fn names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Files as a client sees them: requests against a folder made for the test.
 
 mod changes;
+mod listing;
+mod replies;
 mod serving;
 
 use std::time::{Duration, SystemTime};
@@ -29,9 +31,8 @@ impl Got {
 
 /// Files whose clock is ahead by an hour: what was just written was written long ago.
 pub(super) fn files(folder: &TempDir) -> Files {
-    let mut files = Files::new(folder.path()).expect("the folder exists");
-    Arc::get_mut(&mut files.0).expect("it is not shared yet").clock = || SystemTime::now() + Duration::from_secs(3600);
-    files
+    let clock = || SystemTime::now() + Duration::from_secs(3600);
+    Files { clock, ..Files::new(folder.path()).expect("the folder exists") }
 }
 
 /// `GET` of a path, with these headers.
