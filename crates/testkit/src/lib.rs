@@ -1,5 +1,10 @@
 //! Peers and laws for tests: bytes cut anywhere, sockets in memory.
 
+pub mod cuts;
+pub mod far_end;
+pub mod laws;
 pub mod temp_dir;
 
+pub use cuts::{cuts, pairs_of_cuts};
+pub use far_end::{FarEnd, far_end, settle};
 pub use temp_dir::TempDir;
