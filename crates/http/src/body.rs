@@ -79,8 +79,12 @@ impl Body {
     }
 
     /// Its length in bytes, if that is known before it is read.
+    #[inline]
     pub fn length(&self) -> Option<u64> {
-        http_body::Body::size_hint(self).exact()
+        match &self.kind {
+            Kind::Bytes(bytes) => Some(bytes.len() as u64),
+            _ => http_body::Body::size_hint(self).exact(),
+        }
     }
 
     /// Reads it to the end. Fails with [`Kind::TooLarge`](unary_service::Kind::TooLarge) once it
@@ -123,12 +127,10 @@ impl Body {
         self.extras.is_none()
     }
 
-    /// Takes the bytes of a body that has them all; guards and deadline stay.
-    pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
-        let Kind::Bytes(bytes) = &mut self.kind else { return None };
-        let bytes = std::mem::take(bytes);
-        self.kind = Kind::Empty;
-        Some(bytes)
+    /// The bytes of a body that has them all.
+    #[inline]
+    pub(crate) fn bytes(&self) -> Option<&Bytes> {
+        if let Kind::Bytes(bytes) = &self.kind { Some(bytes) } else { None }
     }
 
     /// Whether a read of its file is under way.

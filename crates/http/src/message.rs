@@ -14,6 +14,7 @@ pub type Request = http::Request<Body>;
 pub type Response = http::Response<Body>;
 
 /// `200 OK` with plain text in UTF-8.
+#[inline]
 pub fn text(text: impl Into<Body>) -> Response {
     content("text/plain; charset=utf-8", text)
 }
@@ -24,6 +25,7 @@ pub fn html(page: impl Into<Body>) -> Response {
 }
 
 /// `200 OK` with content of this media type.
+#[inline]
 pub fn content(media_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

@@ -143,8 +143,9 @@ pub struct Chain<A, B>(A, B);
 impl<I: Send, A: Transducer<I>, B: Transducer<A::Out>> Transducer<I> for Chain<A, B> {
     type Out = B::Out;
 
-    async fn feed<D: Consumer<B::Out>>(&self, item: I, down: &D) -> Result<(), Error> {
-        self.0.feed(item, &Through(&self.1, down)).await
+    // A block and not an `async fn`, which would move the item once more.
+    fn feed<D: Consumer<B::Out>>(&self, item: I, down: &D) -> impl Future<Output = Result<(), Error>> + Send {
+        async move { self.0.feed(item, &Through(&self.1, down)).await }
     }
 
     async fn finish<D: Consumer<B::Out>>(&self, down: &D) -> Result<(), Error> {

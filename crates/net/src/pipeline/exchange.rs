@@ -45,41 +45,48 @@ pub struct Slot<R>(Option<Arc<Place<R>>>);
 /// exchange, which saves an allocation for each.
 pub struct Awaited<R>(Arc<Place<R>>);
 
-struct Place<R>(Mutex<State<R>>);
+struct Place<R>(Mutex<Answering<R>>);
 
-enum State<R> {
-    Waiting(Option<Waker>),
-    Filled(Result<R, Error>),
-    Taken,
+/// Two fields rather than an enum of three states: what is large is then only moved when it is there.
+struct Answering<R> {
+    answer: Option<Result<R, Error>>,
+    connection: Option<Waker>,
 }
 
 impl<R> Place<R> {
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
+    fn lock(&self) -> MutexGuard<'_, Answering<R>> {
         self.0.lock().expect("no panic while the lock is held")
     }
 }
 
 impl<R> Slot<R> {
     /// Fills it with a reply or a failure.
+    #[inline(always)] // So that the answer is moved once.
     pub fn fill(mut self, answer: Result<R, Error>) {
-        self.put(answer);
-    }
-
-    fn put(&mut self, answer: Result<R, Error>) {
-        let Some(place) = self.0.take() else { return };
-        let before = std::mem::replace(&mut *place.lock(), State::Filled(answer));
-        // The connection must find nobody else holding the place when it wants to use it again.
-        drop(place);
-        if let State::Waiting(Some(connection)) = before {
-            connection.wake();
+        if let Some(place) = self.0.take() {
+            put(place, answer);
         }
+    }
+}
+
+#[inline(always)] // So that the answer is moved once.
+fn put<R>(place: Arc<Place<R>>, answer: Result<R, Error>) {
+    let connection = {
+        let mut answering = place.lock();
+        answering.answer = Some(answer);
+        answering.connection.take()
+    };
+    // The connection must find nobody else holding the place when it wants to use it again.
+    drop(place);
+    if let Some(connection) = connection {
+        connection.wake();
     }
 }
 
 impl<R> Drop for Slot<R> {
     fn drop(&mut self) {
-        if self.0.is_some() {
-            self.put(Err(Error::internal("answering: the exchange was dropped")));
+        if let Some(place) = self.0.take() {
+            put(place, Err(Error::internal("answering: the exchange was dropped")));
         }
     }
 }
@@ -92,51 +99,52 @@ impl<R> std::fmt::Debug for Slot<R> {
 
 impl<R> Awaited<R> {
     /// A slot for the next exchange.
+    #[inline]
     pub fn slot(&mut self) -> Slot<R> {
         match Arc::get_mut(&mut self.0) {
-            Some(place) => *place.0.get_mut().expect("no panic while the lock is held") = State::Waiting(None),
+            Some(place) => {
+                let answering = place.0.get_mut().expect("no panic while the lock is held");
+                answering.answer = None;
+                answering.connection = None;
+            }
             None => *self = Self::default(),
         }
         Slot(Some(self.0.clone()))
     }
 
-    /// The answer if it is there, without asking to be woken for it.
+    /// The answer if it is there, without asking to be woken for it. It is there only once.
+    #[inline]
     pub fn take(&mut self) -> Option<Result<R, Error>> {
-        let mut state = self.0.lock();
-        if !matches!(*state, State::Filled(_)) {
-            return None;
+        self.0.lock().answer.take()
+    }
+
+    /// Lends the answer to `use_it`, once it is there, and drops what that leaves of it: a large
+    /// reply need not be moved.
+    #[inline]
+    pub fn poll_with<T>(&mut self, task: &mut Context<'_>, use_it: impl FnOnce(&mut Result<R, Error>) -> T) -> Poll<T> {
+        let mut answering = self.0.lock();
+        if let Some(answer) = &mut answering.answer {
+            let used = use_it(answer);
+            answering.answer = None;
+            return Poll::Ready(used);
         }
-        match std::mem::replace(&mut *state, State::Taken) {
-            State::Filled(answer) => Some(answer),
-            State::Waiting(_) | State::Taken => None,
+        if !answering.connection.as_ref().is_some_and(|held| held.will_wake(task.waker())) {
+            answering.connection = Some(task.waker().clone());
         }
+        Poll::Pending
     }
 
     /// The answer, once it is there.
+    #[inline]
     pub fn poll_take(&mut self, task: &mut Context<'_>) -> Poll<Result<R, Error>> {
-        if let Some(answer) = self.take() {
-            return Poll::Ready(answer);
-        }
-        let mut state = self.0.lock();
-        match &mut *state {
-            State::Waiting(held) if held.as_ref().is_some_and(|held| held.will_wake(task.waker())) => Poll::Pending,
-            State::Waiting(held) => {
-                *held = Some(task.waker().clone());
-                Poll::Pending
-            }
-            State::Taken => Poll::Ready(Err(Error::internal("answering: the reply was taken before"))),
-            // Filled between the two locks.
-            State::Filled(_) => {
-                drop(state);
-                self.take().map_or(Poll::Pending, Poll::Ready)
-            }
-        }
+        let taken = || Err(Error::internal("answering: the reply was taken before"));
+        self.poll_with(task, |answer| std::mem::replace(answer, taken()))
     }
 }
 
 impl<R> Default for Awaited<R> {
     fn default() -> Self {
-        Self(Arc::new(Place(Mutex::new(State::Waiting(None)))))
+        Self(Arc::new(Place(Mutex::new(Answering { answer: None, connection: None }))))
     }
 }
 
@@ -158,12 +166,19 @@ where
 {
     type Out = Answer<R>;
 
-    async fn feed<D: Consumer<Answer<R>>>(&self, exchange: Exchange<T, R>, down: &D) -> Result<(), Error> {
-        match self.0.call(exchange.request).await {
-            Ok(reply) => down.accept(Answer { reply, slot: exchange.slot }).await,
-            Err(error) => {
-                exchange.slot.fill(Err(error));
-                Ok(())
+    // A block and not an `async fn`, which would move its arguments once more.
+    fn feed<D: Consumer<Answer<R>>>(
+        &self,
+        exchange: Exchange<T, R>,
+        down: &D,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        async move {
+            match self.0.call(exchange.request).await {
+                Ok(reply) => down.accept(Answer { reply, slot: exchange.slot }).await,
+                Err(error) => {
+                    exchange.slot.fill(Err(error));
+                    Ok(())
+                }
             }
         }
     }
@@ -181,9 +196,9 @@ pub struct Reply;
 impl<R: Send> Transducer<Answer<R>> for Reply {
     type Out = ();
 
-    async fn feed<D: Consumer<()>>(&self, answer: Answer<R>, down: &D) -> Result<(), Error> {
+    fn feed<D: Consumer<()>>(&self, answer: Answer<R>, down: &D) -> impl Future<Output = Result<(), Error>> + Send {
         answer.slot.fill(Ok(answer.reply));
-        down.accept(()).await
+        down.accept(())
     }
 }
 

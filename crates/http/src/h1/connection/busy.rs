@@ -22,7 +22,7 @@ use super::receiving::{Need, Receiving};
 use super::tools::{Tools, date};
 use super::upgrade::{Offer, offer};
 use super::{Http, RATE_WINDOW, Waiting, Wire};
-use crate::h1::encode::{BodyPlan, OutgoingResponse, Persistence, encode_interim, encode_response};
+use crate::h1::encode::{BodyPlan, Date, OutgoingResponse, Persistence, encode_interim, encode_response};
 use crate::h1::error::DecodeError;
 use crate::h1::head::{Framing, RequestHead};
 use crate::message::{failure, status};
@@ -47,10 +47,15 @@ pub(super) enum Outcome {
 /// What is remembered of a request until it is answered.
 pub(super) struct Entry {
     awaited: Awaited<Response>,
+    upgrade: Option<Offer>,
+    asked: Asked,
+}
+
+/// What a reply depends on.
+struct Asked {
     method: Method,
     version: Version,
     keep_alive: bool,
-    upgrade: Option<Offer>,
     id: RequestId,
 }
 
@@ -73,10 +78,10 @@ pub(super) struct Busy<'a, S> {
     input: BytesMut,
     output: Output,
     /// A request that may not run beside those before it.
-    held: Option<RequestHead>,
-    receiving: Option<Receiving>,
+    held: Option<Box<RequestHead>>,
+    receiving: Option<Box<Receiving>>,
     need: Need,
-    sending: Option<Sending>,
+    sending: Option<Box<Sending>>,
     going: Going,
     /// A refusal, to be answered once everything before it is.
     refusal: Option<StatusCode>,
@@ -85,6 +90,8 @@ pub(super) struct Busy<'a, S> {
     ended: bool,
     /// Bytes of the peer may be left unread.
     linger: bool,
+    /// The date for this turn's replies.
+    date: Option<Date>,
     /// Bytes the peer has taken, when its patience was last tried.
     taken: u64,
 }
@@ -110,6 +117,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             upgrade: None,
             ended: false,
             linger: false,
+            date: None,
             taken: 0,
         }
     }
@@ -127,6 +135,7 @@ impl<'a, S: Transport> Busy<'a, S> {
         if self.wire.connection.watch.phase() == Phase::Over {
             return Poll::Ready(Ok(Outcome::Close));
         }
+        self.date = None;
         if !calls.is_empty() {
             calls.as_mut().poll(task);
         }
@@ -166,7 +175,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             return None;
         }
         let head = match self.held.take() {
-            Some(head) => head,
+            Some(head) => *head,
             None => {
                 let mut input = std::mem::take(&mut self.input);
                 let decoded = self.tools().decoder.decode_request(&mut input);
@@ -182,9 +191,9 @@ impl<'a, S: Transport> Busy<'a, S> {
         };
         // Only safe requests run beside others (RFC 9112 §9.3.2), and nothing runs beside an offer
         // to leave HTTP.
-        let beside = |entry: &Entry| entry.method.is_safe() && entry.upgrade.is_none();
+        let beside = |entry: &Entry| entry.asked.method.is_safe() && entry.upgrade.is_none();
         if !self.entries.is_empty() && !(head.method.is_safe() && !head.upgrade && self.entries.iter().all(beside)) {
-            self.held = Some(head);
+            self.held = Some(Box::new(head));
             return None;
         }
         Some(self.admit(head))
@@ -204,11 +213,8 @@ impl<'a, S: Transport> Busy<'a, S> {
         *request.headers_mut() = head.headers;
         let mut entry = Entry {
             awaited: self.tools().awaited.pop().unwrap_or_default(),
-            method,
-            version: head.version,
-            keep_alive: head.keep_alive,
             upgrade: takes_over.then(|| offer(&mut request)),
-            id,
+            asked: Asked { method, version: head.version, keep_alive: head.keep_alive, id },
         };
         if !head.keep_alive {
             self.going = Going::ToAnswers;
@@ -226,7 +232,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             }
             framing => {
                 let (receiving, incoming) = Receiving::new(framing, head.expect_continue);
-                self.receiving = Some(receiving);
+                self.receiving = Some(Box::new(receiving));
                 Body::incoming(incoming)
             }
         }
@@ -299,73 +305,76 @@ impl<'a, S: Transport> Busy<'a, S> {
             if !self.output.has_room() {
                 return Ok(progress);
             }
-            let Some(entry) = self.entries.front_mut() else { return Ok(progress) };
-            let Poll::Ready(answer) = entry.awaited.poll_take(task) else { return Ok(progress) };
-            let Some(mut entry) = self.entries.pop_front() else { return Ok(progress) };
-            let response = answer.unwrap_or_else(|error| {
-                tracing::error!(id = %entry.id, method = %entry.method, peer = ?self.wire.remote, %error, "a request failed");
-                failure(&error)
+            let Some(Entry { mut awaited, upgrade, asked }) = self.entries.pop_front() else { return Ok(progress) };
+            let mut offer = upgrade;
+            let answered = awaited.poll_with(task, |answer| match answer {
+                Ok(response) => self.reply(&asked, response, offer.take()),
+                Err(error) => {
+                    tracing::error!(id = %asked.id, method = %asked.method, peer = ?self.wire.remote, %error, "a request failed");
+                    self.reply(&asked, &mut failure(error), offer.take());
+                }
             });
-            let offer = entry.upgrade.take();
-            self.reply(&entry, response, offer);
-            self.tools().awaited.push(entry.awaited);
+            if answered.is_pending() {
+                self.entries.push_front(Entry { awaited, upgrade: offer, asked });
+                return Ok(progress);
+            }
+            self.tools().awaited.push(awaited);
             progress = true;
         }
     }
 
     /// Begins a reply: its head, and its body if that is short.
-    fn reply(&mut self, entry: &Entry, response: Response, offer: Option<Offer>) {
-        let (mut parts, mut body) = response.into_parts();
-        let takes_over = match parts.status {
+    fn reply(&mut self, asked: &Asked, response: &mut Response, offer: Option<Offer>) {
+        let takes_over = match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => true,
-            status => entry.method == Method::CONNECT && status.is_success(),
+            status => asked.method == Method::CONNECT && status.is_success(),
         };
         if takes_over {
             self.upgrade = offer;
         }
-        if self.upgrade.is_none() && parts.status.is_informational() {
+        if self.upgrade.is_none() && response.status().is_informational() {
             // 101 without an offer, or an interim status as the answer: neither ends an exchange.
-            tracing::error!(id = %entry.id, status = %parts.status, "a service answered with an interim status");
-            (parts, body) = status(StatusCode::INTERNAL_SERVER_ERROR).into_parts();
+            tracing::error!(id = %asked.id, status = %response.status(), "a service answered with an interim status");
+            *response = status(StatusCode::INTERNAL_SERVER_ERROR);
         }
-        let plan = BodyPlan::of_response(&entry.method, entry.version, parts.status, body.length(), &parts.headers);
+        let length = response.body().length();
+        let plan = BodyPlan::of_response(&asked.method, asked.version, response.status(), length, response.headers());
+        let persistence = self.persistence(asked);
         let persistence = encode_response(
             &OutgoingResponse {
-                status: parts.status,
-                headers: &parts.headers,
+                status: response.status(),
+                headers: response.headers(),
                 body: plan,
-                version: entry.version,
-                persistence: self.persistence(entry),
-                date: Some(&date()),
+                version: asked.version,
+                persistence,
+                date: Some(self.date.get_or_insert_with(date)),
             },
             &mut self.output.front,
         );
         if persistence == Persistence::Close {
             self.last_reply();
         }
-        self.tools().decoder.recycle(parts.headers);
-        match plan.framing {
-            Framing::Empty => self.output.keep(body),
-            framing => match body.take_bytes() {
-                Some(bytes) if framing == Framing::Length(bytes.len() as u64) => {
-                    self.output.put(bytes, b"");
-                    self.output.keep(body);
-                }
-                Some(bytes) => self.sending = Some(Sending::new(Body::from(bytes), framing)),
-                None => self.sending = Some(Sending::new(body, framing)),
-            },
+        self.tools().decoder.recycle(std::mem::take(response.headers_mut()));
+        let body = response.body_mut();
+        match (plan.framing, body.bytes()) {
+            (Framing::Empty, _) => self.output.keep(body),
+            (Framing::Length(length), Some(bytes)) if length == bytes.len() as u64 => {
+                self.output.put(bytes);
+                self.output.keep(body);
+            }
+            (framing, _) => self.sending = Some(Box::new(Sending::new(std::mem::take(body), framing))),
         }
         if self.sending.is_none() {
             self.sent();
         }
     }
 
-    fn persistence(&self, entry: &Entry) -> Persistence {
+    fn persistence(&self, asked: &Asked) -> Persistence {
         let last_answer = self.going != Going::On && self.entries.is_empty() && self.refusal.is_none();
         // A body nobody asked for may come or not: there is no telling where the next head begins.
-        let in_doubt = self.receiving.as_ref().is_some_and(Receiving::is_unasked_for);
+        let in_doubt = self.receiving.as_ref().is_some_and(|receiving| receiving.is_unasked_for());
         let drains = self.wire.connection.watch.phase() != Phase::Serving;
-        match !entry.keep_alive || last_answer || in_doubt || drains {
+        match !asked.keep_alive || last_answer || in_doubt || drains {
             true => Persistence::Close,
             false => Persistence::KeepAlive,
         }
@@ -403,15 +412,9 @@ impl<'a, S: Transport> Busy<'a, S> {
             return;
         }
         if let Some(refusal) = self.refusal.take() {
-            let entry = Entry {
-                awaited: Awaited::default(),
-                method: Method::GET,
-                version: Version::HTTP_11,
-                keep_alive: false,
-                upgrade: None,
-                id: RequestId::default(),
-            };
-            self.reply(&entry, status(refusal), None);
+            let (method, version) = (Method::GET, Version::HTTP_11);
+            let asked = Asked { method, version, keep_alive: false, id: RequestId::default() };
+            self.reply(&asked, &mut status(refusal), None);
         } else if self.going == Going::ToAnswers {
             self.going = Going::ToOutput;
         }
@@ -484,7 +487,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             return Poll::Ready(());
         }
         let times = &self.http.times;
-        let blocked = !self.output.is_empty() || self.sending.as_ref().is_some_and(Sending::is_blocked);
+        let blocked = !self.output.is_empty() || self.sending.as_ref().is_some_and(|sending| sending.is_blocked());
         if blocked {
             if self.taken != self.output.taken() {
                 self.taken = self.output.taken();

@@ -53,20 +53,27 @@ impl Output {
     }
 
     /// Keeps what a body holds until all that is here now has been written.
-    pub(super) fn keep(&mut self, body: Body) {
+    pub(super) fn keep(&mut self, body: &mut Body) {
         if !body.is_plain() {
-            self.unsent.push(body);
+            self.unsent.push(std::mem::take(body));
         }
     }
 
-    /// Puts data, then `end`, behind what is there. Only when there is room.
-    pub(super) fn put(&mut self, data: Bytes, end: &'static [u8]) {
-        if data.len() <= COPIED_BYTES_MAX {
-            self.front.extend_from_slice(&data);
-            self.front.extend_from_slice(end);
-        } else {
-            self.tail = data;
-            self.end = end;
+    /// Puts data behind what is there. Only when there is room.
+    pub(super) fn put(&mut self, data: &Bytes) {
+        match data.len() <= COPIED_BYTES_MAX {
+            true => self.front.extend_from_slice(data),
+            false => self.tail = data.clone(),
+        }
+    }
+
+    /// Puts a chunk behind what is there. Only when there is room.
+    fn put_chunk(&mut self, data: &Bytes) {
+        encode_chunk_head(data.len(), &mut self.front);
+        self.put(data);
+        match self.tail.is_empty() {
+            true => self.front.extend_from_slice(CHUNK_END),
+            false => self.end = CHUNK_END,
         }
     }
 
@@ -184,7 +191,7 @@ impl Sending {
                 }
             }
             if self.framing == Framing::Empty {
-                output.keep(std::mem::take(&mut self.body));
+                output.keep(&mut self.body);
                 return Ok(Sent::Complete);
             }
         }
@@ -224,12 +231,11 @@ impl Sending {
             return Ok(());
         }
         if self.framing == Framing::Chunked {
-            encode_chunk_head(data.len(), &mut output.front);
-            output.put(data, CHUNK_END);
+            output.put_chunk(&data);
             return Ok(());
         }
         self.count(data.len() as u64)?;
-        output.put(data, b"");
+        output.put(&data);
         Ok(())
     }
 
@@ -249,7 +255,7 @@ impl Sending {
             Framing::Chunked => encode_end(&trailers.unwrap_or_default(), &mut output.front),
             Framing::UntilClose | Framing::Empty => {}
         }
-        output.keep(std::mem::take(&mut self.body));
+        output.keep(&mut self.body);
         Ok(Sent::Complete)
     }
 }
