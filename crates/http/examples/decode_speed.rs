@@ -13,14 +13,14 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use unary_http::h1::decode::HeadDecoder;
 use unary_http::h1::encode::{BodyPlan, Date, OutgoingResponse, Persistence, encode_response};
-use unary_http::h1::head::HeadLimits;
+use unary_http::h1::head::{HeadLimits, RequestHead};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PIPELINED: usize = 16;
-const BATCHES: usize = 2_000;
-const ROUNDS: usize = 40;
+const BATCHES: usize = 50;
+const ROUNDS: usize = 2_000;
 
 const TINY: &str = "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
 
@@ -54,13 +54,13 @@ fn main() {
 fn decode(head: &str) -> f64 {
     let wire = head.repeat(PIPELINED);
     let mut decoder = HeadDecoder::new(HeadLimits::default());
+    let mut decoded = RequestHead::default();
     let mut input = BytesMut::with_capacity(64 << 10);
     best(|| {
         input.reserve(wire.len());
         input.extend_from_slice(wire.as_bytes());
-        while let Some(head) = decoder.decode_request(&mut input).expect("a valid head") {
-            let head = black_box(head);
-            decoder.recycle(head.headers);
+        while decoder.decode_request_into(&mut input, &mut decoded).expect("a valid head") {
+            black_box(&decoded);
         }
     })
 }

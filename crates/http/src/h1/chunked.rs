@@ -3,7 +3,7 @@
 //! Data is passed on as it comes, without copying and without waiting for a chunk to be whole. What
 //! surrounds it is read strictly: each laxness here has been a way to smuggle a request.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use http::HeaderMap;
 
 use super::body::Piece;
@@ -192,11 +192,9 @@ impl ChunkedDecoder {
             let reason = Reason::HeadTooLong(TRAILER_BYTES_MAX);
             return Err(from_body(DecodeError::new(reason, TRAILER_BYTES_MAX)));
         };
-        let bytes: Bytes = input.split_to(end).freeze();
+        let bytes = input.split_to(end).freeze();
         let mut trailers = HeaderMap::new();
-        Section { bytes: &bytes, start: 0, ends: scan.ends(), fields_max: TRAILERS_MAX }
-            .read_trailers(&mut trailers)
-            .map_err(from_body)?;
+        Section { bytes: &bytes, start: 0, ends: scan.ends() }.read_trailers(&mut trailers).map_err(from_body)?;
         self.at += end as u64;
         self.state = State::Ended;
         Ok(Some(Piece::End(trailers)))

@@ -58,6 +58,22 @@ pub struct RequestHead {
     pub upgrade: bool,
 }
 
+impl Default for RequestHead {
+    /// `GET /` without fields, to decode into.
+    fn default() -> Self {
+        Self {
+            method: Method::GET,
+            uri: Uri::default(),
+            version: Version::HTTP_11,
+            headers: HeaderMap::new(),
+            framing: Framing::Empty,
+            keep_alive: true,
+            expect_continue: false,
+            upgrade: false,
+        }
+    }
+}
+
 /// The head of a response, every field checked.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {

@@ -28,14 +28,14 @@ pub(super) fn trim(mut text: &[u8]) -> &[u8] {
 /// Whether `text` is `host` or `host:port`, the host not empty, as an `http` URI asks
 /// (RFC 9110 §4.2.1).
 pub(super) fn is_host(text: &[u8]) -> bool {
-    let mut plain = 0;
-    while plain < text.len() && CLASSES[usize::from(text[plain])] & HOST != 0 {
-        plain += 1;
-    }
-    match &text[plain..] {
-        [] => plain > 0,
-        [b':', port @ ..] if plain > 0 => is_port(port),
-        _ => is_unusual_host(text),
+    let (name, port) = match text.iter().rposition(|&byte| byte == b':') {
+        Some(colon) => (&text[..colon], &text[colon + 1..]),
+        None => (text, &[][..]),
+    };
+    let plain = name.iter().fold(HOST, |class, &byte| class & CLASSES[usize::from(byte)]);
+    match plain {
+        0 => is_unusual_host(text),
+        _ => !name.is_empty() && is_port(port),
     }
 }
 

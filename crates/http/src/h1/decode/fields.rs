@@ -4,11 +4,11 @@
 //! noticed on the way; what they mean together is for [`super::framing`].
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::IntoHeaderName;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::framing::Fields;
-use super::name::{Known, Notice, recognise};
+use super::name::{Notice, recognise};
 use super::scan::find_near;
 use crate::h1::error::{DecodeError, Reason};
 use crate::h1::token::is_space;
@@ -21,34 +21,26 @@ pub(in crate::h1) struct Section<'a> {
     pub(in crate::h1) start: usize,
     /// Where each field line ends.
     pub(in crate::h1) ends: &'a [u32],
-    /// The most fields there may be.
-    pub(in crate::h1) fields_max: usize,
 }
 
 impl Section<'_> {
-    /// Appends the fields of a head to `headers` and notes in `fields` what they say of its message.
+    /// Appends the fields of a head to `headers` and notes in `fields` what they say of the message.
     #[inline]
     pub(super) fn read_headers(&self, headers: &mut HeaderMap, fields: &mut Fields) -> Result<(), DecodeError> {
         let mut start = self.start;
         for &end in self.ends {
-            let end = end as usize;
-            let line = Line::parse(self.bytes, start, end, self.start)?;
-            start = end + 2;
-            let name = match recognise(line.name(self.bytes)) {
-                Some(Known { notice: Notice::Host, .. }) => {
-                    fields.notice_host(line.value_start, line.value_end);
-                    // A name known when this is compiled has its hash computed then, too.
-                    self.append(headers, HOST, &line)?;
-                    continue;
-                }
-                Some(Known { notice: Notice::Nothing | Notice::HeadOnly, name, .. }) => name.clone(),
+            let line = Line::parse(self.bytes, start, end as usize, self.start)?;
+            start = end as usize + 2;
+            let value = || line.value(self.bytes);
+            match recognise(line.name(self.bytes)) {
                 Some(known) => {
-                    fields.notice(known.notice, self.bytes, line.value_start..line.value_end)?;
-                    known.name.clone()
+                    if !matches!(known.notice, Notice::Nothing | Notice::HeadOnly) {
+                        fields.notice(known.notice, self.bytes, line.value_start..line.value_end)?;
+                    }
+                    append(headers, &known.name, value(), line.value_start)?;
                 }
-                None => line.unknown_name(self.bytes)?,
-            };
-            self.append(headers, name, &line)?;
+                None => append(headers, line.unknown_name(self.bytes)?, value(), line.value_start)?,
+            }
         }
         Ok(())
     }
@@ -57,31 +49,28 @@ impl Section<'_> {
     pub(in crate::h1) fn read_trailers(&self, trailers: &mut HeaderMap) -> Result<(), DecodeError> {
         let mut start = self.start;
         for &end in self.ends {
-            let end = end as usize;
-            let line = Line::parse(self.bytes, start, end, self.start)?;
-            start = end + 2;
+            let line = Line::parse(self.bytes, start, end as usize, self.start)?;
+            start = end as usize + 2;
             let name = match recognise(line.name(self.bytes)) {
                 Some(known) if known.notice != Notice::Nothing => continue,
                 Some(known) => known.name.clone(),
                 None => line.unknown_name(self.bytes)?,
             };
-            self.append(trailers, name, &line)?;
+            append(trailers, name, line.value(self.bytes), line.value_start)?;
         }
         Ok(())
     }
+}
 
-    #[inline]
-    fn append(&self, headers: &mut HeaderMap, name: HeaderName, line: &Line) -> Result<(), DecodeError> {
-        let value = line.value(self.bytes);
-        let Ok(value) = HeaderValue::from_maybe_shared(value) else {
-            let reason = Reason::InvalidValue(line.value(self.bytes));
-            return Err(DecodeError::new(reason, line.value_start));
-        };
-        match headers.try_append(name, value) {
-            Ok(_) => Ok(()),
-            // The map has a bound of its own, far beyond any sensible one.
-            Err(_) => Err(DecodeError::new(Reason::TooManyFields(self.fields_max), line.start)),
-        }
+#[inline]
+fn append(headers: &mut HeaderMap, name: impl IntoHeaderName, value: Bytes, at: usize) -> Result<(), DecodeError> {
+    let Ok(value) = HeaderValue::from_maybe_shared(value) else {
+        return Err(DecodeError::new(Reason::InvalidValue, at)); // A control byte, refused already.
+    };
+    match headers.try_append(name, value) {
+        Ok(_) => Ok(()),
+        // The map has a bound of its own, beyond any that makes sense here.
+        Err(_) => Err(DecodeError::new(Reason::TooManyFields(headers.len()), at)),
     }
 }
 

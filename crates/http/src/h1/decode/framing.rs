@@ -13,54 +13,71 @@ use crate::h1::head::Framing;
 use crate::h1::token::{is_host, is_token, trim};
 
 /// What the noticed fields of one head say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Fields {
+    version: Version,
     content_length: Option<u64>,
     content_length_at: usize,
-    transfer_encoding: Option<Codings>,
-    host: Option<(usize, usize)>,
-    host_again_at: Option<usize>,
+    transfer_encoding: bool,
+    transfer_encoding_at: usize,
+    /// The last coding is `chunked`.
+    chunked: bool,
+    /// What else there is in `Transfer-Encoding`.
+    unknown_coding: Option<Bytes>,
+    host: bool,
+    /// What a server refuses a request for, and a client does not look at.
+    request_fault: Option<DecodeError>,
     close: bool,
     keep_alive: bool,
     upgrade_confirmed: bool,
     upgrade_named: bool,
     expect_continue: bool,
-    expect_other: Option<Range<usize>>,
-}
-
-/// The transfer codings of all `Transfer-Encoding` lines, in the order they were applied.
-#[derive(Debug)]
-struct Codings {
-    at: usize,
-    last: Range<usize>,
-    chunked: bool,
-    unknown: Option<Range<usize>>,
 }
 
 impl Fields {
+    pub(super) fn new(version: Version) -> Self {
+        Self {
+            version,
+            content_length: None,
+            content_length_at: 0,
+            transfer_encoding: false,
+            transfer_encoding_at: 0,
+            chunked: false,
+            unknown_coding: None,
+            host: false,
+            request_fault: None,
+            close: false,
+            keep_alive: false,
+            upgrade_confirmed: false,
+            upgrade_named: false,
+            expect_continue: false,
+        }
+    }
+
     /// Takes note of a field's value, which is `head[value]`.
+    #[inline]
     pub(super) fn notice(&mut self, notice: Notice, head: &Bytes, value: Range<usize>) -> Result<(), DecodeError> {
         match notice {
-            Notice::Host => self.notice_host(value.start, value.end),
+            Notice::Host => self.notice_host(head, value),
             Notice::ContentLength => self.notice_content_length(head, value)?,
             Notice::TransferEncoding => self.notice_transfer_encoding(head, value)?,
             Notice::Connection => self.notice_connection(&head[value]),
             Notice::Upgrade => self.upgrade_named |= !value.is_empty(),
-            Notice::Expect if head[value.clone()].eq_ignore_ascii_case(b"100-continue") => {
-                self.expect_continue = true;
-            }
-            Notice::Expect => self.expect_other = Some(value),
+            Notice::Expect => self.notice_expect(head, value),
             Notice::Nothing | Notice::HeadOnly => {}
         }
         Ok(())
     }
 
     #[inline]
-    pub(super) fn notice_host(&mut self, start: usize, end: usize) {
-        match self.host {
-            None => self.host = Some((start, end)),
-            Some(_) => self.host_again_at = Some(start),
+    fn notice_host(&mut self, head: &Bytes, value: Range<usize>) {
+        let at = value.start;
+        if self.host {
+            self.request_fault = Some(DecodeError::new(Reason::RepeatedHost, at));
+        } else if !is_host(&head[value.clone()]) {
+            self.request_fault = Some(DecodeError::new(Reason::InvalidHost(head.slice(value)), at));
         }
+        self.host = true;
     }
 
     /// One number, once. RFC 9110 §8.6 would let a list of equal ones pass (`5, 5`); nobody who means
@@ -78,31 +95,22 @@ impl Fields {
         Ok(())
     }
 
+    /// Codings are listed in the order they were applied, over one line or several.
     fn notice_transfer_encoding(&mut self, head: &Bytes, value: Range<usize>) -> Result<(), DecodeError> {
-        let refuse =
-            |reason: fn(Bytes) -> Reason| Err(DecodeError::new(reason(head.slice(value.clone())), value.start));
-        let codings = self.transfer_encoding.get_or_insert(Codings {
-            at: value.start,
-            last: value.clone(),
-            chunked: false,
-            unknown: None,
-        });
-        codings.last = value.clone();
+        let at = value.start;
+        self.transfer_encoding = true;
+        self.transfer_encoding_at = at;
         for coding in head[value.clone()].split(|&byte| byte == b',') {
-            let name = trim(coding);
-            let is_chunked = name.eq_ignore_ascii_case(b"chunked");
-            if codings.chunked {
-                return match is_chunked {
-                    true => Err(DecodeError::new(Reason::RepeatedChunked, value.start)),
-                    false => refuse(Reason::InvalidTransferEncoding),
-                };
-            }
-            if is_chunked {
-                codings.chunked = true;
-            } else if is_token(trim(name.split(|&byte| byte == b';').next().unwrap_or_default())) {
-                codings.unknown.get_or_insert(value.clone());
-            } else {
-                return refuse(Reason::InvalidTransferEncoding);
+            let coding = trim(coding);
+            let name = coding.split(|&byte| byte == b';').next().map(trim).unwrap_or_default();
+            match coding.eq_ignore_ascii_case(b"chunked") {
+                true if self.chunked => return Err(DecodeError::new(Reason::RepeatedChunked, at)),
+                true => self.chunked = true,
+                false if self.chunked || !is_token(name) || name.eq_ignore_ascii_case(b"chunked") => {
+                    let reason = Reason::InvalidTransferEncoding(head.slice(value));
+                    return Err(DecodeError::new(reason, at));
+                }
+                false => self.unknown_coding = Some(head.slice(value.clone())),
             }
         }
         Ok(())
@@ -117,45 +125,55 @@ impl Fields {
         }
     }
 
-    /// Checks that there is one `Host`, where it is required, and that it is one.
+    /// HTTP/1.0 has no expectations (RFC 9110 §10.1.1).
+    fn notice_expect(&mut self, head: &Bytes, value: Range<usize>) {
+        if self.version == Version::HTTP_10 {
+            return;
+        }
+        if head[value.clone()].eq_ignore_ascii_case(b"100-continue") {
+            self.expect_continue = true;
+        } else {
+            let at = value.start;
+            self.request_fault = Some(DecodeError::new(Reason::UnmetExpectation(head.slice(value)), at));
+        }
+    }
+
+    /// Checks what only requests have to have right: the one `Host`, and what is expected of the server.
     #[inline]
-    pub(super) fn check_host(&self, version: Version, head: &Bytes) -> Result<(), DecodeError> {
-        let (reason, at) = match (self.host, self.host_again_at) {
-            (_, Some(at)) => (Reason::RepeatedHost, at),
-            (Some((start, end)), None) if is_host(&head[start..end]) => return Ok(()),
-            (Some((start, end)), None) => (Reason::InvalidHost(head.slice(start..end)), start),
-            (None, None) if version == Version::HTTP_10 => return Ok(()),
-            (None, None) => (Reason::MissingHost, head.len()),
+    pub(super) fn check_request(&mut self, head_bytes: usize) -> Result<(), DecodeError> {
+        if let Some(error) = self.request_fault.take() {
+            return Err(error);
+        }
+        if !self.host && self.version != Version::HTTP_10 {
+            return Err(DecodeError::new(Reason::MissingHost, head_bytes));
+        }
+        Ok(())
+    }
+
+    /// Where a request's body ends. `Transfer-Encoding` has to be `chunked`, alone.
+    #[inline]
+    pub(super) fn request_framing(&mut self) -> Result<Framing, DecodeError> {
+        match self.content_length {
+            _ if self.transfer_encoding => self.coded_framing(),
+            None | Some(0) => Ok(Framing::Empty),
+            Some(length) => Ok(Framing::Length(length)),
+        }
+    }
+
+    fn coded_framing(&mut self) -> Result<Framing, DecodeError> {
+        let at = self.transfer_encoding_at;
+        let (reason, at) = match self.unknown_coding.take() {
+            _ if self.version == Version::HTTP_10 => (Reason::TransferEncodingInHttp10, at),
+            _ if self.content_length.is_some() => (Reason::LengthAndTransferEncoding, at.max(self.content_length_at)),
+            None => return Ok(Framing::Chunked),
+            Some(coding) if self.chunked => (Reason::UnknownTransferCoding(coding), at),
+            Some(coding) => (Reason::InvalidTransferEncoding(coding), at),
         };
         Err(DecodeError::new(reason, at))
     }
 
-    /// Where a request's body ends. `Transfer-Encoding` has to be `chunked`, alone.
-    pub(super) fn request_framing(&self, version: Version, head: &Bytes) -> Result<Framing, DecodeError> {
-        match (&self.transfer_encoding, self.content_length) {
-            (None, None | Some(0)) => Ok(Framing::Empty),
-            (None, Some(length)) => Ok(Framing::Length(length)),
-            (Some(codings), length) => {
-                if version == Version::HTTP_10 {
-                    return Err(DecodeError::new(Reason::TransferEncodingInHttp10, codings.at));
-                }
-                if length.is_some() {
-                    let at = self.content_length_at.max(codings.at);
-                    return Err(DecodeError::new(Reason::LengthAndTransferEncoding, at));
-                }
-                codings.framing(head)
-            }
-        }
-    }
-
     /// Where the body of a response to `request` ends (RFC 9112 §6.3).
-    pub(super) fn response_framing(
-        &self,
-        version: Version,
-        head: &Bytes,
-        status: StatusCode,
-        request: &Method,
-    ) -> Result<Framing, DecodeError> {
+    pub(super) fn response_framing(&mut self, status: StatusCode, request: &Method) -> Result<Framing, DecodeError> {
         let bodiless = status.is_informational()
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || *request == Method::HEAD
@@ -163,43 +181,25 @@ impl Fields {
         if bodiless {
             return Ok(Framing::Empty);
         }
-        match self.request_framing(version, head)? {
+        match self.request_framing()? {
             Framing::Empty if self.content_length.is_none() => Ok(Framing::UntilClose),
             framing => Ok(framing),
         }
     }
 
     /// Whether the connection may live on after this message (RFC 9112 §9.3).
-    pub(super) fn keep_alive(&self, version: Version) -> bool {
-        !self.close && (self.keep_alive || version != Version::HTTP_10)
+    pub(super) fn keep_alive(&self) -> bool {
+        !self.close && (self.keep_alive || self.version != Version::HTTP_10)
     }
 
     /// Whether another protocol is offered, or taken up. HTTP/1.0 has no `Upgrade` (RFC 9110 §7.8).
-    pub(super) fn upgrade(&self, version: Version) -> bool {
-        self.upgrade_named && self.upgrade_confirmed && version != Version::HTTP_10
+    pub(super) fn upgrade(&self) -> bool {
+        self.upgrade_named && self.upgrade_confirmed && self.version != Version::HTTP_10
     }
 
-    /// Whether the sender waits for `100 Continue`. HTTP/1.0 has no `Expect` (RFC 9110 §10.1.1).
-    pub(super) fn expect_continue(&self, version: Version, head: &Bytes) -> Result<bool, DecodeError> {
-        match &self.expect_other {
-            _ if version == Version::HTTP_10 => Ok(false),
-            Some(other) => {
-                let reason = Reason::UnmetExpectation(head.slice(other.clone()));
-                Err(DecodeError::new(reason, other.start))
-            }
-            None => Ok(self.expect_continue),
-        }
-    }
-}
-
-impl Codings {
-    fn framing(&self, head: &Bytes) -> Result<Framing, DecodeError> {
-        let (reason, value): (fn(Bytes) -> Reason, _) = match &self.unknown {
-            None => return Ok(Framing::Chunked),
-            Some(unknown) if self.chunked => (Reason::UnknownTransferCoding, unknown),
-            Some(_) => (Reason::InvalidTransferEncoding, &self.last),
-        };
-        Err(DecodeError::new(reason(head.slice(value.clone())), value.start))
+    /// Whether the sender waits for `100 Continue`.
+    pub(super) fn expect_continue(&self) -> bool {
+        self.expect_continue
     }
 }
 

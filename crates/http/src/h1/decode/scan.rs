@@ -54,11 +54,8 @@ impl Scan {
         start_lines: usize,
         fields_max: usize,
     ) -> Result<Option<usize>, DecodeError> {
-        loop {
-            let start = self.ends.last().map_or(0, |&end| end as usize + 2);
-            let Some(end) = self.next_end(bytes)? else {
-                return Ok(None);
-            };
+        let mut start = self.ends.last().map_or(0, |&end| end as usize + 2);
+        while let Some(end) = self.next_end(bytes)? {
             if end == start {
                 return Ok(Some(end + 2));
             }
@@ -66,30 +63,39 @@ impl Scan {
                 return Err(DecodeError::new(Reason::TooManyFields(fields_max), start));
             }
             self.ends.push(end as u32);
+            start = end + 2;
         }
+        Ok(None)
     }
 
-    #[inline]
+    #[inline(always)] // Called twice; inlined, the position stays in a register.
     fn next_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
-        loop {
-            let at = find_control(bytes, self.at);
-            self.at = at;
-            let reason = match (bytes.get(at), bytes.get(at + 1)) {
-                (Some(b'\r'), Some(b'\n')) => {
-                    self.at = at + 2;
-                    return Ok(Some(at));
-                }
-                (Some(b'\t'), _) => {
-                    self.at = at + 1;
-                    continue;
-                }
-                (None, _) | (Some(b'\r'), None) => return Ok(None),
-                (Some(b'\r'), Some(_)) => Reason::BareCarriageReturn,
-                (Some(b'\n'), _) => Reason::BareLineFeed,
-                (Some(&byte), _) => Reason::ControlByte(byte),
-            };
-            return Err(DecodeError::new(reason, at));
+        let at = find_control(bytes, self.at);
+        if let Some(b"\r\n") = bytes.get(at..at + 2) {
+            self.at = at + 2;
+            return Ok(Some(at));
         }
+        self.unusual_end(bytes, at)
+    }
+
+    /// What is at `at` is a tab, which may be in a line, or none of the bytes that may.
+    #[cold]
+    fn unusual_end(&mut self, bytes: &[u8], mut at: usize) -> Result<Option<usize>, DecodeError> {
+        while bytes.get(at) == Some(&b'\t') {
+            at = find_control(bytes, at + 1);
+        }
+        self.at = at;
+        let reason = match (bytes.get(at), bytes.get(at + 1)) {
+            (Some(b'\r'), Some(b'\n')) => {
+                self.at = at + 2;
+                return Ok(Some(at));
+            }
+            (None, _) | (Some(b'\r'), None) => return Ok(None),
+            (Some(b'\r'), Some(_)) => Reason::BareCarriageReturn,
+            (Some(b'\n'), _) => Reason::BareLineFeed,
+            (Some(&byte), _) => Reason::ControlByte(byte),
+        };
+        Err(DecodeError::new(reason, at))
     }
 }
 
