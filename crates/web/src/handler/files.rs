@@ -32,7 +32,7 @@ use unary_net::file::Root;
 use unary_service::{Available, Error, Kind, Service};
 
 use cache::{Cache, Known, Seen};
-use entry::{Entry, Form};
+use entry::Entry;
 use glob::Glob;
 use listing::Wish;
 use path::{Refusal, Target};
@@ -189,8 +189,8 @@ enum Found {
 }
 
 impl Files {
-    /// What can be answered from memory: without a lock that others want, and without a system
-    /// call but one to ask whether an open file is as it was.
+    /// What can be answered from memory: without a lock that others want, and almost
+    /// always without a system call.
     fn answer_now(&self, asked: Asked<'_>) -> Option<Response> {
         if !matches!(*asked.method, Method::GET | Method::HEAD) {
             return Some(refuse_method(asked.method));
@@ -204,9 +204,13 @@ impl Files {
         if self.root.is_due(now) {
             return None;
         }
-        let Known::Fresh(entry) = self.cache.get(target.key(), self.seen(now)) else { return None };
+        let entry = match self.cache.get(target.key(), self.seen(now)) {
+            Known::Fresh(entry) => entry,
+            Known::Missing if self.settings.is_plain_404() => return Some(message::status(StatusCode::NOT_FOUND)),
+            _ => return None,
+        };
         let form = reply::choose(asked, &entry);
-        if !form.is_as_it_was() {
+        if !form.is_as_it_was(now) {
             self.cache.remove(target.key(), None);
             return None;
         }
@@ -237,7 +241,7 @@ impl Files {
         self.root.refresh(now).await;
         let seen = self.seen(now);
         let known = match self.cache.get(target.key(), seen) {
-            Known::Fresh(entry) if entry.forms().all(Form::is_as_it_was) => return Ok(Found::File(entry)),
+            Known::Fresh(entry) if entry.forms().all(|form| form.is_as_it_was(now)) => return Ok(Found::File(entry)),
             Known::Fresh(_) => None,
             Known::Missing => return Ok(Found::Missing),
             Known::Stale(entry) => Some(entry),

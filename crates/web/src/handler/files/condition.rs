@@ -25,6 +25,15 @@ pub(super) enum Verdict {
     Failed,
 }
 
+/// Whether a request has any conditions, or asks for a part: most have none, and this is what that
+/// costs them.
+pub(super) fn is_particular(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        name.starts_with("if-") || name == "range"
+    })
+}
+
 /// Evaluates the preconditions of a GET or HEAD for something that exists, in the order of
 /// RFC 9110 §13.2.2. `If-Range`, the last of them, is [`range_holds`].
 pub(super) fn evaluate(headers: &HeaderMap, validators: Validators<'_>) -> Verdict {

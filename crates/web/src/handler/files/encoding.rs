@@ -35,8 +35,14 @@ impl Coding {
         }
     }
 
-    fn is_named(self, name: &str) -> bool {
-        name.eq_ignore_ascii_case(self.token()) || (self == Self::Gzip && name.eq_ignore_ascii_case("x-gzip"))
+    fn named(name: &[u8]) -> Option<Self> {
+        match name.len() {
+            2 if name.eq_ignore_ascii_case(b"br") => Some(Self::Brotli),
+            4 if name.eq_ignore_ascii_case(b"gzip") => Some(Self::Gzip),
+            4 if name.eq_ignore_ascii_case(b"zstd") => Some(Self::Zstandard),
+            6 if name.eq_ignore_ascii_case(b"x-gzip") => Some(Self::Gzip), // RFC 9110 §8.4.1.3
+            _ => None,
+        }
     }
 }
 
@@ -50,19 +56,17 @@ pub(super) struct Accepted {
 impl Accepted {
     /// Reads `Accept-Encoding`. Without one nothing is taken for granted but the plain content.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        let members = values.flat_map(|value| value.split(',')).take(MEMBERS_MAX);
+        let values = headers.get_all(header::ACCEPT_ENCODING).iter();
+        let members = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).take(MEMBERS_MAX);
         let (mut codings, mut identity, mut others) = ([None; Coding::ALL.len()], None, None);
         for member in members {
             let (name, quality) = member_of(member);
-            match name {
-                "*" => others = Some(quality),
-                name if name.eq_ignore_ascii_case("identity") => identity = Some(quality),
-                name => {
-                    if let Some(at) = Coding::ALL.iter().position(|coding| coding.is_named(name)) {
-                        codings[at] = Some(quality);
-                    }
-                }
+            if let Some(coding) = Coding::named(name) {
+                codings[coding as usize] = Some(quality);
+            } else if name == b"*" {
+                others = Some(quality);
+            } else if name.eq_ignore_ascii_case(b"identity") {
+                identity = Some(quality);
             }
         }
         // A star is for what is not named; the plain content is acceptable unless it is refused.
@@ -84,23 +88,27 @@ impl Accepted {
 }
 
 /// A name with its quality in thousandths: 1000 if it says none, 0 if it says none that can be read.
-fn member_of(member: &str) -> (&str, u16) {
-    let mut parts = member.split(';').map(str::trim);
-    let name = parts.next().unwrap_or_default();
-    let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-    (name, weight.map_or(1000, quality))
+fn member_of(member: &[u8]) -> (&[u8], u16) {
+    let Some(end) = member.iter().position(|&byte| byte == b';') else { return (member.trim_ascii(), 1000) };
+    let mut parameters = member[end + 1..].split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    let weight = parameters.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
+    (member[..end].trim_ascii(), weight.map_or(1000, quality))
 }
 
 /// `0.25` in thousandths (RFC 9110 §12.4.2).
-fn quality(weight: &str) -> u16 {
-    let (whole, decimals) = weight.split_once('.').unwrap_or((weight, ""));
-    if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+fn quality(weight: &[u8]) -> u16 {
+    let (whole, decimals) = match weight.split_first() {
+        Some((whole, [])) => (whole, &[][..]),
+        Some((whole, [b'.', decimals @ ..])) => (whole, decimals),
+        _ => return 0,
+    };
+    if decimals.len() > 3 || !decimals.iter().all(u8::is_ascii_digit) {
         return 0;
     }
-    let thousandths = decimals.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    let thousandths = decimals.iter().chain(b"000").take(3).fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     match whole {
-        "0" => thousandths,
-        "1" if thousandths == 0 => 1000,
+        b'0' => thousandths,
+        b'1' if thousandths == 0 => 1000,
         _ => 0,
     }
 }

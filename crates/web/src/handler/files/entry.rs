@@ -5,10 +5,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use tokio::time::Instant;
 use unary_http::Body;
 use unary_net::file::{FileRange, Node, OpenFile, Stamp, View};
 
@@ -25,6 +27,9 @@ pub(super) const MEMORY_BYTES_MAX: u64 = 16 * 1024;
 const GRANULE: Duration = Duration::from_millis(20);
 /// The same where it keeps no fractions of a second: 2 s on FAT.
 const GRANULE_COARSE: Duration = Duration::from_secs(2);
+
+/// An open file is asked this often whether it was changed in place.
+const ASKED_MS: u64 = 10;
 
 /// What is kept of a file beside its contents: about this many bytes.
 const ENTRY_BYTES: usize = 2048;
@@ -54,10 +59,36 @@ pub(super) struct Form {
 }
 
 /// Where the bytes are.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Content {
     Memory(Bytes),
-    Open { file: Arc<OpenFile>, stamp: Stamp },
+    Open { file: Arc<OpenFile>, stamp: Stamp, asked: Asked },
+}
+
+/// When an open file was last asked for its stamp.
+#[derive(Debug)]
+pub(super) struct Asked {
+    opened: Instant,
+    /// Milliseconds after that.
+    last_ms: AtomicU64,
+}
+
+impl Asked {
+    fn new(opened: Instant) -> Self {
+        Self { opened, last_ms: AtomicU64::new(0) }
+    }
+
+    fn is_within(&self, age_ms: u64, now: Instant) -> bool {
+        self.ms(now).saturating_sub(self.last_ms.load(Ordering::Relaxed)) < age_ms
+    }
+
+    fn note(&self, now: Instant) {
+        self.last_ms.store(self.ms(now), Ordering::Relaxed);
+    }
+
+    fn ms(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.opened).as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Entry {
@@ -109,16 +140,19 @@ impl Entry {
 impl Form {
     /// Whether an open file has not been changed in place. What is in memory cannot be.
     ///
-    /// Asked before each reply: its length is about to be promised, and its tag to be told. That
-    /// costs a system call, a hundredth of what sending so much does.
-    pub(super) fn is_as_it_was(&self) -> bool {
-        match &self.content {
-            Content::Memory(_) => true,
-            Content::Open { file, stamp } => match file.stamp_now() {
-                Ok(now) => now == *stamp,
-                Err(error) => error.kind() == io::ErrorKind::WouldBlock, // Too far away to be asked.
-            },
+    /// Its length is about to be promised and its tag to be told, so it is asked often: a system
+    /// call every few milliseconds, however many requests there are.
+    pub(super) fn is_as_it_was(&self, now: Instant) -> bool {
+        let Content::Open { file, stamp, asked } = &self.content else { return true };
+        if asked.is_within(ASKED_MS, now) {
+            return true;
         }
+        match file.stamp_now() {
+            Ok(found) if found == *stamp => asked.note(now),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {} // Too far away to be asked.
+            _ => return false,
+        }
+        true
     }
 
     /// All of it, as a body.
@@ -160,7 +194,7 @@ impl Loading<'_> {
             let length = bytes.len() as u64;
             (Content::Memory(bytes), length)
         } else {
-            (Content::Open { file: Arc::new(file), stamp }, stamp.length)
+            (Content::Open { file: Arc::new(file), stamp, asked: Asked::new(Instant::now()) }, stamp.length)
         };
         let tag = is_settled.then(|| tag(&stamp));
         let modified = whole_seconds(stamp.modified);

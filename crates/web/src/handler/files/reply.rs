@@ -25,6 +25,9 @@ pub(super) fn choose<'a>(asked: Asked<'_>, entry: &'a Entry) -> &'a Form {
 
 /// The reply to a GET or HEAD.
 pub(super) fn reply(asked: Asked<'_>, form: &Form, clock: fn() -> SystemTime) -> Response {
+    if !condition::is_particular(asked.headers) {
+        return whole(asked, form);
+    }
     let modified = form.tag.is_some().then_some(form.modified);
     let validators = Validators { tag: form.tag.as_ref(), modified };
     match condition::evaluate(asked.headers, validators) {
@@ -33,17 +36,15 @@ pub(super) fn reply(asked: Asked<'_>, form: &Form, clock: fn() -> SystemTime) ->
         Verdict::Failed => return message::status(StatusCode::PRECONDITION_FAILED),
     }
     // RFC 9110 §14.2: on any method but GET a range is to be ignored.
-    if *asked.method == Method::HEAD {
-        return without_body(form);
-    }
-    if !asked.headers.contains_key(header::RANGE) || !condition::range_holds(asked.headers, validators, clock()) {
-        return whole(form);
+    let is_ranged = *asked.method == Method::GET && asked.headers.contains_key(header::RANGE);
+    if !is_ranged || !condition::range_holds(asked.headers, validators, clock()) {
+        return whole(asked, form);
     }
     match select(asked.headers, form.length) {
-        Selection::Whole => whole(form),
+        Selection::Whole => whole(asked, form),
         Selection::One(span) => part(form, span),
         // The parts of a compressed file cannot be named within a body that is not itself compressed.
-        Selection::Many(_) if form.headers.contains_key(header::CONTENT_ENCODING) => whole(form),
+        Selection::Many(_) if form.headers.contains_key(header::CONTENT_ENCODING) => whole(asked, form),
         Selection::Many(spans) => parts(form, &spans),
         Selection::Nothing => unsatisfiable(form),
     }
@@ -52,7 +53,7 @@ pub(super) fn reply(asked: Asked<'_>, form: &Form, clock: fn() -> SystemTime) ->
 /// The content under another status, as a page of the site's own for errors. Nothing is said that
 /// would make a cache take it for the file it is made of.
 pub(super) fn page(asked: Asked<'_>, form: &Form, status: StatusCode) -> Response {
-    let mut response = if *asked.method == Method::HEAD { without_body(form) } else { whole(form) };
+    let mut response = whole(asked, form);
     for name in [header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES] {
         response.headers_mut().remove(name);
     }
@@ -60,14 +61,13 @@ pub(super) fn page(asked: Asked<'_>, form: &Form, status: StatusCode) -> Respons
     response
 }
 
-fn whole(form: &Form) -> Response {
-    with(StatusCode::OK, form.headers.clone(), form.body())
-}
-
-fn without_body(form: &Form) -> Response {
+fn whole(asked: Asked<'_>, form: &Form) -> Response {
     let mut headers = form.headers.clone();
-    headers.insert(header::CONTENT_LENGTH, form.length.into());
-    with(StatusCode::OK, headers, Body::empty())
+    if *asked.method == Method::HEAD {
+        headers.insert(header::CONTENT_LENGTH, form.length.into());
+        return with(StatusCode::OK, headers, Body::empty());
+    }
+    with(StatusCode::OK, headers, form.body())
 }
 
 fn part(form: &Form, span: Span) -> Response {

@@ -51,6 +51,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether nothing stands in for what is not found.
+    pub(super) fn is_plain_404(&self) -> bool {
+        self.single_page.is_none() && self.not_found.is_none()
+    }
+
     /// What is said to caches about the file at this path.
     pub(super) fn cache_control_of(&self, path: &[u8]) -> Option<&HeaderValue> {
         let set = self.cache_control.iter().find(|(glob, _)| glob.matches(path));
