@@ -11,13 +11,11 @@ mod tools;
 mod upgrade;
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::ReadBuf;
 use unary_net::pipeline::drain::Phase;
 use unary_net::timer::{Ticks, Timer};
 use unary_net::{Connection, Exchange, Protocol, Transport};
@@ -157,7 +155,9 @@ where
 {
     let mut busy = Busy::new(wire, http, input);
     let mut calls = std::pin::pin!(unary_net::pipeline::Calls::new());
-    poll_fn(|task| busy.poll(task, calls.as_mut(), |exchange| down.accept(exchange))).await
+    let outcome = poll_fn(|task| busy.poll(task, calls.as_mut(), |exchange| down.accept(exchange))).await;
+    busy.finish();
+    outcome
 }
 
 /// What a connection keeps between requests.
@@ -194,12 +194,7 @@ impl<S: Transport> Wire<S> {
 
     /// Waits for bytes. `None`: the connection is over.
     fn poll_idle(&mut self, task: &mut Context<'_>, times: &Times) -> Poll<Result<Option<BytesMut>, Error>> {
-        let stream = Pin::new(&mut self.connection.stream);
-        let read = tools::with_scratch(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            stream.poll_read(task, &mut buffer).map_ok(|()| BytesMut::from(buffer.filled()))
-        });
-        if let Poll::Ready(read) = read {
+        if let Poll::Ready(read) = tools::poll_read(task, &mut self.connection.stream) {
             self.waiting = Waiting::Nothing;
             return Poll::Ready(Ok(Some(read?).filter(|read| !read.is_empty())));
         }

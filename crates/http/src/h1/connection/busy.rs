@@ -3,7 +3,6 @@
 //! One task does it all, and every wait is one of the poll functions below. What is decoded at
 //! once is answered in one write; calls that are ready at once cost no allocation.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -17,13 +16,12 @@ use unary_net::{Exchange, Transport};
 use unary_service::context::RequestId;
 use unary_service::{Context as CallContext, Error};
 
-use super::output::{OUTPUT_BYTES, Output, Sending, Sent, Then};
+use super::output::{OUTPUT_BYTES, Sending, Sent, Then};
 use super::receiving::{Need, Receiving};
 use super::tools::{Tools, date};
 use super::upgrade::{Offer, offer};
 use super::{Http, RATE_WINDOW, Waiting, Wire};
 use crate::h1::encode::{BodyPlan, Date, OutgoingResponse, Persistence, encode_interim, encode_response};
-use crate::h1::error::DecodeError;
 use crate::h1::head::{Framing, RequestHead};
 use crate::message::{failure, status};
 use crate::{Body, Request, Response};
@@ -73,12 +71,9 @@ enum Going {
 pub(super) struct Busy<'a, S> {
     wire: &'a mut Wire<S>,
     http: &'a Http,
-    tools: Option<Box<Tools>>,
-    entries: VecDeque<Entry>,
-    input: BytesMut,
-    output: Output,
-    /// A request that may not run beside those before it.
-    held: Option<Box<RequestHead>>,
+    tools: Box<Tools>,
+    /// The request in the tools may not run beside those before it.
+    held: bool,
     receiving: Option<Box<Receiving>>,
     need: Need,
     sending: Option<Box<Sending>>,
@@ -98,17 +93,11 @@ pub(super) struct Busy<'a, S> {
 
 impl<'a, S: Transport> Busy<'a, S> {
     pub(super) fn new(wire: &'a mut Wire<S>, http: &'a Http, input: BytesMut) -> Self {
-        let mut tools = Tools::borrow(http.limits.head);
-        let front = std::mem::take(&mut tools.output);
-        let entries = std::mem::take(&mut tools.entries);
         Self {
             wire,
             http,
-            tools: Some(tools),
-            entries,
-            input,
-            output: Output::new(front),
-            held: None,
+            tools: Tools::lend(http.limits.head, input),
+            held: false,
             receiving: None,
             need: Need::Nothing,
             sending: None,
@@ -167,71 +156,74 @@ impl<'a, S: Transport> Busy<'a, S> {
     /// Decodes the next request, if one is there and may run now.
     fn next_exchange(&mut self) -> Option<Exchange<Request, Response>> {
         let may = self.going == Going::On
+            && (self.held || !self.tools.input.is_empty())
             && self.receiving.is_none()
             && self.upgrade.is_none()
-            && self.entries.len() < self.http.limits.pipelined_max
-            && self.output.front.len() < OUTPUT_BYTES;
+            && self.tools.entries.len() < self.http.limits.pipelined_max
+            && self.tools.output.front.len() < OUTPUT_BYTES;
         if !may {
             return None;
         }
-        let head = match self.held.take() {
-            Some(head) => *head,
-            None => {
-                let mut input = std::mem::take(&mut self.input);
-                let decoded = self.tools().decoder.decode_request(&mut input);
-                self.input = input;
-                match decoded {
-                    Ok(head) => head?,
-                    Err(error) => {
-                        self.refuse_later(&error);
-                        return None;
-                    }
-                }
-            }
-        };
+        if !std::mem::take(&mut self.held) && !self.decode() {
+            return None;
+        }
         // Only safe requests run beside others (RFC 9112 §9.3.2), and nothing runs beside an offer
         // to leave HTTP.
         let beside = |entry: &Entry| entry.asked.method.is_safe() && entry.upgrade.is_none();
-        if !self.entries.is_empty() && !(head.method.is_safe() && !head.upgrade && self.entries.iter().all(beside)) {
-            self.held = Some(Box::new(head));
-            return None;
+        if !self.tools.entries.is_empty() {
+            let head = &self.tools.head;
+            if !(head.method.is_safe() && !head.upgrade && self.tools.entries.iter().all(beside)) {
+                self.held = true;
+                return None;
+            }
         }
-        Some(self.admit(head))
+        Some(self.admit())
     }
 
-    /// Makes an exchange of a head and as much of its body as is there.
-    fn admit(&mut self, head: RequestHead) -> Exchange<Request, Response> {
+    /// Decodes the next head into the tools; whether there was one.
+    fn decode(&mut self) -> bool {
+        let Tools { decoder, head, input, .. } = &mut *self.tools;
+        decoder.decode_request_into(input, head).unwrap_or_else(|error| {
+            tracing::debug!(peer = ?self.wire.remote, %error, "refused a request");
+            self.refuse_with(error.status());
+            false
+        })
+    }
+
+    /// Makes an exchange of the head in the tools and as much of its body as is there.
+    fn admit(&mut self) -> Exchange<Request, Response> {
         let id = RequestId { connection: self.wire.connection.peer.number(), sequence: self.wire.sequence };
         self.wire.sequence = self.wire.sequence.wrapping_add(1);
         let context = CallContext { id, peer: Some(self.wire.remote.clone()), ..CallContext::default() };
-        let mut request = Request::new(self.body_of(&head).with_context(context));
-        let takes_over = head.upgrade || head.method == Method::CONNECT;
+        let body = self.body().with_context(context);
+        let Tools { head, awaited, .. } = &mut *self.tools;
+        let mut awaited = awaited.pop().unwrap_or_default();
+        let slot = awaited.slot();
+        let mut request = Request::new(body);
         let method = head.method.clone();
-        *request.method_mut() = head.method;
-        *request.uri_mut() = head.uri;
+        *request.uri_mut() = std::mem::take(&mut head.uri);
+        *request.headers_mut() = std::mem::take(&mut head.headers);
         *request.version_mut() = head.version;
-        *request.headers_mut() = head.headers;
-        let mut entry = Entry {
-            awaited: self.tools().awaited.pop().unwrap_or_default(),
-            upgrade: takes_over.then(|| offer(&mut request)),
-            asked: Asked { method, version: head.version, keep_alive: head.keep_alive, id },
-        };
-        if !head.keep_alive {
+        *request.method_mut() = std::mem::take(&mut head.method);
+        let takes_over = head.upgrade || method == Method::CONNECT;
+        let asked = Asked { method, version: head.version, keep_alive: head.keep_alive, id };
+        if !asked.keep_alive {
             self.going = Going::ToAnswers;
         }
-        let slot = entry.awaited.slot();
-        self.entries.push_back(entry);
+        let upgrade = takes_over.then(|| offer(&mut request));
+        self.tools.entries.push_back(Entry { awaited, upgrade, asked });
         Exchange { request, slot }
     }
 
-    fn body_of(&mut self, head: &RequestHead) -> Body {
-        match head.framing {
+    fn body(&mut self) -> Body {
+        let RequestHead { framing, expect_continue, .. } = self.tools.head;
+        match framing {
             Framing::Empty => Body::empty(),
-            Framing::Length(length) if length <= self.input.len() as u64 => {
-                Body::from(self.input.split_to(length as usize).freeze())
+            Framing::Length(length) if length <= self.tools.input.len() as u64 => {
+                Body::from(self.tools.input.split_to(length as usize).freeze())
             }
             framing => {
-                let (receiving, incoming) = Receiving::new(framing, head.expect_continue);
+                let (receiving, incoming) = Receiving::new(framing, expect_continue);
                 self.receiving = Some(Box::new(receiving));
                 Body::incoming(incoming)
             }
@@ -241,8 +233,8 @@ impl<'a, S: Transport> Busy<'a, S> {
     /// Moves the arriving body on; whether the service may have got something by it.
     fn receive(&mut self, task: &mut Context<'_>) -> bool {
         let Some(receiving) = &mut self.receiving else { return false };
-        let before = self.input.len();
-        self.need = match receiving.poll(task, &mut self.input) {
+        let before = self.tools.input.len();
+        self.need = match receiving.poll(task, &mut self.tools.input) {
             Ok(need) => need,
             Err(error) => {
                 tracing::debug!(peer = ?self.wire.remote, %error, "refused a request's body");
@@ -268,13 +260,13 @@ impl<'a, S: Transport> Busy<'a, S> {
             }
             Need::Bytes | Need::Service => false,
         };
-        if receiving.take_interim() && self.sending.is_none() && self.entries.len() == 1 {
-            encode_interim(StatusCode::CONTINUE, &HeaderMap::new(), &mut self.output.front);
+        if receiving.take_interim() && self.sending.is_none() && self.tools.entries.len() == 1 {
+            encode_interim(StatusCode::CONTINUE, &HeaderMap::new(), &mut self.tools.output.front);
         }
         if whole {
             self.receiving = None;
         }
-        whole || self.input.len() != before
+        whole || self.tools.input.len() != before
     }
 
     fn close_after_answers(&mut self) {
@@ -290,10 +282,10 @@ impl<'a, S: Transport> Busy<'a, S> {
                 return Ok(progress);
             }
             if let Some(sending) = &mut self.sending {
-                let before = self.output.front.len();
-                match sending.poll(task, &mut self.wire.connection.stream, &mut self.output)? {
+                let before = self.tools.output.front.len();
+                match sending.poll(task, &mut self.wire.connection.stream, &mut self.tools.output)? {
                     Sent::Complete => self.sent(),
-                    Sent::Waiting => return Ok(progress || self.output.front.len() != before),
+                    Sent::Waiting => return Ok(progress || self.tools.output.front.len() != before),
                     Sent::Blocked => {
                         // Only a peer that takes nothing for long is cut: a piece was taken here.
                         return Ok(progress);
@@ -302,10 +294,12 @@ impl<'a, S: Transport> Busy<'a, S> {
                 progress = true;
                 continue;
             }
-            if !self.output.has_room() {
+            if !self.tools.output.has_room() {
                 return Ok(progress);
             }
-            let Some(Entry { mut awaited, upgrade, asked }) = self.entries.pop_front() else { return Ok(progress) };
+            let Some(Entry { mut awaited, upgrade, asked }) = self.tools.entries.pop_front() else {
+                return Ok(progress);
+            };
             let mut offer = upgrade;
             let answered = awaited.poll_with(task, |answer| match answer {
                 Ok(response) => self.reply(&asked, response, offer.take()),
@@ -315,10 +309,10 @@ impl<'a, S: Transport> Busy<'a, S> {
                 }
             });
             if answered.is_pending() {
-                self.entries.push_front(Entry { awaited, upgrade: offer, asked });
+                self.tools.entries.push_front(Entry { awaited, upgrade: offer, asked });
                 return Ok(progress);
             }
-            self.tools().awaited.push(awaited);
+            self.tools.awaited.push(awaited);
             progress = true;
         }
     }
@@ -349,18 +343,21 @@ impl<'a, S: Transport> Busy<'a, S> {
                 persistence,
                 date: Some(self.date.get_or_insert_with(date)),
             },
-            &mut self.output.front,
+            &mut self.tools.output.front,
         );
         if persistence == Persistence::Close {
             self.last_reply();
         }
-        self.tools().decoder.recycle(std::mem::take(response.headers_mut()));
+        if !self.held {
+            // The next head uses its memory again.
+            self.tools.head.headers = std::mem::take(response.headers_mut());
+        }
         let body = response.body_mut();
         match (plan.framing, body.bytes()) {
-            (Framing::Empty, _) => self.output.keep(body),
+            (Framing::Empty, _) => self.tools.output.keep(body),
             (Framing::Length(length), Some(bytes)) if length == bytes.len() as u64 => {
-                self.output.put(bytes);
-                self.output.keep(body);
+                self.tools.output.put(bytes);
+                self.tools.output.keep(body);
             }
             (framing, _) => self.sending = Some(Box::new(Sending::new(std::mem::take(body), framing))),
         }
@@ -370,7 +367,7 @@ impl<'a, S: Transport> Busy<'a, S> {
     }
 
     fn persistence(&self, asked: &Asked) -> Persistence {
-        let last_answer = self.going != Going::On && self.entries.is_empty() && self.refusal.is_none();
+        let last_answer = self.going != Going::On && self.tools.entries.is_empty() && self.refusal.is_none();
         // A body nobody asked for may come or not: there is no telling where the next head begins.
         let in_doubt = self.receiving.as_ref().is_some_and(|receiving| receiving.is_unasked_for());
         let drains = self.wire.connection.watch.phase() != Phase::Serving;
@@ -383,22 +380,17 @@ impl<'a, S: Transport> Busy<'a, S> {
     /// The reply just begun says that it is the last: nothing after it is answered.
     fn last_reply(&mut self) {
         self.going = self.going.max(Going::ToAnswers);
-        self.linger |= !self.input.is_empty() || self.receiving.is_some() || self.held.is_some();
-        self.entries.clear();
+        self.linger |= !self.tools.input.is_empty() || self.receiving.is_some() || self.held;
+        self.tools.entries.clear();
         self.refusal = None;
     }
 
     /// A reply is complete, but for being written.
     fn sent(&mut self) {
         self.sending = None;
-        if self.going == Going::ToAnswers && self.entries.is_empty() && self.refusal.is_none() {
+        if self.going == Going::ToAnswers && self.tools.entries.is_empty() && self.refusal.is_none() {
             self.going = Going::ToOutput;
         }
-    }
-
-    fn refuse_later(&mut self, error: &DecodeError) {
-        tracing::debug!(peer = ?self.wire.remote, %error, "refused a request");
-        self.refuse_with(error.status());
     }
 
     fn refuse_with(&mut self, refusal: StatusCode) {
@@ -408,7 +400,7 @@ impl<'a, S: Transport> Busy<'a, S> {
 
     /// Answers what was refused, once it is its turn.
     fn refuse(&mut self) {
-        if !self.entries.is_empty() || self.sending.is_some() || self.going == Going::ToOutput {
+        if !self.tools.entries.is_empty() || self.sending.is_some() || self.going == Going::ToOutput {
             return;
         }
         if let Some(refusal) = self.refusal.take() {
@@ -422,11 +414,11 @@ impl<'a, S: Transport> Busy<'a, S> {
 
     /// Writes what is encoded; whether that made room for more.
     fn flush(&mut self, task: &mut Context<'_>) -> Result<bool, Error> {
-        if self.output.is_empty() {
+        if self.tools.output.is_empty() {
             return Ok(false);
         }
-        let had_room = self.output.has_room();
-        match self.output.poll_flush(task, &mut self.wire.connection.stream, Then::Nothing)? {
+        let had_room = self.tools.output.has_room();
+        match self.tools.output.poll_flush(task, &mut self.wire.connection.stream, Then::Nothing)? {
             Poll::Ready(()) => Ok(!had_room || self.sending.is_some()),
             Poll::Pending => Ok(false),
         }
@@ -437,7 +429,7 @@ impl<'a, S: Transport> Busy<'a, S> {
         let room = match &self.receiving {
             Some(_) if self.need == Need::Bytes => BODY_READ_BYTES,
             // Beyond a whole head the peer has to wait, and so has the news of its going.
-            None if self.going == Going::On && self.input.len() < self.http.limits.head.head_bytes_max => {
+            None if self.going == Going::On && self.tools.input.len() < self.http.limits.head.head_bytes_max => {
                 HEAD_READ_BYTES
             }
             _ => return Ok(false),
@@ -445,8 +437,8 @@ impl<'a, S: Transport> Busy<'a, S> {
         if self.ended {
             return Ok(false);
         }
-        self.input.reserve(room);
-        let read = pin!(self.wire.connection.stream.read_buf(&mut self.input)).poll(task)?;
+        self.tools.input.reserve(room);
+        let read = pin!(self.wire.connection.stream.read_buf(&mut self.tools.input)).poll(task)?;
         match read {
             Poll::Pending => Ok(false),
             Poll::Ready(0) => {
@@ -458,20 +450,20 @@ impl<'a, S: Transport> Busy<'a, S> {
     }
 
     fn is_done(&self) -> bool {
-        if !self.output.is_empty() || self.sending.is_some() {
+        if !self.tools.output.is_empty() || self.sending.is_some() {
             return false;
         }
         if self.going == Going::ToOutput || self.upgrade.is_some() {
             return true;
         }
         let answered =
-            self.entries.is_empty() && self.held.is_none() && self.receiving.is_none() && self.refusal.is_none();
-        answered && (self.ended || (self.input.is_empty() && !self.is_amid_head()))
+            self.tools.entries.is_empty() && !self.held && self.receiving.is_none() && self.refusal.is_none();
+        answered && (self.ended || (self.tools.input.is_empty() && !self.is_amid_head()))
     }
 
     fn outcome(&mut self) -> Outcome {
         if let Some(offer) = self.upgrade.take() {
-            return Outcome::Upgrade(offer, std::mem::take(&mut self.input));
+            return Outcome::Upgrade(offer, std::mem::take(&mut self.tools.input));
         }
         match (self.going, self.ended) {
             (Going::On, false) => Outcome::Idle,
@@ -487,10 +479,11 @@ impl<'a, S: Transport> Busy<'a, S> {
             return Poll::Ready(());
         }
         let times = &self.http.times;
-        let blocked = !self.output.is_empty() || self.sending.as_ref().is_some_and(|sending| sending.is_blocked());
+        let blocked =
+            !self.tools.output.is_empty() || self.sending.as_ref().is_some_and(|sending| sending.is_blocked());
         if blocked {
-            if self.taken != self.output.taken() {
-                self.taken = self.output.taken();
+            if self.taken != self.tools.output.taken() {
+                self.taken = self.tools.output.taken();
                 self.wire.waiting = Waiting::Nothing; // It took some: its time begins anew.
             }
             ready!(self.wire.poll_waiting(task, Waiting::Peer, times.stall));
@@ -514,7 +507,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             task.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.entries.is_empty() && self.is_amid_head() && !self.ended {
+        if self.tools.entries.is_empty() && self.is_amid_head() && !self.ended {
             ready!(self.wire.poll_waiting(task, Waiting::Head, times.head));
             self.wire.waiting = Waiting::Nothing;
             self.refuse_with(StatusCode::REQUEST_TIMEOUT);
@@ -534,30 +527,17 @@ impl<'a, S: Transport> Busy<'a, S> {
     fn refuse_body_too_slow(&mut self) {
         self.close_after_answers();
         if self.sending.is_none() {
-            self.entries.clear();
+            self.tools.entries.clear();
             self.refuse_with(StatusCode::REQUEST_TIMEOUT);
         }
     }
 
     fn is_amid_head(&self) -> bool {
-        !self.input.is_empty() || self.tools.as_ref().is_some_and(|tools| tools.decoder.is_amid_head())
+        !self.tools.input.is_empty() || self.tools.decoder.is_amid_head()
     }
 
-    fn tools(&mut self) -> &mut Tools {
-        self.tools.as_mut().expect("the tools are given back only at the end")
-    }
-}
-
-impl<S> Drop for Busy<'_, S> {
-    fn drop(&mut self) {
-        let Some(mut tools) = self.tools.take() else { return };
-        // Whatever ended in the middle keeps its tools; they are worth less than a doubt.
-        if tools.decoder.is_amid_head() || !self.output.is_empty() {
-            return;
-        }
-        self.entries.clear();
-        tools.entries = std::mem::take(&mut self.entries);
-        tools.output = std::mem::take(&mut self.output.front);
-        tools.give_back();
+    /// Gives back what was lent.
+    pub(super) fn finish(self) {
+        self.tools.give_back();
     }
 }

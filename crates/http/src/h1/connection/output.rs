@@ -27,6 +27,7 @@ const COPIED_BYTES_MAX: usize = 8 * 1024;
 const FILE_BYTES: u64 = 512 * 1024;
 
 /// Bytes on their way out, in this order: `front` from `sent` on, `tail`, `end`.
+#[derive(Default)]
 pub(super) struct Output {
     pub(super) front: Vec<u8>,
     sent: usize,
@@ -39,10 +40,6 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(front: Vec<u8>) -> Self {
-        Self { front, sent: 0, tail: Bytes::new(), end: b"", taken: 0, unsent: Vec::new() }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.front.is_empty() && self.tail.is_empty() && self.end.is_empty()
     }
@@ -105,7 +102,7 @@ impl Output {
         Poll::Ready(Ok(()))
     }
 
-    /// Bytes the peer has taken of this connection's replies since it became busy.
+    /// Bytes the peer has taken so far; only the difference to an earlier figure means anything.
     pub(super) fn taken(&self) -> u64 {
         self.taken
     }

@@ -3,18 +3,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
 
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use unary_net::pipeline::Awaited;
 
 use super::busy::Entry;
+use super::output::Output;
 use crate::Response;
 use crate::h1::decode::HeadDecoder;
 use crate::h1::encode::Date;
-use crate::h1::head::HeadLimits;
+use crate::h1::head::{HeadLimits, RequestHead};
 
-/// How much is read at once while a connection is idle: a batch of pipelined requests, or a head
-/// of the largest size with room to spare.
-const SCRATCH_BYTES: usize = 64 * 1024;
+/// A thread's idle connections read into one buffer of this size, of which each takes what it got.
+/// The next one is begun when less than a quarter is left; a request that lasts keeps no more than
+/// the buffer it came in.
+const READ_BYTES: usize = 16 * 1024;
 
 /// Sets of tools a thread keeps for later; more were needed only if more connections than this
 /// were in the midst of a call at once.
@@ -25,41 +32,62 @@ const OUTPUT_BYTES_KEPT: usize = 128 * 1024;
 
 pub(super) struct Tools {
     pub(super) decoder: HeadDecoder,
-    pub(super) limits: HeadLimits,
+    /// The head decoded last, as far as it is still needed; its header map is used again.
+    pub(super) head: RequestHead,
+    limits: HeadLimits,
+    /// What was read and not yet decoded.
+    pub(super) input: BytesMut,
+    /// Requests not yet answered, in order.
     pub(super) entries: VecDeque<Entry>,
     pub(super) awaited: Vec<Awaited<Response>>,
-    pub(super) output: Vec<u8>,
+    pub(super) output: Output,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
+    static READ: RefCell<BytesMut> = RefCell::default();
+    // The indirection is the point: a set of tools changes hands for the price of a pointer.
+    #[expect(clippy::vec_box, reason = "what is lent is the box")]
     static SPARE: RefCell<Vec<Box<Tools>>> = const { RefCell::new(Vec::new()) };
     static DATE: Cell<(i64, Date)> = const { Cell::new((i64::MIN, [b' '; 29])) };
 }
 
-/// Lends the thread's scratch buffer. `run` must not come back here.
-pub(super) fn with_scratch<T>(run: impl FnOnce(&mut [u8]) -> T) -> T {
-    SCRATCH.with_borrow_mut(|scratch| run(scratch))
+/// Reads whatever is there into the thread's buffer. Nothing is held while nothing comes; nothing
+/// read is the end.
+pub(super) fn poll_read<S: AsyncRead + Unpin>(task: &mut Context<'_>, stream: &mut S) -> Poll<io::Result<BytesMut>> {
+    READ.with_borrow_mut(|buffer| {
+        if buffer.capacity() < READ_BYTES / 4 {
+            buffer.reserve(READ_BYTES);
+        }
+        let read = pin!(stream.read_buf(buffer)).poll(task);
+        read.map_ok(|_| buffer.split())
+    })
 }
 
 impl Tools {
-    pub(super) fn borrow(limits: HeadLimits) -> Box<Self> {
+    pub(super) fn lend(limits: HeadLimits, input: BytesMut) -> Box<Self> {
         match SPARE.with_borrow_mut(Vec::pop) {
-            Some(tools) if tools.limits == limits => tools,
+            Some(mut tools) if tools.limits == limits => {
+                tools.input = input;
+                tools
+            }
             _ => Box::new(Self {
                 decoder: HeadDecoder::new(limits),
+                head: RequestHead::default(),
                 limits,
+                input,
                 entries: VecDeque::new(),
                 awaited: Vec::new(),
-                output: Vec::new(),
+                output: Output::default(),
             }),
         }
     }
 
-    /// Takes back a set that is as good as new: its decoder between heads, its queues empty.
-    pub(super) fn give_back(self: Box<Self>) {
-        debug_assert!(self.entries.is_empty() && self.output.is_empty(), "tools were given back in use");
-        if self.output.capacity() <= OUTPUT_BYTES_KEPT {
+    /// Takes a set back, if it is as good as new.
+    pub(super) fn give_back(mut self: Box<Self>) {
+        self.input = BytesMut::new();
+        self.entries.clear();
+        let as_new = self.output.is_empty() && !self.decoder.is_amid_head();
+        if as_new && self.output.front.capacity() <= OUTPUT_BYTES_KEPT {
             SPARE.with_borrow_mut(|spare| {
                 if spare.len() < SPARE_MAX {
                     spare.push(self);
