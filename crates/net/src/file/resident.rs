@@ -61,7 +61,7 @@ fn preadv2(file: BorrowedFd<'_>, bytes: &mut [u8], offset: u64) -> io::Result<us
 }
 
 /// Reads a byte every `stride` bytes, and the last one. `Err` if this file system cannot tell.
-fn probe(file: BorrowedFd<'_>, offset: u64, length: u64, stride: u64) -> io::Result<bool> {
+pub(super) fn probe(file: BorrowedFd<'_>, offset: u64, length: u64, stride: u64) -> io::Result<bool> {
     let end = offset.saturating_add(length);
     let stretches = (offset..end).step_by(usize::try_from(stride).unwrap_or(usize::MAX));
     for at in stretches.chain([end - 1]) {
@@ -74,7 +74,7 @@ fn probe(file: BorrowedFd<'_>, offset: u64, length: u64, stride: u64) -> io::Res
     Ok(true)
 }
 
-fn pages(offset: u64, length: u64) -> u64 {
+pub(super) fn pages(offset: u64, length: u64) -> u64 {
     let page = page_bytes();
     offset.saturating_add(length).div_ceil(page) - offset / page
 }
@@ -84,7 +84,7 @@ fn page_bytes() -> u64 {
 }
 
 /// How many pages of the range the cache holds or awaits.
-fn cached_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<u64> {
+pub(super) fn cached_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<u64> {
     /// `cachestat` has this number on every architecture.
     const SYS_CACHESTAT: libc::c_long = 451;
     #[repr(C)]
@@ -112,7 +112,7 @@ fn cached_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<u6
 
 /// Whether every page of the range is in memory, by way of a mapping. `Err` if that cannot be
 /// asked: to whoever does not own the file, `mincore` says that all is there.
-fn all_mapped_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<bool> {
+pub(super) fn all_mapped_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<bool> {
     let stat = rustix::fs::fstat(file)?;
     let user = rustix::process::geteuid();
     if stat.st_uid != user.as_raw() && !user.is_root() {
@@ -120,7 +120,7 @@ fn all_mapped_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Resul
     }
     let page = page_bytes();
     let start = offset / page * page;
-    let reach = usize::try_from(offset + length - start).map_err(io::Error::other)?;
+    let reach = usize::try_from(offset.saturating_add(length) - start).map_err(io::Error::other)?;
     let start = libc::off_t::try_from(start).map_err(io::Error::other)?;
     // SAFETY: a fresh private mapping at an address of the kernel's choice disturbs nothing; `start`
     // is a multiple of the page size; the descriptor is borrowed for the call.

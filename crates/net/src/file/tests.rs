@@ -1,1 +1,210 @@
 //! Files found, read and listed, without waiting where they are in memory.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, fadvise};
+use unary_testkit::TempDir;
+
+use super::look::{Look, Patience};
+use super::view::Directory;
+use super::*;
+
+/// A view of a folder, as a kernel would give it that can do no more than this.
+fn view(folder: &Path, look: Look) -> View {
+    let known = Root::open(folder).unwrap().view().directory;
+    let directory = Directory { fd: known.fd.try_clone().unwrap(), look, ..*known };
+    View { directory: Arc::new(directory), patience: Patience::Disk }
+}
+
+fn read_all(view: &View, path: &str) -> io::Result<Bytes> {
+    match view.open(Path::new(path))? {
+        Node::File(file, stamp) => view.read(&file, usize::try_from(stamp.length).unwrap()),
+        Node::Directory(_) => Ok(Bytes::from_static(b"(folder)")),
+    }
+}
+
+const LOOKS: [Look; 3] = [Look::Cached, Look::Beneath, Look::Walk];
+
+#[test]
+fn files_and_folders_beneath_the_root_are_found() {
+    let folder = TempDir::with([("a.txt", "a"), ("deep/er/b.txt", "b")]);
+    for look in LOOKS {
+        let view = view(folder.path(), look);
+        for (path, expected) in [("a.txt", "a"), ("deep/er/b.txt", "b"), ("deep", "(folder)"), ("", "(folder)")] {
+            assert_eq!(read_all(&view, path).unwrap(), expected, "{path} by {look:?}");
+            assert!(view.stamp(Path::new(path)).is_ok(), "{path} by {look:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_else_is_found() {
+    let folder = TempDir::with([("secret.txt", "x"), ("in/a.txt", "a"), ("in/sub/b.txt", "b")]);
+    folder.link("../secret.txt", "in/out.txt");
+    folder.link("..", "in/up");
+    folder.link(folder.join("in/a.txt"), "in/absolute");
+    folder.link("/proc/self/root", "in/magic");
+    let _socket = std::os::unix::net::UnixListener::bind(folder.join("in/socket")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, folder.join("in/pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let long = "x".repeat(300);
+    for look in LOOKS {
+        let view = view(&folder.join("in"), look);
+        for path in [
+            "nothing",
+            "../secret.txt",
+            "out.txt",
+            "up/secret.txt",
+            "up",
+            "absolute",
+            "magic/etc/passwd",
+            "/etc/passwd",
+            "sub/../../secret.txt",
+            "a.txt/x",
+            "socket",
+            "pipe",
+            &long,
+        ] {
+            let kind = |found: io::Result<()>| found.unwrap_err().kind();
+            assert_eq!(kind(read_all(&view, path).map(drop)), io::ErrorKind::NotFound, "{path} by {look:?}");
+            assert_eq!(kind(view.stamp(Path::new(path)).map(drop)), io::ErrorKind::NotFound, "{path} by {look:?}");
+        }
+    }
+}
+
+#[test]
+fn a_link_that_stays_inside_is_followed_where_the_kernel_sees_to_it() {
+    let folder = TempDir::with([("real/a.txt", "a")]);
+    folder.link("real", "link");
+    for (look, found) in [(Look::Cached, true), (Look::Beneath, true), (Look::Walk, false)] {
+        assert_eq!(read_all(&view(folder.path(), look), "link/a.txt").is_ok(), found, "{look:?}");
+    }
+}
+
+#[test]
+fn a_listing_keeps_what_is_asked_for() {
+    let folder = TempDir::with([("out.txt", "x"), ("in/a", "123"), ("in/sub/b", "x"), ("in/.hidden", "x")]);
+    folder.link("../out.txt", "in/out");
+    folder.link("a", "in/link");
+    let view = view(&folder.join("in"), Look::Beneath);
+    let listed = view.list(Path::new(""), |name| !name.starts_with(b".")).unwrap();
+    let mut names: Vec<_> = listed.entries.iter().map(|entry| (entry.name.as_os_str(), entry.stamp.length)).collect();
+    names.sort();
+    let sub = fs::metadata(folder.join("in/sub")).unwrap().len();
+    assert_eq!(names, [("a", 3), ("link", 3), ("sub", sub)].map(|(name, length)| (OsStr::new(name), length)));
+    assert!(!listed.truncated);
+    assert_eq!(view.list(Path::new("a"), |_| true).unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn what_is_in_memory_is_found_at_once() {
+    let folder = TempDir::with([("a.txt", "a")]);
+    let root = Root::open(folder.path()).unwrap();
+    let look = |patience| {
+        let view = View { patience, ..root.view() };
+        read_all(&view, "a.txt").map_err(|error| error.kind())
+    };
+    if root.view().directory.look != Look::Cached {
+        eprintln!("skipped: this kernel has no RESOLVE_CACHED");
+        return;
+    }
+    assert_eq!(look(Patience::Disk).unwrap(), "a");
+    assert_eq!(look(Patience::None).unwrap(), "a", "it was looked up just now");
+    assert_eq!(root.look(|view| read_all(view, "a.txt")).await.unwrap(), "a");
+    let listed = root.look(|view| view.list(Path::new(""), |_| true)).await;
+    assert_eq!(listed.unwrap().entries.len(), 1, "what may wait is done on the pool");
+}
+
+/// A file whose pages are not in memory, where the folder for temporary files is on a disk.
+fn cold(folder: &TempDir, length: usize) -> Option<(PathBuf, OpenFile)> {
+    let path = folder.join("cold");
+    fs::write(&path, vec![b'x'; length]).unwrap();
+    let file = fs::File::open(&path).unwrap();
+    file.sync_all().unwrap();
+    fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+    let file = OpenFile::new(file);
+    if file.storage != Storage::Local || file.is_resident(0, length) {
+        eprintln!("skipped: files here do not leave memory when they are told to");
+        return None;
+    }
+    Some((path, file))
+}
+
+#[tokio::test]
+async fn a_cold_file_is_read_on_the_pool_and_then_is_warm() {
+    let folder = TempDir::new();
+    let Some((_, file)) = cold(&folder, 100_000) else { return };
+    let file = Arc::new(file);
+    assert_eq!(file.read_now(0, 100_000).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    let mut offset = 0;
+    while offset < 100_000 {
+        let bytes = file.clone().read_at(offset, READ_BYTES_MAX).await.unwrap();
+        assert!(!bytes.is_empty() && bytes.iter().all(|&byte| byte == b'x'));
+        offset += bytes.len() as u64;
+    }
+    assert!(file.is_resident(0, 100_000));
+    assert_eq!(file.clone().read_at(100_000, 10).await.unwrap(), "", "its end");
+    assert_eq!(file.read_now(99_990, 100).unwrap().len(), 10);
+}
+
+#[test]
+fn every_way_of_asking_what_is_in_memory_agrees() {
+    let folder = TempDir::new();
+    let Some((_, file)) = cold(&folder, 1_000_000) else { return };
+    let ways = |offset, length| {
+        let fd = file.as_fd();
+        let cached = resident::cached_pages(fd, offset, length).map(|cached| cached >= resident::pages(offset, length));
+        let mapped = resident::all_mapped_pages(fd, offset, length);
+        [cached.ok(), resident::probe(fd, offset, length, 4096).ok(), mapped.ok()]
+    };
+    let agree = |expected: bool, ways: [Option<bool>; 3]| ways.into_iter().flatten().all(|way| way == expected);
+    assert!(agree(false, ways(0, 1_000_000)), "{:?}", ways(0, 1_000_000));
+    let mut first = [0; 1000];
+    file.file.read_exact_at(&mut first, 0).unwrap();
+    assert!(agree(true, ways(0, 1000)), "{:?}", ways(0, 1000));
+    let mut whole = vec![0; 1_000_000];
+    file.file.read_exact_at(&mut whole, 0).unwrap();
+    for (offset, length) in [(0, 1_000_000), (999_999, 1), (4095, 2), (500_000, 4096)] {
+        assert!(agree(true, ways(offset, length)), "{:?}", ways(offset, length));
+        assert!(file.is_resident(offset, usize::try_from(length).unwrap()));
+    }
+}
+
+#[test]
+fn no_file_is_so_large_that_asking_takes_long() {
+    let folder = TempDir::new();
+    let file = fs::File::create_new(folder.join("sparse")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let file = OpenFile::new(fs::File::open(folder.join("sparse")).unwrap());
+    if file.storage == Storage::Local {
+        assert!(!file.is_resident(0, 1 << 40));
+        assert!(!file.is_resident(u64::MAX - 10, 100), "nor does a range beyond all ends do harm");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_root_is_followed_when_it_is_due() {
+    let folder = TempDir::with([("one/a", "1"), ("two/a", "2")]);
+    folder.link("one", "current");
+    let root = Root::open(folder.join("current")).unwrap();
+    let first = root.generation();
+    folder.link("two", "current");
+    root.refresh(tokio::time::Instant::now()).await;
+    assert_eq!(root.generation(), first, "it was looked at just now");
+    tokio::time::advance(Duration::from_millis(ROOT_CHECK_MS)).await;
+    assert!(root.is_due(tokio::time::Instant::now()));
+    root.refresh(tokio::time::Instant::now()).await;
+    assert_eq!(root.generation(), first + 1);
+    assert_eq!(read_all(&root.view(), "a").unwrap(), "2");
+    tokio::time::advance(Duration::from_millis(ROOT_CHECK_MS)).await;
+    root.refresh(tokio::time::Instant::now()).await;
+    assert_eq!(root.generation(), first + 1, "it is where it was");
+}
+
+#[test]
+fn a_root_has_to_be_a_folder() {
+    let folder = TempDir::with([("file", "x")]);
+    assert_eq!(Root::open(folder.join("nothing")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(Root::open(folder.join("file")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+}
