@@ -1,0 +1,85 @@
+//! The command line. It is a contract: words are added, none changes its meaning.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use unary_net::Address;
+
+use crate::failure::Failure;
+
+/// One function, one process, any program: a web server that is a single binary.
+#[derive(Debug, Parser)]
+#[command(name = "unary", version, max_term_width = 100, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = EXAMPLES, subcommand_help_heading = "Commands")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  unary serve                            this folder, for this machine: http://localhost:8080/
+  unary serve ./public --listen :8080    a folder, for everybody who can reach this machine
+
+Not built yet: run, check, fmt, explain, reload, upgrade, stop, status
+";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  unary serve                                      this folder, for this machine: http://localhost:8080/
+  unary serve ./public --listen :8080              a folder, for everybody who can reach this machine
+  unary serve ./public --listen unix:/run/a.sock   for a proxy in front, on a Unix socket
+  unary serve ./public --access-log >> access.log  one line a request, in the Combined Log Format
+
+A folder with an index.html is a site; one without shows what is in it. Files whose names begin with
+a dot are not served. SIGTERM or Ctrl-C finishes what is running and stops; the second stops at once.
+";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve one thing, without a config: a folder of files
+    Serve(Serve),
+}
+
+/// What `unary serve` is told.
+#[derive(Debug, Args)]
+#[command(after_help = SERVE_EXAMPLES)]
+pub(crate) struct Serve {
+    /// What to serve
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+
+    /// Where to listen: host:port, :port (every address of this machine) or unix:/path. May be
+    /// given more than once
+    #[arg(long, value_name = "ADDR", default_value = LISTEN_DEFAULT)]
+    pub(crate) listen: Vec<Address>,
+
+    /// How many event loops [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
+    pub(crate) threads: Option<u16>,
+
+    /// Print a line for each request; on a terminal that is so anyway
+    #[arg(long)]
+    pub(crate) access_log: bool,
+}
+
+/// This machine only: what is on a disk is not everybody's unless somebody says so.
+const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+
+/// More than any machine has cores.
+const THREADS_MAX: i64 = 1024;
+
+/// Commands that are promised. They are known, so that nobody hunts for a typing mistake.
+const NOT_BUILT_YET: [&str; 8] = ["run", "check", "fmt", "explain", "reload", "upgrade", "stop", "status"];
+
+impl Cli {
+    /// Reads this process's command line. Says what is wrong with it and ends the process, if
+    /// anything is.
+    pub(crate) fn read() -> Result<Self, Failure> {
+        let command = std::env::args_os().nth(1).unwrap_or_default();
+        match NOT_BUILT_YET.into_iter().find(|name| command == *name) {
+            Some(name) => Err(Failure::nonsense(format!("`unary {name}` is not built yet"))),
+            None => Ok(Self::parse()),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Why the program ends badly: one sentence for the person who started it, and the exit code.
+
+use std::error::Error as _;
+use std::fmt;
+use std::process::ExitCode;
+
+use unary_service::{Error, Kind};
+
+/// Why the program ends badly.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    sentence: String,
+    code: u8,
+}
+
+const FAILED: u8 = 1;
+const NONSENSE: u8 = 2;
+
+impl Failure {
+    /// It was told what makes no sense: whoever tries again has to say something else.
+    pub(crate) fn nonsense(sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into(), code: NONSENSE }
+    }
+
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let step = match error.step().strip_prefix("listening on ") {
+            Some(address) => format!("cannot listen on {address}"),
+            None => format!("{} while {}", error.kind().as_str(), error.step()),
+        };
+        let sentence = error.source().map_or_else(|| step.clone(), |cause| format!("{step}: {cause}"));
+        Self { sentence, code: if error.kind() == Kind::Invalid { NONSENSE } else { FAILED } }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}

@@ -1,0 +1,38 @@
+//! `unary serve`: one thing, without a config.
+
+mod limits;
+mod readiness;
+mod subject;
+
+use unary_http::h1::connection::http;
+use unary_http::{Request, Response};
+use unary_net::event_loop::EventLoops;
+use unary_net::{Run, connect, listen, process, reply};
+use unary_service::{Error, Service};
+
+use crate::cli::Serve;
+use crate::diagnostics;
+use crate::failure::Failure;
+use readiness::Readiness;
+use subject::Subject;
+
+/// Serves what was told until the process is told to stop.
+pub(crate) fn run(told: &Serve) -> Result<(), Failure> {
+    diagnostics::start();
+    let Subject::Folder(files) = Subject::find(&told.path)?;
+    limits::raise_open_files();
+    Ok(serve(told, files)?)
+}
+
+fn serve<S>(told: &Serve, service: S) -> Result<(), Error>
+where
+    S: Service<Request, Reply = Response> + 'static,
+{
+    let readiness = Readiness::of(&told.path);
+    let mut loops = EventLoops::new().ready(move |addresses| readiness.say(addresses));
+    if let Some(threads) = told.threads {
+        loops = loops.threads(threads.into());
+    }
+    let server = listen(told.listen.clone()) >> connect(http()) >> process(service) >> reply();
+    server.run_on(loops)
+}

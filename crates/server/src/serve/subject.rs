@@ -1,0 +1,55 @@
+//! What a path leads to, as far as serving it is concerned.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use unary_service::{Error, Kind};
+use unary_web::handler::Files;
+
+use crate::failure::Failure;
+
+/// What is to be served.
+pub(super) enum Subject {
+    /// A folder of files.
+    Folder(Files),
+}
+
+impl Subject {
+    /// Finds out what is there, and refuses what cannot be served.
+    pub(super) fn find(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display();
+        let about = fs::metadata(path).map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::NotFound => Failure::nonsense(format!("there is no folder {shown}")),
+            _ => Failure::nonsense(format!("cannot look at {shown}: {cause}")),
+        })?;
+        if !about.is_dir() {
+            return Err(Failure::nonsense(refusal_of_file(path, &about)));
+        }
+        if path.join("index.php").exists() {
+            let why = "Its index.php would be shown as text, for running PHP programs is not built yet";
+            return Err(Failure::nonsense(format!("{shown} is a PHP folder. {why}")));
+        }
+        let files = Files::new(path).map_err(|error| unreadable(path, &error))?;
+        Ok(Self::Folder(files))
+    }
+}
+
+fn refusal_of_file(path: &Path, about: &fs::Metadata) -> String {
+    let shown = path.display();
+    let is_program = about.is_file() && about.permissions().mode() & 0o111 != 0;
+    let is_named = |name: &str| path.file_name().is_some_and(|found| found == name);
+    if is_named("Procfile") {
+        return format!("{shown} is a Procfile. Running one is not built yet");
+    }
+    if is_program || path.extension().is_some_and(|extension| extension == "php") {
+        return format!("{shown} is a program. Running programs is not built yet");
+    }
+    format!("{shown} is no folder. Name the folder it is in")
+}
+
+fn unreadable(path: &Path, error: &Error) -> Failure {
+    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+    let advice = if error.kind() == Kind::Forbidden { ". This user may not read it" } else { "" };
+    Failure::nonsense(format!("cannot open {}{cause}{advice}", path.display()))
+}
