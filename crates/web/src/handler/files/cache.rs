@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::entry::Entry;
@@ -75,8 +77,8 @@ struct Shard {
     old: Half,
     /// Names of nothing, and when they were looked up.
     missing: HashMap<Box<[u8]>, Seen>,
-    /// Whether a task forgets what is idle.
-    is_swept: bool,
+    /// The task that forgets what is idle.
+    sweeper: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -128,8 +130,7 @@ impl Cache {
             return slot.known(now);
         }
         if let Some((key, slot)) = shard.old.remove(key) {
-            let known = shard.insert(key, slot, self.limits).known(now);
-            return known;
+            return shard.insert(key, slot, self.limits).known(now);
         }
         match shard.missing.get(key) {
             Some(seen) if seen.is_within(FRESH, now) => Known::Missing,
@@ -145,9 +146,11 @@ impl Cache {
         let mut shard = self.shard();
         shard.forget(key);
         shard.insert(key.into(), Slot { entry, seen, is_checked: false }, self.limits);
-        if !shard.is_swept {
-            shard.is_swept = true;
-            tokio::spawn(sweep(Arc::downgrade(&self.shards), ordinal() % self.shards.len()));
+        // The one before may have ended with the runtime that it was in.
+        if shard.sweeper.as_ref().is_none_or(JoinHandle::is_finished)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            shard.sweeper = Some(runtime.spawn(sweep(Arc::downgrade(&self.shards), self.number())));
         }
     }
 
@@ -172,7 +175,12 @@ impl Cache {
     }
 
     fn shard(&self) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[ordinal() % self.shards.len()])
+        lock(&self.shards[self.number()])
+    }
+
+    /// The number of this thread's shard.
+    fn number(&self) -> usize {
+        ordinal() % self.shards.len()
     }
 }
 
@@ -253,3 +261,6 @@ fn ordinal() -> usize {
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().expect("no panic while the lock is held")
 }
+
+#[cfg(test)]
+mod tests;

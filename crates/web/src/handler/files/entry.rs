@@ -37,7 +37,7 @@ const ENTRY_BYTES: usize = 2048;
 /// A file ready to be sent, plain and compressed.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) survey: FileSurvey,
+    pub(super) survey: Box<FileSurvey>,
     /// Whether equal stamps prove equal contents: nothing of it was changed so lately that the
     /// file system's clock may not have ticked since. See [`is_settled`].
     pub(super) is_settled: bool,
@@ -94,7 +94,7 @@ impl Asked {
 impl Entry {
     /// Opens what a survey found. A file that has been changed since then is taken as it is now,
     /// and is not settled.
-    pub(super) fn load(view: &View, settings: &Settings, survey: FileSurvey, now: SystemTime) -> io::Result<Self> {
+    pub(super) fn load(view: &View, settings: &Settings, survey: Box<FileSurvey>, now: SystemTime) -> io::Result<Self> {
         let loading = Loading { view, settings, survey: &survey, now };
         let (plain, mut is_settled) = loading.form(&survey.path, &survey.stamp, None)?;
         let mut compressed = Vec::new();
@@ -225,7 +225,7 @@ impl Loading<'_> {
             let told = httpdate::fmt_http_date(modified.min(self.now));
             headers.insert(header::LAST_MODIFIED, text_value(told.into()));
         }
-        headers
+        headers.clone() // A copy has no room to spare.
     }
 }
 

@@ -15,7 +15,7 @@ use super::settings::Settings;
 #[derive(Debug)]
 pub(super) enum Survey {
     /// A file.
-    File(FileSurvey),
+    File(Box<FileSurvey>),
     /// A folder that no index file stands for.
     Folder,
     /// Nothing, or nothing that is served by that name.
@@ -70,7 +70,7 @@ fn file(view: &View, settings: &Settings, path: PathBuf, stamp: Stamp) -> io::Re
             *sibling = self::stamp(view, &sibling_path(&path, coding))?.filter(|stamp| stamp.kind == NodeKind::File);
         }
     }
-    Ok(Survey::File(FileSurvey { path, stamp, siblings }))
+    Ok(Survey::File(Box::new(FileSurvey { path, stamp, siblings })))
 }
 
 fn stamp(view: &View, path: &Path) -> io::Result<Option<Stamp>> {

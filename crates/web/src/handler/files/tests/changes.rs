@@ -7,20 +7,25 @@ use super::*;
 /// Two requests so far apart see every change in between.
 const SECOND: Duration = Duration::from_secs(1);
 
+fn large(letter: &str) -> String {
+    letter.repeat(100_000)
+}
+
+type Change = fn(&TempDir);
+
 #[tokio::test(start_paused = true)]
 async fn a_changed_file_is_served_changed() {
     let folder = TempDir::new();
-    let large = |letter: &str| letter.repeat(100_000);
-    let steps: [(&str, &dyn Fn(&TempDir)); 6] = [
-        ("written in place", &|folder| folder.write("a.txt", "two")),
-        ("written in place, as long", &|folder| folder.write("a.txt", "2wo")),
-        ("replaced by rename", &|folder| {
+    let steps: [(&str, Change); 6] = [
+        ("written in place", |folder| folder.write("a.txt", "two")),
+        ("written in place, as long", |folder| folder.write("a.txt", "2wo")),
+        ("replaced by rename", |folder| {
             folder.write("b.txt", "three");
             fs::rename(folder.join("b.txt"), folder.join("a.txt")).unwrap();
         }),
-        ("appended to", &|folder| folder.write("a.txt", "three and four")),
-        ("grown large", &|folder| folder.write("a.txt", large("5"))),
-        ("truncated", &|folder| folder.write("a.txt", "6")),
+        ("appended to", |folder| folder.write("a.txt", "three and four")),
+        ("grown large", |folder| folder.write("a.txt", large("5"))),
+        ("truncated", |folder| folder.write("a.txt", "6")),
     ];
     for first in ["one".to_owned(), large("1")] {
         folder.write("a.txt", first);

@@ -102,7 +102,7 @@ async fn a_file_we_may_not_read_is_forbidden() {
         return; // Root may read everything.
     }
     let folder = TempDir::with([("closed.txt", "x")]);
-    std::fs::set_permissions(folder.join("closed.txt"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(folder.join("closed.txt"), std::fs::Permissions::from_mode(0o000)).unwrap();
     assert_eq!(get(&files(&folder), "/closed.txt", &[]).await.status, 403);
 }
 
