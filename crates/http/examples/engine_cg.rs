@@ -73,7 +73,7 @@ fn measure(what: &str, request: &str, pipelined: usize) {
 fn main() {
     let small = "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
     for _ in 0..std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(3) {
-        measure("small, 16 pipelined", small, 16);
+        measure("small", small, 16);
         
         
     }

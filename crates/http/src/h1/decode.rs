@@ -28,6 +28,9 @@ use start_line::{RequestLine, parse_status_line, request_line_bytes_max};
 /// Empty lines forgiven before a request line (RFC 9112 §2.2): some old clients end a body with one.
 const EMPTY_LINES_MAX: u8 = 4;
 
+/// What `head_bytes_max` can be at most: positions in a head are kept in 32 bits.
+const HEAD_BYTES_BOUND: usize = u32::MAX as usize;
+
 /// Decodes the heads of one connection, one after the other.
 ///
 /// ```
@@ -58,7 +61,8 @@ pub struct HeadDecoder {
 
 impl HeadDecoder {
     /// A decoder at the start of a connection. It allocates nothing before the first bytes.
-    pub fn new(limits: HeadLimits) -> Self {
+    pub fn new(mut limits: HeadLimits) -> Self {
+        limits.head_bytes_max = limits.head_bytes_max.min(HEAD_BYTES_BOUND);
         Self { limits, scan: Scan::default(), empty_lines: 0, request_line: None, spare: HeaderMap::new() }
     }
 
@@ -219,3 +223,6 @@ fn replace_host(headers: &mut HeaderMap, authority: &Authority) -> Result<(), De
     headers.insert(HOST, host);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

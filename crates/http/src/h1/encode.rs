@@ -300,3 +300,6 @@ fn unnamed_status_line(status: StatusCode, out: &mut Vec<u8>) {
     out.extend_from_slice(status.as_str().as_bytes());
     out.extend_from_slice(b" \r\n");
 }
+
+#[cfg(test)]
+mod tests;

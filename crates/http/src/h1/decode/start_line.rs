@@ -37,12 +37,13 @@ impl RequestLine {
             Some(rest) => (Version::HTTP_11, rest.len()),
             None => unusual_version(line)?,
         };
-        let method_end = match line {
+        let rest = &line[..target_end];
+        let method_end = match rest {
             [b'G', b'E', b'T', b' ', ..] => 3,
-            _ => method_end(&line[..target_end])?,
+            _ => method_end(rest)?,
         };
         let start = method_end + 1;
-        if target_end.saturating_sub(start) > target_bytes_max {
+        if target_end - start > target_bytes_max {
             return Err(target_too_long(start, target_bytes_max));
         }
         Ok(Self { method_end: method_end as u32, target_end: target_end as u32, version })
