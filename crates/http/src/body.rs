@@ -4,6 +4,8 @@ mod incoming;
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
@@ -40,6 +42,7 @@ struct Extras {
     guards: Vec<Box<dyn Send>>,
     deadline: Option<Pin<Box<Sleep>>>,
     reading: Option<ReadingFile>,
+    sent: Option<Arc<AtomicU64>>,
 }
 
 type ReadingFile = Pin<Box<dyn Future<Output = std::io::Result<Bytes>> + Send>>;
@@ -87,13 +90,28 @@ impl Body {
         }
     }
 
+    /// Counts in `sent` the bytes of it that are taken, by a connection or by whoever reads it.
+    pub fn counted(mut self, sent: Arc<AtomicU64>) -> Self {
+        self.extras().sent = Some(sent);
+        self
+    }
+
+    /// So many bytes of it were taken, where they are: not through `poll_frame`.
+    pub(crate) fn took(&self, bytes: u64) {
+        if let Some(sent) = self.extras.as_ref().and_then(|extras| extras.sent.as_ref()) {
+            sent.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
     /// Reads it to the end. Fails with [`Kind::TooLarge`](unary_service::Kind::TooLarge) once it
     /// is longer than `bytes_max`; trailers are dropped.
     pub async fn collect(mut self, bytes_max: usize) -> Result<Bytes, Error> {
         if let Kind::Bytes(bytes) = &mut self.kind
             && bytes.len() <= bytes_max
         {
-            return Ok(std::mem::take(bytes));
+            let bytes = std::mem::take(bytes);
+            self.took(bytes.len() as u64);
+            return Ok(bytes);
         }
         let mut all = bytes::BytesMut::new();
         while let Some(bytes) = self.next_bytes().await? {
@@ -178,17 +196,21 @@ impl http_body::Body for Body {
             body.kind = Kind::Empty;
             return Poll::Ready(Some(Err(late)));
         }
-        match &mut body.kind {
-            Kind::Empty => Poll::Ready(None),
+        let frame = match &mut body.kind {
+            Kind::Empty => None,
             Kind::Bytes(bytes) => {
                 let bytes = std::mem::take(bytes);
                 body.kind = Kind::Empty;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+                Some(Ok(Frame::data(bytes)))
             }
-            Kind::File(_) => body.poll_file(task).map(|read| read.transpose().map(|bytes| bytes.map(Frame::data))),
-            Kind::Incoming(incoming) => incoming.poll_frame(task),
-            Kind::Stream(stream) => stream.as_mut().poll_frame(task),
+            Kind::File(_) => ready!(body.poll_file(task)).transpose().map(|bytes| bytes.map(Frame::data)),
+            Kind::Incoming(incoming) => ready!(incoming.poll_frame(task)),
+            Kind::Stream(stream) => ready!(stream.as_mut().poll_frame(task)),
+        };
+        if let Some(bytes) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+            body.took(bytes.len() as u64);
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -49,3 +49,14 @@ async fn a_deadline_cuts_what_is_left() {
     let body = Body::incoming(incoming).until(Instant::now() + Duration::from_secs(1));
     assert_eq!(body.collect(9).await.unwrap_err().kind(), unary_service::Kind::Timeout);
 }
+
+#[tokio::test]
+async fn the_bytes_taken_of_it_are_counted() {
+    let sent = Arc::new(AtomicU64::new(0));
+    let mut body = Body::stream(Body::from("streamed")).counted(sent.clone());
+    assert_eq!(sent.load(Ordering::Relaxed), 0, "nobody has read it yet");
+    body.next_bytes().await.unwrap();
+    assert_eq!(sent.load(Ordering::Relaxed), 8);
+    Body::from("whole").counted(sent.clone()).collect(9).await.unwrap();
+    assert_eq!(sent.load(Ordering::Relaxed), 13);
+}
