@@ -8,9 +8,12 @@ use tokio::sync::mpsc;
 use super::{Consumer, Id, Line, Producer, line};
 use crate::Error;
 
-/// A line whose items are emitted from anywhere. The policy when `length` items wait: the newest
-/// is dropped and counted, for a request is worth more than the record of it. The line ends when
-/// the last emitter is gone.
+/// How many events that wait are handed on together: a write's worth of log lines.
+const TOGETHER_MAX: usize = 512;
+
+/// A line whose items are emitted from anywhere, and come as many at once as are waiting. The
+/// policy when `length` of them wait: the newest is dropped and counted, for a request is worth
+/// more than the record of it. The line ends when the last emitter is gone.
 pub fn events<T: Send + 'static>(length: usize) -> (Emitter<T>, Line<Events<T>, Id>) {
     let (sender, receiver) = mpsc::channel(length.max(1));
     (Emitter { sender, dropped: Arc::default() }, line(Events(receiver)))
@@ -51,11 +54,12 @@ impl<T> Clone for Emitter<T> {
 pub struct Events<T>(mpsc::Receiver<T>);
 
 impl<T: Send + 'static> Producer for Events<T> {
-    type Item = T;
+    type Item = Vec<T>;
 
-    async fn drive<D: Consumer<T> + 'static>(mut self, down: D) -> Result<(), Error> {
-        while let Some(event) = self.0.recv().await {
-            down.accept(event).await?;
+    async fn drive<D: Consumer<Vec<T>> + 'static>(mut self, down: D) -> Result<(), Error> {
+        let mut waiting = Vec::new();
+        while self.0.recv_many(&mut waiting, TOGETHER_MAX).await > 0 {
+            down.accept(std::mem::take(&mut waiting)).await?;
         }
         down.finish().await
     }

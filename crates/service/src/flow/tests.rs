@@ -133,5 +133,5 @@ async fn events_beyond_the_bound_are_dropped_and_counted() {
     assert_eq!(emitter.dropped(), 3);
     drop(emitter);
     (source >> record(&seen)).drive().await.unwrap();
-    assert_eq!(*seen.lock().unwrap(), [0, 1]);
+    assert_eq!(*seen.lock().unwrap(), [vec![0, 1]], "what waits comes together");
 }
