@@ -72,13 +72,14 @@ impl FarEnd {
         let _ = self.stream.shutdown().await;
     }
 
-    /// Receives so many bytes at least, or all there are before the other end closes or `wait` has
-    /// passed; and everything that has come so far.
+    /// Receives so many bytes, or all there are before the other end closes or `wait` has passed.
+    /// Not a byte more is taken off the wire.
     pub async fn receive(&mut self, length: usize, wait: Duration) -> &[u8] {
         let all = async {
             let mut buffer = vec![0; READ_BYTES];
             while self.received.len() < length {
-                match self.stream.read(&mut buffer).await {
+                let room = READ_BYTES.min(length - self.received.len());
+                match self.stream.read(&mut buffer[..room]).await {
                     Ok(read @ 1..) => self.received.extend_from_slice(&buffer[..read]),
                     _ => break,
                 }

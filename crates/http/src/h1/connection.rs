@@ -42,10 +42,10 @@ pub struct Http {
 impl Http {
     /// The same with other limits.
     pub fn limits(limits: Limits) -> Self {
+        let limits = Limits { pipelined_max: limits.pipelined_max.max(1), ..limits };
         let times = Times {
             head: Ticks::of(limits.head_time_max),
             idle: Ticks::of(limits.idle_time_max),
-            rate_window: Ticks::of(RATE_WINDOW),
             stall: Ticks::of(limits.stall_time_max),
             drain_grace: Ticks::of(limits.drain_grace),
         };
@@ -64,7 +64,6 @@ impl Default for Http {
 struct Times {
     head: Ticks,
     idle: Ticks,
-    rate_window: Ticks,
     stall: Ticks,
     drain_grace: Ticks,
 }
@@ -88,7 +87,8 @@ pub struct Limits {
     pub body_rate_min: u64,
     /// How long a peer may take none of its reply, after which the connection is cut. 30 s.
     pub stall_time_max: Duration,
-    /// Pipelined requests under way at once; they run concurrently if all are safe. 16.
+    /// Pipelined requests under way at once, one at least; they run concurrently if all are safe.
+    /// 16.
     pub pipelined_max: usize,
     /// How long an idle connection stays open once the server drains, lest a request already on
     /// its way be lost. 1 s.
@@ -118,30 +118,46 @@ impl<S: Transport> Protocol<Connection<S>> for Http {
     type Request = Request;
     type Reply = Response;
 
-    async fn serve<D>(&self, connection: Connection<S>, down: &D) -> Result<(), Error>
+    // A block and not an `async fn`, which would keep room for its arguments beside what becomes of
+    // them: connections at rest are many.
+    fn serve<D>(&self, connection: Connection<S>, down: &D) -> impl Future<Output = Result<(), Error>> + Send
     where
         D: Consumer<Exchange<Request, Response>>,
     {
         let mut wire = Wire::new(connection);
+        async move {
+            match self.serve_requests(&mut wire, down).await? {
+                Outcome::Idle | Outcome::Close => Ok(()),
+                Outcome::Linger => Box::pin(wire.linger()).await,
+                Outcome::Upgrade(offer, left_over) => {
+                    wire.connection.buffered = left_over;
+                    offer.accept(wire.connection);
+                    Ok(())
+                }
+            }
+        }
+    }
+}
+
+impl Http {
+    /// Serves one request after another; idle at the end means that no more came.
+    async fn serve_requests<S, D>(&self, wire: &mut Wire<S>, down: &D) -> Result<Outcome, Error>
+    where
+        S: Transport,
+        D: Consumer<Exchange<Request, Response>>,
+    {
         loop {
             let input = match std::mem::take(&mut wire.connection.buffered) {
                 buffered if !buffered.is_empty() => buffered,
                 _ => match poll_fn(|task| wire.poll_idle(task, &self.times)).await? {
                     Some(input) => input,
-                    None => return Ok(()),
+                    None => return Ok(Outcome::Idle),
                 },
             };
             // Boxed, so that a connection at rest does not keep the room of a call.
-            let outcome = Box::pin(busy(&mut wire, self, input, down)).await?;
-            match outcome {
+            match Box::pin(busy(wire, self, input, down)).await? {
                 Outcome::Idle => {}
-                Outcome::Close => return Ok(()),
-                Outcome::Linger => return wire.linger().await,
-                Outcome::Upgrade(offer, left_over) => {
-                    wire.connection.buffered = left_over;
-                    offer.accept(wire.connection);
-                    return Ok(());
-                }
+                outcome => return Ok(outcome),
             }
         }
     }

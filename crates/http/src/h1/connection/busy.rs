@@ -12,9 +12,10 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::io::AsyncReadExt;
 use unary_net::pipeline::drain::Phase;
 use unary_net::pipeline::{Awaited, Calls};
+use unary_net::timer::Ticks;
 use unary_net::{Exchange, Transport};
 use unary_service::context::RequestId;
-use unary_service::{Context as CallContext, Error};
+use unary_service::{Context as CallContext, Error, Kind};
 
 use super::output::{OUTPUT_BYTES, Sending, Sent, Then};
 use super::receiving::{Need, Receiving};
@@ -149,8 +150,7 @@ impl<'a, S: Transport> Busy<'a, S> {
                 break;
             }
         }
-        ready!(self.poll_deadlines(task));
-        Poll::Ready(Ok(self.outcome()))
+        self.poll_deadlines(task).map(|()| Ok(Outcome::Close))
     }
 
     /// Decodes the next request, if one is there and may run now.
@@ -159,6 +159,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             && (self.held || !self.tools.input.is_empty())
             && self.receiving.is_none()
             && self.upgrade.is_none()
+            && !self.is_offered()
             && self.tools.entries.len() < self.http.limits.pipelined_max
             && self.tools.output.front.len() < OUTPUT_BYTES;
         if !may {
@@ -167,9 +168,9 @@ impl<'a, S: Transport> Busy<'a, S> {
         if !std::mem::take(&mut self.held) && !self.decode() {
             return None;
         }
-        // Only safe requests run beside others (RFC 9112 §9.3.2), and nothing runs beside an offer
-        // to leave HTTP.
-        let beside = |entry: &Entry| entry.asked.method.is_safe() && entry.upgrade.is_none();
+        // Only safe requests run beside others (RFC 9112 §9.3.2), and an offer to leave HTTP runs
+        // beside nothing.
+        let beside = |entry: &Entry| entry.asked.method.is_safe();
         if !self.tools.entries.is_empty() {
             let head = &self.tools.head;
             if !(head.method.is_safe() && !head.upgrade && self.tools.entries.iter().all(beside)) {
@@ -178,6 +179,11 @@ impl<'a, S: Transport> Busy<'a, S> {
             }
         }
         Some(self.admit())
+    }
+
+    /// Whether the last request offers to leave HTTP. What follows it may not be HTTP then.
+    fn is_offered(&self) -> bool {
+        self.tools.entries.back().is_some_and(|entry| entry.upgrade.is_some())
     }
 
     /// Decodes the next head into the tools; whether there was one.
@@ -194,6 +200,9 @@ impl<'a, S: Transport> Busy<'a, S> {
     fn admit(&mut self) -> Exchange<Request, Response> {
         let id = RequestId { connection: self.wire.connection.peer.number(), sequence: self.wire.sequence };
         self.wire.sequence = self.wire.sequence.wrapping_add(1);
+        if matches!(self.wire.waiting, Waiting::Head | Waiting::Body) {
+            self.wire.waiting = Waiting::Nothing; // The next head, and body, has a time of its own.
+        }
         let context = CallContext { id, peer: Some(self.wire.remote.clone()), ..CallContext::default() };
         let body = self.body().with_context(context);
         let Tools { head, awaited, .. } = &mut *self.tools;
@@ -260,7 +269,9 @@ impl<'a, S: Transport> Busy<'a, S> {
             }
             Need::Bytes | Need::Service => false,
         };
-        if receiving.take_interim() && self.sending.is_none() && self.tools.entries.len() == 1 {
+        // Where the final reply will be, and nowhere among those before it.
+        let its_turn = self.sending.is_none() && self.tools.entries.len() == 1 && self.tools.output.has_room();
+        if its_turn && receiving.take_interim() {
             encode_interim(StatusCode::CONTINUE, &HeaderMap::new(), &mut self.tools.output.front);
         }
         if whole {
@@ -283,10 +294,11 @@ impl<'a, S: Transport> Busy<'a, S> {
             }
             if let Some(sending) = &mut self.sending {
                 let before = self.tools.output.front.len();
-                match sending.poll(task, &mut self.wire.connection.stream, &mut self.tools.output)? {
-                    Sent::Complete => self.sent(),
-                    Sent::Waiting => return Ok(progress || self.tools.output.front.len() != before),
-                    Sent::Blocked => {
+                match sending.poll(task, &mut self.wire.connection.stream, &mut self.tools.output) {
+                    Err(error) => self.cut(&error),
+                    Ok(Sent::Complete) => self.sent(),
+                    Ok(Sent::Waiting) => return Ok(progress || self.tools.output.front.len() != before),
+                    Ok(Sent::Blocked) => {
                         // Only a peer that takes nothing for long is cut: a piece was taken here.
                         return Ok(progress);
                     }
@@ -323,12 +335,12 @@ impl<'a, S: Transport> Busy<'a, S> {
             StatusCode::SWITCHING_PROTOCOLS => true,
             status => asked.method == Method::CONNECT && status.is_success(),
         };
-        if takes_over {
+        if takes_over && self.receiving.is_none() {
             self.upgrade = offer;
         }
-        if self.upgrade.is_none() && response.status().is_informational() {
-            // 101 without an offer, or an interim status as the answer: neither ends an exchange.
-            tracing::error!(id = %asked.id, status = %response.status(), "a service answered with an interim status");
+        if self.upgrade.is_none() && (takes_over || response.status().is_informational()) {
+            // 101 without an offer or amid a body, or an interim status: neither ends an exchange.
+            tracing::error!(id = %asked.id, status = %response.status(), "a service answered with a status it must not");
             *response = status(StatusCode::INTERNAL_SERVER_ERROR);
         }
         let length = response.body().length();
@@ -357,6 +369,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             (Framing::Empty, _) => self.tools.output.keep(body),
             (Framing::Length(length), Some(bytes)) if length == bytes.len() as u64 => {
                 self.tools.output.put(bytes);
+                body.took(length);
                 self.tools.output.keep(body);
             }
             (framing, _) => self.sending = Some(Box::new(Sending::new(std::mem::take(body), framing))),
@@ -369,7 +382,8 @@ impl<'a, S: Transport> Busy<'a, S> {
     fn persistence(&self, asked: &Asked) -> Persistence {
         let last_answer = self.going != Going::On && self.tools.entries.is_empty() && self.refusal.is_none();
         // A body nobody asked for may come or not: there is no telling where the next head begins.
-        let in_doubt = self.receiving.as_ref().is_some_and(|receiving| receiving.is_unasked_for());
+        let receiving = self.receiving.as_ref().filter(|_| self.tools.entries.is_empty());
+        let in_doubt = receiving.is_some_and(|receiving| receiving.is_unasked_for());
         let drains = self.wire.connection.watch.phase() != Phase::Serving;
         match !asked.keep_alive || last_answer || in_doubt || drains {
             true => Persistence::Close,
@@ -379,8 +393,9 @@ impl<'a, S: Transport> Busy<'a, S> {
 
     /// The reply just begun says that it is the last: nothing after it is answered.
     fn last_reply(&mut self) {
+        // A peer that did not ask for the end may have sent more by now.
+        self.linger |= self.going == Going::On || !self.tools.input.is_empty() || self.receiving.is_some();
         self.going = self.going.max(Going::ToAnswers);
-        self.linger |= !self.tools.input.is_empty() || self.receiving.is_some() || self.held;
         self.tools.entries.clear();
         self.refusal = None;
     }
@@ -393,6 +408,18 @@ impl<'a, S: Transport> Busy<'a, S> {
         }
     }
 
+    /// The reply cannot be completed. Its peer gets what there is of it, and notices.
+    #[cold]
+    fn cut(&mut self, error: &Error) {
+        match error.kind() {
+            Kind::Closed => tracing::debug!(peer = ?self.wire.remote, %error, "cut a connection amid a reply"),
+            _ => tracing::error!(peer = ?self.wire.remote, %error, "cut a connection amid a reply"),
+        }
+        self.sending = None;
+        self.going = Going::ToOutput;
+        self.linger = true;
+    }
+
     fn refuse_with(&mut self, refusal: StatusCode) {
         self.refusal = Some(refusal);
         self.close_after_answers();
@@ -400,7 +427,8 @@ impl<'a, S: Transport> Busy<'a, S> {
 
     /// Answers what was refused, once it is its turn.
     fn refuse(&mut self) {
-        if !self.tools.entries.is_empty() || self.sending.is_some() || self.going == Going::ToOutput {
+        let its_turn = self.tools.entries.is_empty() && self.sending.is_none() && self.tools.output.has_room();
+        if !its_turn || self.going == Going::ToOutput {
             return;
         }
         if let Some(refusal) = self.refusal.take() {
@@ -481,6 +509,9 @@ impl<'a, S: Transport> Busy<'a, S> {
         let times = &self.http.times;
         let blocked =
             !self.tools.output.is_empty() || self.sending.as_ref().is_some_and(|sending| sending.is_blocked());
+        if let Some(receiving) = self.receiving.as_mut().filter(|_| blocked || self.need != Need::Bytes) {
+            receiving.pause(); // That is not the peer's time.
+        }
         if blocked {
             if self.taken != self.tools.output.taken() {
                 self.taken = self.tools.output.taken();
@@ -488,18 +519,17 @@ impl<'a, S: Transport> Busy<'a, S> {
             }
             ready!(self.wire.poll_waiting(task, Waiting::Peer, times.stall));
             tracing::debug!(peer = ?self.wire.remote, "cut a connection: the peer takes nothing of its reply");
-            self.going = Going::ToOutput;
-            self.linger = false;
             return Poll::Ready(());
         }
         if self.need == Need::Bytes
             && let Some(receiving) = &mut self.receiving
         {
-            let window = receiving.window_left.unwrap_or(times.rate_window);
-            ready!(self.wire.poll_waiting(task, Waiting::Body, window));
+            let left = RATE_WINDOW.saturating_sub(receiving.waited());
+            if !left.is_zero() {
+                ready!(self.wire.poll_waiting(task, Waiting::Body, Ticks::of(left)));
+            }
             self.wire.waiting = Waiting::Nothing;
-            receiving.window_left = None;
-            if receiving.take_received() < self.http.limits.body_rate_min * RATE_WINDOW.as_secs() {
+            if receiving.take_received() < self.http.limits.body_rate_min.saturating_mul(RATE_WINDOW.as_secs()) {
                 receiving.give_up();
                 self.receiving = None;
                 self.refuse_body_too_slow();
@@ -514,20 +544,16 @@ impl<'a, S: Transport> Busy<'a, S> {
             task.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if let (Waiting::Body, Some(receiving)) = (self.wire.waiting, &mut self.receiving) {
-            // The service is busy with what it has: that is not the peer's time.
-            receiving.window_left = Some(self.wire.timer.left());
-        }
         self.wire.waiting = Waiting::Nothing;
         self.wire.timer.clear();
         Poll::Pending
     }
 
-    /// The service's reply is not waited for: it may be waiting for the body.
+    /// The service's reply is not waited for: it may be waiting for the body. If it came before
+    /// the body, it stands.
     fn refuse_body_too_slow(&mut self) {
         self.close_after_answers();
-        if self.sending.is_none() {
-            self.tools.entries.clear();
+        if self.tools.entries.pop_back().is_some() {
             self.refuse_with(StatusCode::REQUEST_TIMEOUT);
         }
     }

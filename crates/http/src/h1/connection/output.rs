@@ -51,7 +51,7 @@ impl Output {
 
     /// Keeps what a body holds until all that is here now has been written.
     pub(super) fn keep(&mut self, body: &mut Body) {
-        if !body.is_plain() {
+        if !body.is_plain() && !self.is_empty() {
             self.unsent.push(std::mem::take(body));
         }
     }
@@ -116,7 +116,10 @@ impl Output {
             self.sent = 0;
         }
         let from_tail = (written - from_front).min(self.tail.len());
-        self.tail.advance(from_tail);
+        match from_tail < self.tail.len() {
+            true => self.tail.advance(from_tail),
+            false => self.tail = Bytes::new(), // An empty rest would keep its memory.
+        }
         self.end = &self.end[written - from_front - from_tail..];
     }
 }
@@ -164,8 +167,9 @@ impl Sending {
         output: &mut Output,
     ) -> Result<Sent, Error> {
         loop {
+            self.blocked = false;
+            self.body.poll_deadline(task)?; // Whether or not the peer lets us get to its next bytes.
             if let Some(range) = self.warm_file(stream) {
-                self.body.poll_deadline(task)?;
                 // The head first, and in the same packet.
                 self.blocked = output.poll_flush(task, stream, Then::File)?.is_pending();
                 if self.blocked {
@@ -220,6 +224,7 @@ impl Sending {
                 self.body.kind = Kind::Empty;
             }
         }
+        self.body.took(sent);
         self.count(sent)
     }
 

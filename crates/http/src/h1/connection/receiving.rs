@@ -1,9 +1,10 @@
 //! The request body that is arriving, on its way from the socket to the service.
 
 use std::task::Context;
+use std::time::Duration;
 
 use bytes::BytesMut;
-use unary_net::timer::Ticks;
+use tokio::time::Instant;
 use unary_service::Kind;
 
 use crate::body::{Feed, Incoming, Wanted};
@@ -21,8 +22,9 @@ pub(super) struct Receiving {
     discarded: usize,
     /// Bytes that came since this was last asked.
     received: u64,
-    /// What is left of the time over which they are counted.
-    pub(super) window_left: Option<Ticks>,
+    /// How long the service has waited for them, and since when it does so again.
+    waited: Duration,
+    waiting_since: Option<Instant>,
 }
 
 /// Whether the peer waits for `100 Continue` (RFC 9110 §10.1.1).
@@ -52,7 +54,15 @@ impl Receiving {
         let length = if let Framing::Length(length) = framing { Some(length) } else { None };
         let (feed, incoming) = Incoming::new(length);
         let interim = if expect_continue { Interim::Awaited } else { Interim::Unasked };
-        let receiving = Self { decoder: BodyDecoder::new(framing), feed, interim, discarded: 0, received: 0, window_left: None };
+        let receiving = Self {
+            decoder: BodyDecoder::new(framing),
+            feed,
+            interim,
+            discarded: 0,
+            received: 0,
+            waited: Duration::ZERO,
+            waiting_since: None,
+        };
         (receiving, incoming)
     }
 
@@ -68,6 +78,7 @@ impl Receiving {
             }
             match self.decoder.decode(input) {
                 Ok(Some(Piece::Data(data))) if wanted == Wanted::Never => {
+                    self.received += data.len() as u64;
                     self.discarded += data.len();
                     if self.discarded > DISCARDED_BYTES_MAX {
                         return Ok(Need::Giving);
@@ -118,8 +129,20 @@ impl Receiving {
         self.interim != Interim::Unasked
     }
 
+    /// How long the service has waited for bytes, now included, since they were last counted.
+    pub(super) fn waited(&mut self) -> Duration {
+        self.waited + self.waiting_since.get_or_insert_with(Instant::now).elapsed()
+    }
+
+    /// The service does not wait for bytes now.
+    pub(super) fn pause(&mut self) {
+        self.waited += self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+    }
+
     /// How many bytes have come since the last time this was asked.
     pub(super) fn take_received(&mut self) -> u64 {
+        self.waited = Duration::ZERO;
+        self.waiting_since = None;
         std::mem::take(&mut self.received)
     }
 

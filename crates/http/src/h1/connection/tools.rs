@@ -88,6 +88,7 @@ impl Tools {
         self.entries.clear();
         let as_new = self.output.is_empty() && !self.decoder.is_amid_head();
         if as_new && self.output.front.capacity() <= OUTPUT_BYTES_KEPT {
+            self.decoder.reset(); // Empty lines count on the connection they came on.
             SPARE.with_borrow_mut(|spare| {
                 if spare.len() < SPARE_MAX {
                     spare.push(self);

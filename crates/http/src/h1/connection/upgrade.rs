@@ -38,7 +38,7 @@ struct Shared(Arc<Mutex<Option<Upgrade>>>);
 
 impl Upgrade {
     /// Takes the offer out of a request that made one. `None` the second time.
-    pub fn of(request: &mut Request) -> Option<Self> {
+    pub fn of<B>(request: &mut http::Request<B>) -> Option<Self> {
         let shared = request.extensions_mut().remove::<Shared>()?;
         shared.0.lock().ok()?.take()
     }

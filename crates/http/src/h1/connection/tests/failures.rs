@@ -1,0 +1,110 @@
+//! Services that fail, and what the others on the connection see of it.
+
+use super::*;
+
+fn internal() -> String {
+    failure("500 Internal Server Error")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_costs_one_request() {
+    check([get("/ignore"), get("/oops"), get("/ignore")].concat(), [ok("ignored"), internal(), ok("ignored")].concat())
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_leaves_those_under_way_alone() {
+    let mut client = serve(service_fn(async |request: Request| {
+        let seconds = request.uri().path()[1..].parse().unwrap_or(0);
+        sleep(Duration::from_secs(seconds)).await;
+        assert_ne!(seconds, 2, "this is the second that panics");
+        body(format!("after {seconds}"))
+    }));
+    let sent = [get("/3"), get("/2"), get("/1"), get("/2"), get("/4")].concat();
+    let expected = [ok("after 3"), internal(), ok("after 1"), internal(), ok("after 4")].concat();
+    client.ask(sent, &expected).await;
+    client.ask(get("/1"), ok("after 1")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_amid_a_body_leaves_the_connection_in_step() {
+    let sent = post("/oops", &"milk".repeat(9)) + &get("/ignore");
+    check(sent, internal() + &ok("ignored")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_by_its_kind_only() {
+    for (kind, status) in [
+        (Kind::Invalid, "400 Bad Request"),
+        (Kind::Forbidden, "403 Forbidden"),
+        (Kind::NotFound, "404 Not Found"),
+        (Kind::TooLarge, "413 Content Too Large"),
+        (Kind::Internal, "500 Internal Server Error"),
+        (Kind::Panicked, "500 Internal Server Error"),
+        (Kind::Closed, "500 Internal Server Error"),
+        (Kind::Unsupported, "501 Not Implemented"),
+        (Kind::Overloaded, "503 Service Unavailable"),
+        (Kind::Unavailable, "503 Service Unavailable"),
+        (Kind::Timeout, "504 Gateway Timeout"),
+    ] {
+        let mut client = serve(service_fn(move |_: Request| {
+            std::future::ready(Err(Error::new(kind, "opening the vault").because("the code is 1234")))
+        }));
+        let retry = if kind == Kind::Overloaded { "no-store\r\nretry-after: 1\r\n" } else { "no-store\r\n" };
+        let mut expected = failure(status).replace("no-store\r\n", retry);
+        if let Some(name) = http::StatusCode::from_bytes(&status.as_bytes()[..3]).unwrap().canonical_reason() {
+            // The body has the name the `http` crate knows.
+            let body = format!("{} {name}\n", &status[..3]);
+            let (head, _) = expected.rsplit_once("\r\n\r\n").unwrap();
+            let length = format!("content-length: {}", body.len());
+            let head = head.replace(&format!("content-length: {}", status.len() + 1), &length);
+            expected = format!("{head}\r\n\r\n{body}");
+        }
+        client.ask(get("/").repeat(2), expected.repeat(2)).await;
+    }
+}
+
+/// A stage that loses what `/lost` asks for.
+struct Losing;
+
+impl Transducer<Exchange<Request, Response>> for Losing {
+    type Out = Exchange<Request, Response>;
+
+    async fn feed<D: Consumer<Self::Out>>(&self, exchange: Self::Out, down: &D) -> Result<(), Error> {
+        match exchange.request.uri().path() {
+            "/lost" => Ok(()),
+            "/refused" => Err(Error::internal("passing on")),
+            _ => down.accept(exchange).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_exchange_is_answered() {
+    let (near, far) = far_end(1 << 20);
+    let connection = Server::default().connection(near);
+    let server = line(Once(connection)) >> connect(Http::default()) >> Losing >> process(site()) >> reply();
+    tokio::spawn(server.drive());
+    let mut client = Client(far);
+    let sent = [get("/slow/1"), get("/lost"), get("/ignore"), get("/refused"), get("/ignore")].concat();
+    let expected = [ok("/slow/1"), internal(), ok("ignored"), internal(), ok("ignored")].concat();
+    client.ask(sent, expected).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_panics_cuts_its_connection() {
+    struct Panics;
+    impl http_body::Body for Panics {
+        type Data = Bytes;
+        type Error = Error;
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Piece>> {
+            panic!("out of tea")
+        }
+    }
+    let mut client = serve(service_fn(async |_: Request| Ok(Response::new(Body::stream(Panics)))));
+    client.send(get("/")).await;
+    let received = client.receive_to_end().await;
+    assert!(!received.ends_with(b"0\r\n\r\n"), "{}", received.escape_ascii());
+    // The thread's spare parts are as good as new.
+    check(get("/ignore"), ok("ignored")).await;
+}
