@@ -1,5 +1,6 @@
 //! What a site needs: a router, filters and handlers.
 #![forbid(unsafe_code)]
 
+pub mod filter;
 pub mod handler;
 pub mod router;

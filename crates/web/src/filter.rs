@@ -1,0 +1,5 @@
+//! Filters: what stands around a site's handlers.
+
+pub mod access_log;
+
+pub use access_log::AccessLog;

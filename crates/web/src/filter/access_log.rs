@@ -1,0 +1,229 @@
+//! One event for each request, when its call has ended: [`AccessLog`].
+//!
+//! What becomes of the events (a line in a file, a count) is whoever holds the other end of the
+//! line's business, and happens off the request path.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use tokio::time::Instant;
+use unary_http::{Request, Response, message};
+use unary_service::flow::Emitter;
+use unary_service::{Error, Filter, HasContext, Lasting, Service};
+
+/// What is to be known of a request once it is over.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// When it came.
+    pub began: SystemTime,
+    /// From its head's arrival to its reply's last byte, or to the peer's going away.
+    pub duration: Duration,
+    /// Who asked; `None` for Unix sockets and memory.
+    pub peer: Option<SocketAddr>,
+    /// Its method.
+    pub method: Method,
+    /// What it asked for.
+    pub uri: Uri,
+    /// Its version.
+    pub version: Version,
+    /// How it was answered. `None` if the peer went away before that.
+    pub status: Option<StatusCode>,
+    /// Bytes of the reply's body that were sent.
+    pub sent_bytes: u64,
+    /// Which page led here, as the client says.
+    pub referer: Option<HeaderValue>,
+    /// What the client is, as it says.
+    pub user_agent: Option<HeaderValue>,
+}
+
+/// Emits an [`Access`] for each request when its call has ended. A call ends when its reply's body
+/// ends, so a download is logged when it is over, with the bytes that were really sent.
+///
+/// Requests that the engine refuses, since they are no HTTP, never become calls.
+#[derive(Clone)]
+pub struct AccessLog(Arc<Emitter<Access>>);
+
+/// Says how many calls are under way, and keeps no log open.
+#[derive(Clone)]
+pub struct UnderWay {
+    log: Weak<Emitter<Access>>,
+    /// Filters that hold the log, besides the calls.
+    filters: usize,
+}
+
+impl AccessLog {
+    /// A filter that emits there.
+    pub fn new(events: Emitter<Access>) -> Self {
+        Self(Arc::new(events))
+    }
+
+    /// Counts the calls that are under way through this filter, as long as it is not cloned.
+    pub fn under_way(&self) -> UnderWay {
+        UnderWay { log: Arc::downgrade(&self.0), filters: Arc::strong_count(&self.0) }
+    }
+}
+
+impl UnderWay {
+    /// How many there are now.
+    pub fn count(&self) -> usize {
+        self.log.strong_count().saturating_sub(self.filters)
+    }
+}
+
+impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for AccessLog {
+    type Reply = Response;
+
+    async fn apply(&self, request: Request, next: &Next) -> Result<Response, Error> {
+        let call = Call::begin(self.0.clone(), &request);
+        match next.call(request).await {
+            Ok(reply) => Ok(call.answered(reply)),
+            Err(error) => {
+                call.failed(&error);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A call under way. Dropping it ends it, however that comes about.
+struct Call {
+    access: Option<Access>,
+    began: Instant,
+    sent: Arc<AtomicU64>,
+    log: Arc<Emitter<Access>>,
+}
+
+impl Call {
+    fn begin(log: Arc<Emitter<Access>>, request: &Request) -> Self {
+        let peer = request.context().and_then(|context| context.peer.as_ref()?.address());
+        let header = |name| request.headers().get(name).cloned();
+        let access = Access {
+            began: SystemTime::now(),
+            duration: Duration::ZERO,
+            peer,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            status: None,
+            sent_bytes: 0,
+            referer: header(header::REFERER),
+            user_agent: header(header::USER_AGENT),
+        };
+        Self { access: Some(access), began: Instant::now(), sent: Arc::default(), log }
+    }
+
+    /// Goes on until the reply's body has ended.
+    fn answered(mut self, reply: Response) -> Response {
+        self.set_status(reply.status());
+        let sent = self.sent.clone();
+        reply.map(|body| body.counted(sent)).holding(self)
+    }
+
+    /// What the peer sees then is the engine's own reply.
+    fn failed(mut self, error: &Error) {
+        let reply = message::failure(error);
+        self.set_status(reply.status());
+        self.sent.store(reply.body().length().unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn set_status(&mut self, status: StatusCode) {
+        if let Some(access) = &mut self.access {
+            access.status = Some(status);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let Some(mut access) = self.access.take() else { return };
+        access.duration = self.began.elapsed();
+        access.sent_bytes = self.sent.load(Ordering::Relaxed);
+        if std::thread::panicking() {
+            access.status = access.status.or(Some(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+        self.log.emit(access);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use unary_http::Body;
+    use unary_service::flow::{events, sink};
+    use unary_service::{Compose, service_fn};
+
+    use super::*;
+
+    /// Answers `path` through the log, does `then` with the outcome, and gives what was logged.
+    async fn logged<Then, Done>(path: &str, then: Then) -> Vec<Access>
+    where
+        Then: FnOnce(Result<Response, Error>, UnderWay) -> Done,
+        Done: Future<Output = ()>,
+    {
+        let (emitter, source) = events(9);
+        let log = AccessLog::new(emitter);
+        let under_way = log.under_way();
+        let app = log.and_then(service_fn(async |request: Request| match request.uri().path() {
+            "/never" => std::future::pending().await,
+            "/fails" => Err(Error::overloaded("testing")),
+            _ => Ok(message::text("12345")),
+        }));
+        let request = http::Request::builder().uri(path).header("user-agent", "test").body(Body::empty()).unwrap();
+        tokio::select! {
+            biased;
+            outcome = app.call(request) => then(outcome, under_way).await,
+            () = tokio::task::yield_now() => {} // It was called, and waits for ever: drop it.
+        }
+        drop(app);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        let keep = sink(move |batch: Vec<Access>| {
+            log.lock().unwrap().extend(batch);
+            std::future::ready(Ok(()))
+        });
+        (source >> keep).drive().await.unwrap();
+        std::mem::take(&mut *seen.lock().unwrap())
+    }
+
+    #[track_caller]
+    fn check(logged: &[Access], status: Option<u16>, sent_bytes: u64) {
+        let [access] = logged else { panic!("not one line but {logged:?}") };
+        assert_eq!((access.status.map(|status| status.as_u16()), access.sent_bytes), (status, sent_bytes));
+        assert_eq!(access.user_agent.as_ref().unwrap(), "test");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_ends_when_its_body_has_been_read() {
+        let logged = logged("/", async |reply, under_way| {
+            let mut body = reply.unwrap().into_body();
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            while body.next_bytes().await.unwrap().is_some() {}
+            assert_eq!(under_way.count(), 1);
+            drop(body);
+            assert_eq!(under_way.count(), 0);
+        });
+        let logged = logged.await;
+        check(&logged, Some(200), 5);
+        assert_eq!(logged[0].duration, Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn what_was_not_sent_does_not_count() {
+        check(&logged("/", async |reply, _| drop(reply)).await, Some(200), 0);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_logged_as_the_peer_sees_it() {
+        let seen = logged("/fails", async |reply, _| assert!(reply.is_err())).await;
+        check(&seen, Some(503), "503 Service Unavailable\n".len() as u64);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_went_away_has_no_status() {
+        check(&logged("/never", async |_, _| unreachable!("it never answers")).await, None, 0);
+    }
+}
