@@ -37,12 +37,18 @@
 //!
 //! # What it costs
 //!
-//! COST
+//! Beside a call of the same service of ours, which with its request and the reading of its reply
+//! takes 150 ns: a tower service behind [`mount`] 110 ns more, and 140 through [`mount_with`]; there
+//! and back, `mount(into_tower(service))`, 200 ns more; a route of an axum `Router` 480 ns, and one
+//! of ours in it 630 ns, most of which is axum's own. So says `examples/tower_cost.rs` (release build,
+//! mimalloc, best of 100 rounds of 20,000 calls) on one core of an AMD EPYC. Putting the context
+//! among the extensions is 45 ns of that.
 
 mod hand;
 mod mounted;
 mod per_thread;
 
+use bytes::Bytes;
 use unary_service::{Context, Error, HasContext};
 
 use crate::{Body, Request, Response};
@@ -63,8 +69,7 @@ fn outward(mut request: Request) -> Request {
 /// A request of others as we see it.
 fn inward<B>(mut request: http::Request<B>) -> Request
 where
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let context: Option<Context> = request.extensions_mut().remove();
     let request = request.map(ours);
@@ -77,8 +82,7 @@ where
 /// A reply of others as we see it, or the error they ended in.
 fn answer<B, E>(outcome: Result<http::Response<B>, E>) -> Result<Response, Error>
 where
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     E: Into<BoxError>,
 {
     match outcome {
@@ -98,8 +102,7 @@ fn failed(cause: impl Into<BoxError>) -> Error {
 /// A body of others as ours; our own comes back as it was.
 fn ours<B>(body: B) -> Body
 where
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let mut body = Some(body);
     let own = (&mut body as &mut dyn std::any::Any).downcast_mut::<Option<Body>>().and_then(Option::take);

@@ -98,9 +98,13 @@ type AnyService = BoxService<Request, Response>;
 
 /// Finds the service that answers a request; see [the module](self).
 ///
-/// It is a [`Service`] itself, so a router may be the service of another's route: it matches what
-/// the other's wildcard left. A look-up costs the same with ten routes as with a thousand; a call
-/// of the service allocates once, and once more per group; parameters cost one more.
+/// It is a [`Service`](unary_service::Service) itself, so a router may be the service of another's route: it matches what
+/// the other's wildcard left.
+///
+/// A look-up costs the same with ten routes as with a thousand: 65 ns for a literal path of four
+/// segments and 160 ns with two parameters, says `examples/route_speed.rs` on one core of an AMD
+/// EPYC. It allocates nothing unless there are parameters, which go into the request's extensions;
+/// the call of the service allocates once, and once more per group around it.
 #[derive(Clone, Default)]
 pub struct Router {
     anywhere: Site,

@@ -17,7 +17,7 @@ use crate::{Request, Response, message};
 /// `route_service`, `fallback_service`), wrapped by tower layers or served by hyper.
 ///
 /// An error becomes the reply that [`message::failure`] makes of it, and a log line.
-pub fn into_tower<S>(service: S) -> Handed<S> {
+pub fn into_tower<S: Service<Request, Reply = Response> + 'static>(service: S) -> Handed<S> {
     Handed(Arc::new(service))
 }
 
@@ -27,8 +27,7 @@ pub struct Handed<S>(Arc<S>);
 impl<S, B> TowerService<http::Request<B>> for Handed<S>
 where
     S: Service<Request, Reply = Response> + 'static,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;

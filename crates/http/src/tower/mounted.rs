@@ -12,7 +12,11 @@ use crate::{Request, Response};
 /// Each call is made on a clone, once that is ready: clones of a tower service share what has to be
 /// shared, and are made to be cheap. [`mount_with`](super::mount_with) is for services that cannot
 /// be shared between threads.
-pub fn mount<S>(service: S) -> Mounted<S> {
+pub fn mount<S, B>(service: S) -> Mounted<S>
+where
+    S: TowerService<Request, Response = http::Response<B>, Error: Into<BoxError>, Future: Send> + Clone + Send + Sync,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
     Mounted(service)
 }
 
@@ -24,11 +28,8 @@ impl<S> Available for Mounted<S> {}
 
 impl<S, B> Service<Request> for Mounted<S>
 where
-    S: TowerService<Request, Response = http::Response<B>> + Clone + Send + Sync,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    S: TowerService<Request, Response = http::Response<B>, Error: Into<BoxError>, Future: Send> + Clone + Send + Sync,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Reply = Response;
 
@@ -40,10 +41,8 @@ where
 /// Calls a clone made for this request.
 pub(super) async fn call<S, B>(mut service: S, request: Request) -> Result<Response, Error>
 where
-    S: TowerService<Request, Response = http::Response<B>>,
-    S::Error: Into<BoxError>,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    S: TowerService<Request, Response = http::Response<B>, Error: Into<BoxError>>,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     std::future::poll_fn(|task| service.poll_ready(task)).await.map_err(failed)?;
     answer(service.call(outward(request)).await)

@@ -16,7 +16,13 @@ use crate::{Request, Response};
 /// thread, when the first request comes to it, and later requests there are given clones.
 ///
 /// What a thread has made lives until it makes another after this service is gone, or ends.
-pub fn mount_with<F>(make: F) -> PerThread<F> {
+pub fn mount_with<F, S, B>(make: F) -> PerThread<F>
+where
+    F: Fn() -> S + Send + Sync + 'static,
+    S: TowerService<Request, Response = http::Response<B>, Error: Into<BoxError>, Future: Send>,
+    S: Clone + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
     PerThread { make: Arc::new(make) }
 }
 
@@ -72,11 +78,9 @@ impl<F> Available for PerThread<F> {}
 impl<F, S, B> Service<Request> for PerThread<F>
 where
     F: Fn() -> S + Send + Sync + 'static,
-    S: TowerService<Request, Response = http::Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    S: TowerService<Request, Response = http::Response<B>, Error: Into<BoxError>, Future: Send>,
+    S: Clone + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Reply = Response;
 

@@ -189,6 +189,26 @@ async fn the_context_goes_there_and_back() {
     }
 }
 
+/// What stands for an offered upgrade, which travels the same way.
+#[derive(Clone)]
+struct Mark(&'static str);
+
+#[tokio::test]
+async fn extensions_pass_both_ways() {
+    let ours = service_fn(async |request: Request| {
+        let Some(Mark(text)) = request.extensions().get() else { return Err(Error::internal("looking for the mark")) };
+        let mut reply = message::text(*text);
+        reply.extensions_mut().insert(Mark("back"));
+        Ok(reply)
+    });
+    let server = mount(axum::Router::new().nest_service("/ours", into_tower(ours)));
+    let mut request = request("/ours");
+    request.extensions_mut().insert(Mark("there"));
+    let reply = server.call(request).await.expect("a reply");
+    assert!(matches!(reply.extensions().get(), Some(Mark("back"))));
+    assert_eq!(text(reply).await, "there");
+}
+
 #[tokio::test]
 async fn errors_keep_their_kind_where_they_are_ours() {
     let late = tower::service_fn(async |_: Request| Err::<Response, _>(Error::timeout("looking")));

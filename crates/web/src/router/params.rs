@@ -70,7 +70,7 @@ impl<'a> Params<'a> {
     /// as it is, so that it never reads as a separator, and so does what is not UTF-8.
     /// [`rest`] is the value as it was sent.
     pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.iter().find(|(held, _)| *held == name).map(|(_, value)| value)
+        self.taken().find(|(held, _)| *held == name).map(|(_, value)| value.decode())
     }
 
     /// The parameter's value as a number, or whatever else is read from text. Fails with
@@ -87,8 +87,7 @@ impl<'a> Params<'a> {
 
     /// Every parameter in the order of the path, those of an outer router after those of an inner one.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> {
-        let all = std::iter::successors(self.0, |matched| matched.outer.as_deref());
-        all.flat_map(Matched::values)
+        self.taken().map(|(name, value)| (name, value.decode()))
     }
 
     /// The pattern of the route, as `/users/{id}`: what metrics are grouped by. `None` for routes
@@ -96,15 +95,26 @@ impl<'a> Params<'a> {
     pub fn pattern(&self) -> Option<&'a str> {
         self.0.map(|matched| &*matched.pattern.text)
     }
+
+    fn taken(&self) -> impl Iterator<Item = (&'a str, Taken<'a>)> {
+        let all = std::iter::successors(self.0, |matched| matched.outer.as_deref());
+        all.flat_map(Matched::taken)
+    }
+}
+
+/// What a parameter took, as it was sent.
+#[derive(Clone, Copy)]
+enum Taken<'a> {
+    One(&'a str),
+    Wildcard(&'a str),
 }
 
 impl Matched {
-    fn values(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    fn taken(&self) -> impl Iterator<Item = (&str, Taken<'_>)> {
         let path = self.path.path();
-        let plain = self.captures.values(path).map(|value| percent_decode_str(value).decode_utf8_lossy());
         let wildcard = self.pattern.wildcard().filter(|name| !name.is_empty());
-        let rest = self.captures.rest(path).map(|rest| decode_wildcard(rest.strip_prefix('/').unwrap_or(rest)));
-        self.pattern.names().zip(plain.chain(wildcard.and(rest)))
+        let rest = self.captures.rest(path).map(|rest| Taken::Wildcard(rest.strip_prefix('/').unwrap_or(rest)));
+        self.pattern.names().zip(self.captures.values(path).map(Taken::One).chain(wildcard.and(rest)))
     }
 
     /// What the wildcard took, unless that is the path by now.
@@ -120,13 +130,20 @@ impl Matched {
     }
 }
 
-fn decode_wildcard(rest: &str) -> Cow<'_, str> {
-    if !rest.contains('%') {
-        return Cow::Borrowed(rest);
+impl<'a> Taken<'a> {
+    fn decode(self) -> Cow<'a, str> {
+        match self {
+            Self::One(text) | Self::Wildcard(text) if !text.contains('%') => Cow::Borrowed(text),
+            Self::One(text) => percent_decode_str(text).decode_utf8_lossy(),
+            Self::Wildcard(text) => Cow::Owned(text.split('/').map(decode_below).collect::<Vec<_>>().join("/")),
+        }
     }
-    let decode = |segment| match percent_decode_str(segment).decode_utf8() {
+}
+
+/// Decodes a segment of a wildcard's value, unless that gives a separator or no text.
+fn decode_below(segment: &str) -> Cow<'_, str> {
+    match percent_decode_str(segment).decode_utf8() {
         Ok(text) if !text.contains('/') => text,
         _ => Cow::Borrowed(segment),
-    };
-    Cow::Owned(rest.split('/').map(decode).collect::<Vec<_>>().join("/"))
+    }
 }

@@ -27,26 +27,12 @@ pub(super) struct Route {
     pub(super) service: AnyService,
 }
 
-/// Who answers.
-pub(super) enum Choice<'a> {
-    /// This route's service.
-    Route(&'a Route),
-    /// Nobody: `OPTIONS` is answered from the list of methods.
-    Options,
-    /// Nobody: the path is there, the method is not.
-    NotAllowed,
-}
-
 impl Resource {
-    /// A route's method first, then `GET`'s route for `HEAD`, then the one for any method.
-    pub(super) fn choose(&self, method: &Method) -> Choice<'_> {
+    /// The route that answers a method: its own, `GET`'s for `HEAD`, else the one for any.
+    pub(super) fn choose(&self, method: &Method) -> Option<&Route> {
         let of = |wanted: Option<&Method>| self.routes.iter().find(|route| route.method.as_ref() == wanted);
         let from_get = || if method == Method::HEAD { of(Some(&Method::GET)) } else { None };
-        match of(Some(method)).or_else(from_get).or_else(|| of(None)) {
-            Some(route) => Choice::Route(route),
-            None if method == Method::OPTIONS => Choice::Options,
-            None => Choice::NotAllowed,
-        }
+        of(Some(method)).or_else(from_get).or_else(|| of(None))
     }
 
     /// The methods the path answers to, as the `Allow` field lists them (RFC 9110 §10.2.1).

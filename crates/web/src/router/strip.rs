@@ -29,7 +29,9 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Strip {
         if let Some(rest) = matched.and_then(Matched::rest) {
             let uri = with_path(request.uri(), rest)?;
             *request.uri_mut() = uri;
-            request.extensions_mut().get_mut().map(|matched: &mut Matched| matched.stripped = true);
+            if let Some(matched) = request.extensions_mut().get_mut::<Matched>() {
+                matched.stripped = true;
+            }
         }
         next.call(request).await
     }
