@@ -61,8 +61,8 @@
 //! # What a service sees
 //!
 //! The request as it came: nesting strips nothing off its path. [`params`] gives the parameters and
-//! [`rest`] what a wildcard took, which is what files and gateways serve; [`strip`] rewrites the
-//! path for services of other libraries. `HEAD` arrives as `HEAD` and its reply may have a body:
+//! [`rest`] what a wildcard took; [`strip`] makes that the path for services that know nothing of
+//! routes. `HEAD` arrives as `HEAD` and its reply may have a body:
 //! the connection sends its length and drops the rest.
 
 mod answer;

@@ -10,8 +10,8 @@ use super::params::Matched;
 /// A filter after which the request's path is what the route's wildcard took:
 /// `.any("/blog/*", strip().and_then(mount(app)))` shows `/blog/2024` to `app` as `/2024`.
 ///
-/// For services of other libraries; ours look at [`rest`](super::rest) and leave the request's
-/// URI alone. [`original_path`](super::original_path) is what it was, and [`params`](super::params)
+/// For services that look at the path alone, as those of other libraries do; a service that looks at
+/// [`rest`](super::rest) needs no such filter. [`original_path`](super::original_path) is what it was, and [`params`](super::params)
 /// stay. Without a wildcard nothing is stripped.
 pub fn strip() -> Strip {
     Strip
