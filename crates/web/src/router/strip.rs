@@ -10,9 +10,9 @@ use super::params::Matched;
 /// A filter after which the request's path is what the route's wildcard took:
 /// `.any("/blog/*", strip().and_then(mount(app)))` shows `/blog/2024` to `app` as `/2024`.
 ///
-/// For services that look at the path alone, as those of other libraries do; a service that looks at
-/// [`rest`](super::rest) needs no such filter. [`original_path`](super::original_path) is what it was, and [`params`](super::params)
-/// stay. Without a wildcard nothing is stripped.
+/// For services that look at the path alone, as those of other libraries do; one that looks at
+/// [`rest`](super::rest) needs no such filter. [`original_path`](super::original_path) is what the
+/// path was, and [`params`](super::params) stay. Without a wildcard nothing is stripped.
 pub fn strip() -> Strip {
     Strip
 }
