@@ -73,7 +73,16 @@ impl HeadDecoder {
         self.spare = headers;
     }
 
-    /// Whether bytes of an unfinished head have been seen: the peer is amid a message, not idle.
+    /// Forgets an unfinished head and the empty lines before it, to decode another connection's.
+    #[inline]
+    pub fn reset(&mut self) {
+        self.scan.reset();
+        self.empty_lines = 0;
+        self.request_line = None;
+    }
+
+    /// Whether bytes of an unfinished head have been seen: the peer is amid a message, not idle. Empty
+    /// lines before a head are not of it, though they count until the head has come.
     pub fn is_amid_head(&self) -> bool {
         !self.scan.is_fresh()
     }
@@ -204,12 +213,6 @@ impl HeadDecoder {
     fn read_fields(&mut self, head: &Bytes, headers: &mut HeaderMap, fields: &mut Fields) -> Result<(), DecodeError> {
         let (first, ends) = self.scan.ends().split_first().expect("a head has a first line");
         Section { bytes: head, start: *first as usize + 2, ends }.read_headers(headers, fields)
-    }
-
-    fn reset(&mut self) {
-        self.scan.reset();
-        self.empty_lines = 0;
-        self.request_line = None;
     }
 }
 

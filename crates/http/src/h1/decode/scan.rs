@@ -104,21 +104,20 @@ impl Scan {
 /// Eight at a time: most lines are too short for a call to `memchr` to pay, which could look for only
 /// three of these bytes anyway.
 #[inline]
-fn find_control(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+fn find_control(bytes: &[u8], at: usize) -> usize {
+    let (words, tail) = bytes.get(at..).unwrap_or_default().as_chunks::<8>();
+    let mut clean = at;
+    for word in words {
         let word = u64::from_le_bytes(*word);
         // Adding to seven bits sets the eighth if the byte is large enough, and carries no further.
         let low = word & !HIGHS;
         let found = !word & (!(low + ONES * 0x60) | (low + ONES)) & HIGHS;
         if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+            return clean + found.trailing_zeros() as usize / 8;
         }
-        at += 8;
+        clean += 8;
     }
-    while bytes.get(at).is_some_and(|byte| !byte.is_ascii_control()) {
-        at += 1;
-    }
-    at
+    clean + tail.iter().take_while(|byte| !byte.is_ascii_control()).count()
 }
 
 /// Where the first `byte` in `bytes` is, which is expected to be near.
