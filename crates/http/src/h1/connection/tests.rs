@@ -6,6 +6,7 @@
 mod bodies;
 mod draining;
 mod failures;
+mod files;
 mod leaving;
 mod limits;
 mod order;
@@ -28,7 +29,7 @@ use http_body::{Body as _, Frame};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
-use unary_net::{Connection, Drain, Exchange, Peer, Protocol, connect, process, reply};
+use unary_net::{Connection, Drain, Exchange, Peer, Protocol, Transport, connect, process, reply};
 use unary_service::flow::{Consumer, Producer, Transducer, line};
 use unary_service::{BoxService, Error, Kind, Lasting, Service, service_fn};
 use unary_testkit::far_end::PATIENCE;
@@ -101,14 +102,23 @@ impl Default for Server {
 
 impl Server {
     fn start(self, service: impl Service<Request, Reply = Response> + 'static) -> Client {
+        self.start_over(|near| near, service)
+    }
+
+    /// The same over the transport that `make` makes of the wire's end.
+    fn start_over<S: Transport + Sync>(
+        self,
+        make: impl FnOnce(DuplexStream) -> S,
+        service: impl Service<Request, Reply = Response> + 'static,
+    ) -> Client {
         let (near, far) = far_end(self.room);
-        let connection = self.connection(near);
+        let connection = self.connection(make(near));
         let server = line(Once(connection)) >> connect(Http::limits(self.limits)) >> process(service) >> reply();
         tokio::spawn(server.drive());
         Client(far)
     }
 
-    fn connection(&self, near: DuplexStream) -> Connection<DuplexStream> {
+    fn connection<S>(&self, near: S) -> Connection<S> {
         let mut connection = Connection::new(near, Peer::new(None, None));
         connection.watch = self.drain.watch(connection.peer.number());
         connection
@@ -116,10 +126,10 @@ impl Server {
 }
 
 /// Produces one connection.
-struct Once(Connection<DuplexStream>);
+struct Once<S>(Connection<S>);
 
-impl Producer for Once {
-    type Item = Connection<DuplexStream>;
+impl<S: Transport + Sync> Producer for Once<S> {
+    type Item = Connection<S>;
 
     async fn drive<D: Consumer<Self::Item> + 'static>(self, down: D) -> Result<(), Error> {
         down.accept(self.0).await

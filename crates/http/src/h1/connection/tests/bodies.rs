@@ -232,3 +232,22 @@ async fn a_body_too_long_for_its_reader_is_answered_and_the_connection_ends() {
     client.send(vec![b'x'; 99999 - 11]).await;
     client.expect_end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hangs_up_amid_a_body_ends_the_call() {
+    let (told, mut tells) = mpsc::channel(1);
+    let mut client = serve(service_fn(move |request: Request| {
+        let told = told.clone();
+        async move {
+            let read = request.into_body().collect(99).await;
+            told.try_send(read.map_err(|error| error.kind())).expect("room for one");
+            body("nobody hears this")
+        }
+    }));
+    client.send(post("/", "milk").replace(": 4", ": 5")).await;
+    settle().await;
+    drop(client);
+    assert_eq!(tells.recv().await, Some(Err(Kind::Closed)));
+    // The call is gone with the connection, and so is what it would have told with.
+    assert_eq!(tells.recv().await, None);
+}

@@ -138,3 +138,16 @@ async fn http_1_0_has_no_upgrade() {
     let switching = || taking_over(StatusCode::SWITCHING_PROTOCOLS);
     check_with(switching, offer("/").replace("1.1", "1.0"), last("/ stays")).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_tunnel_opens_amid_a_body() {
+    let tunnel = || taking_over(StatusCode::OK);
+    let connect = "CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\nContent-Length: 9\r\n\r\n";
+    let refused = "HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain; charset=utf-8\r\n\
+                   content-length: 26\r\ndate: now\r\n\r\n500 Internal Server Error\n";
+    let mut client = serve(tunnel());
+    client.ask(connect, refused).await;
+    client.ask("123456789".to_owned() + &get("/"), ok("/ stays")).await;
+    let mut client = serve(tunnel());
+    client.ask(connect.to_owned() + "123456789abc", format!("{TUNNEL}hello; abc")).await;
+}
