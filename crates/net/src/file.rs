@@ -17,9 +17,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -28,17 +26,12 @@ pub use root::{ROOT_CHECK_MS, Root};
 pub use stamp::{NodeKind, Stamp};
 pub use view::{Node, View};
 
+use resident::Memory;
 use storage::Storage;
 
 /// The most that is read of a cold file at once: large enough for a disk to stream, small enough
 /// that a thousand slow readers hold little.
 pub const READ_BYTES_MAX: usize = 256 * 1024;
-
-/// How long a file that was seen to be in memory is believed to be. Pages that were just used are
-/// the last that the kernel gives up, and a second of a warm file is thousands of requests.
-const RESIDENT_MS: u64 = 1000;
-/// Files up to here are looked at whole, so that one look serves every part of them.
-const RESIDENT_WHOLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// An open file that many replies may send parts of.
 #[derive(Debug)]
@@ -47,8 +40,7 @@ pub struct OpenFile {
     storage: Storage,
     /// As it was when the file was opened.
     length: u64,
-    /// When all of it was last seen in memory: milliseconds, 0 for never.
-    seen_ms: AtomicU64,
+    memory: Memory,
 }
 
 impl OpenFile {
@@ -63,33 +55,16 @@ impl OpenFile {
     }
 
     fn found(file: File, storage: Storage, length: u64) -> Self {
-        Self { file, storage, length, seen_ms: AtomicU64::new(0) }
+        Self { file, storage, length, memory: Memory::default() }
     }
 
     /// Whether these bytes are in memory, so that sending them does not wait for a disk.
     ///
-    /// Never blocks. Where that cannot be found out, the answer is no. It is remembered for a
-    /// second, so what is in memory may have left it since: rarely, as it was just used.
+    /// Never blocks. Where that cannot be found out, the answer is no, as it is for more than 16 MiB
+    /// at once. A yes is remembered for a second, so what is in memory may have left it since:
+    /// rarely, as it was just used.
     pub fn is_resident(&self, offset: u64, length: usize) -> bool {
-        match self.storage {
-            Storage::Memory => true,
-            Storage::Remote => false,
-            Storage::Local | Storage::Overlay => self.was_resident() || self.measure(offset, length),
-        }
-    }
-
-    fn was_resident(&self) -> bool {
-        let seen_ms = self.seen_ms.load(Ordering::Relaxed);
-        seen_ms != 0 && now_ms().saturating_sub(seen_ms) < RESIDENT_MS
-    }
-
-    fn measure(&self, offset: u64, length: usize) -> bool {
-        let whole = self.length.min(RESIDENT_WHOLE_BYTES_MAX);
-        if self.length == whole && resident::is_resident(self.as_fd(), self.storage, 0, whole) {
-            self.seen_ms.store(now_ms(), Ordering::Relaxed);
-            return true;
-        }
-        resident::is_resident(self.as_fd(), self.storage, offset, length as u64)
+        self.memory.holds(self.as_fd(), self.storage, self.length, offset, length as u64)
     }
 
     /// Reads up to `length_max` bytes (at most [`READ_BYTES_MAX`]) at `offset` without blocking
@@ -160,13 +135,6 @@ pub struct FileRange {
     /// How long it is, in bytes. If the file turns out shorter, whoever sends it must say so to
     /// the peer by ending the connection.
     pub length: u64,
-}
-
-/// Milliseconds since this was first asked, plus one: never 0.
-fn now_ms() -> u64 {
-    static FIRST: OnceLock<Instant> = OnceLock::new();
-    let since: Duration = FIRST.get_or_init(Instant::now).elapsed();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX - 1) + 1
 }
 
 #[cfg(test)]

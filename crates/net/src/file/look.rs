@@ -133,7 +133,6 @@ fn error_of(error: Errno) -> io::Error {
         | Errno::INVAL
         | Errno::NXIO
         | Errno::NODEV => io::Error::from(io::ErrorKind::NotFound),
-        Errno::MFILE | Errno::NFILE => io::Error::new(io::ErrorKind::ResourceBusy, io::Error::from(error)),
         other => other.into(),
     }
 }

@@ -8,6 +8,9 @@
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -15,20 +18,84 @@ use super::storage::Storage;
 
 /// The kernel's smallest page: where pages are larger, some are asked about twice.
 const PAGE_BYTES: u64 = 4096;
-/// Pages come from the disk in runs; one that is on its way is noticed by a probe in each stretch
-/// of the usual read-ahead, and by one of the last byte.
-const RUN_BYTES: u64 = 128 * 1024;
-/// More than this is not asked about at once: probing it all takes under a millisecond.
+/// Pages come from the disk in runs, and one that is on its way is noticed by a probe in each
+/// stretch of the shorter ones, and by one of the last byte.
+const RUN_BYTES: u64 = 32 * 1024;
+/// More than this is not asked about at once: probing it all takes about a millisecond.
 const MEASURE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How long a part of a file that was seen to be in memory is believed to be. Pages that were just
+/// used are the last that the kernel gives up, and a second of a warm file is thousands of requests.
+const BELIEVED_MS: u64 = 1000;
+/// Parts of so many bytes are remembered, of a file's first 64: a quick look, and enough to send.
+const PART_BYTES: u64 = 1024 * 1024;
+const PARTS_MAX: u64 = 64;
 
-/// Whether all bytes of the range are in memory. Ranges over 16 MiB are not looked into: no.
-pub(super) fn is_resident(file: BorrowedFd<'_>, storage: Storage, offset: u64, length: u64) -> bool {
-    if length == 0 {
-        return true;
+/// Which parts of a file were lately seen to be in memory.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// When what is in `parts` was begun to be gathered; 0 for never.
+    since_ms: AtomicU64,
+    /// A bit for each part.
+    parts: AtomicU64,
+}
+
+impl Memory {
+    /// Whether all bytes of the range are in memory: seen lately, or else looked at now. `whole`
+    /// is the length of the file. Ranges over 16 MiB are not looked into: no.
+    pub(super) fn holds(&self, file: BorrowedFd<'_>, storage: Storage, whole: u64, offset: u64, length: u64) -> bool {
+        match storage {
+            Storage::Memory => return true,
+            Storage::Remote => return false,
+            Storage::Local | Storage::Overlay => {}
+        }
+        if length == 0 {
+            return true;
+        }
+        if length > MEASURE_BYTES_MAX {
+            return false;
+        }
+        let last = offset.saturating_add(length - 1) / PART_BYTES;
+        let is_remembered = last < PARTS_MAX && {
+            let seen = self.lately();
+            let mut wanted = (offset / PART_BYTES..=last).filter(|part| seen & (1 << part) == 0);
+            wanted.all(|part| self.look(file, storage, whole, part))
+        };
+        is_remembered || is_resident(file, storage, offset, length)
     }
-    if length > MEASURE_BYTES_MAX {
-        return false;
+
+    /// Looks at one part, and remembers if all of it is there.
+    fn look(&self, file: BorrowedFd<'_>, storage: Storage, whole: u64, part: u64) -> bool {
+        let start = part * PART_BYTES;
+        let length = PART_BYTES.min(whole.saturating_sub(start));
+        let there = length > 0 && is_resident(file, storage, start, length);
+        if there {
+            self.parts.fetch_or(1 << part, Ordering::Relaxed);
+        }
+        there
     }
+
+    /// What is remembered and recent enough. Two threads may both begin anew: at worst one looks
+    /// again at what the other has just seen.
+    fn lately(&self) -> u64 {
+        let (since_ms, now_ms) = (self.since_ms.load(Ordering::Relaxed), now_ms());
+        if since_ms != 0 && now_ms.saturating_sub(since_ms) < BELIEVED_MS {
+            return self.parts.load(Ordering::Relaxed);
+        }
+        self.parts.store(0, Ordering::Relaxed);
+        self.since_ms.store(now_ms, Ordering::Relaxed);
+        0
+    }
+}
+
+/// Milliseconds since this was first asked, plus one: never 0.
+fn now_ms() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let since: Duration = FIRST.get_or_init(Instant::now).elapsed();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX - 1) + 1
+}
+
+/// Whether all bytes of the range are in memory as of now.
+fn is_resident(file: BorrowedFd<'_>, storage: Storage, offset: u64, length: u64) -> bool {
     if storage == Storage::Overlay {
         return all_mapped_pages(file, offset, length).unwrap_or(false);
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 use unary_testkit::TempDir;
@@ -171,6 +172,15 @@ fn every_way_of_asking_what_is_in_memory_agrees() {
     }
 }
 
+#[tokio::test]
+async fn what_answers_in_its_own_time_is_never_taken_for_memory() {
+    let file = Arc::new(OpenFile::new(fs::File::open("/proc/version").unwrap()));
+    assert!(!file.is_resident(0, 10));
+    assert_eq!(file.stamp_now().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    let read = file.read_at(0, 5).await.unwrap();
+    assert_eq!(read, "Linux", "it is read on the pool");
+}
+
 #[test]
 fn no_file_is_so_large_that_asking_takes_long() {
     let folder = TempDir::new();
@@ -179,8 +189,20 @@ fn no_file_is_so_large_that_asking_takes_long() {
     let file = OpenFile::new(fs::File::open(folder.join("sparse")).unwrap());
     if file.storage == Storage::Local {
         assert!(!file.is_resident(0, 1 << 40));
+        assert!(!file.is_resident(1 << 30, 4096));
         assert!(!file.is_resident(u64::MAX - 10, 100), "nor does a range beyond all ends do harm");
     }
+}
+
+#[test]
+fn a_warm_file_is_not_looked_at_each_time() {
+    let folder = TempDir::new();
+    let Some((path, file)) = cold(&folder, 3_000_000) else { return };
+    fs::read(&path).unwrap();
+    assert!(file.is_resident(2_500_000, 500_000));
+    fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+    assert!(file.is_resident(2_600_000, 1000), "that part was seen just now");
+    assert!(!file.is_resident(0, 1000), "this one was not");
 }
 
 #[tokio::test(start_paused = true)]

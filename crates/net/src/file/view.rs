@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use super::list::{self, Entries};
 use super::look::{ASK, Look, Patience, READ};
 use super::storage::Storage;
-use super::{NodeKind, OpenFile, READ_BYTES_MAX, Stamp, resident};
+use super::{NodeKind, OpenFile, READ_BYTES_MAX, Stamp};
 
 /// An open directory that is the root.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ impl View {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `PermissionDenied`, `ResourceBusy` where descriptors have run out, `WouldBlock`
-    /// where that means waiting and this must not, and whatever a disk may say.
+    /// `NotFound`, `PermissionDenied`, `WouldBlock` where that means waiting and this must not, and
+    /// what else the system may say, `EMFILE` and `ENFILE` among it.
     pub fn open(&self, path: &Path) -> io::Result<Node> {
         let fd = self.directory.look.open(self.directory.fd.as_fd(), path, READ, self.patience)?;
         let stamp = Stamp::of(fd.as_fd())?;
@@ -76,8 +76,7 @@ impl View {
     /// [`READ_BYTES_MAX`]). `WouldBlock` where that means waiting and this must not.
     pub fn read(&self, file: &OpenFile, length_max: usize) -> io::Result<Bytes> {
         let length_max = length_max.min(READ_BYTES_MAX);
-        let may_wait = self.patience == Patience::Disk || file.storage == Storage::Memory;
-        if !may_wait && !resident::is_resident(file.as_fd(), file.storage, 0, length_max as u64) {
+        if self.patience == Patience::None && !file.is_resident(0, length_max) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         file.read_waiting(0, length_max)

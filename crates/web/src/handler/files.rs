@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use rustix::io::Errno;
 use tokio::time::Instant;
 use unary_http::{Request, Response, message};
 use unary_net::file::Root;
@@ -248,8 +249,8 @@ impl Files {
             Known::Nothing => None,
         };
         let found = match self.look(target, known.clone()).await {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                self.cache.clear(); // If it was for descriptors, ours may do.
+            Err(error) if is_out_of_descriptors(&error) => {
+                self.cache.clear(); // That closes some.
                 self.look(target, known).await
             }
             found => found,
@@ -344,11 +345,17 @@ fn refuse_method(method: &Method) -> Response {
     response
 }
 
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|raw| shortages.contains(&raw))
+}
+
 fn error_of(step: impl Into<Cow<'static, str>>, cause: io::Error) -> Error {
     let kind = match cause.kind() {
         io::ErrorKind::NotFound => Kind::NotFound,
         io::ErrorKind::PermissionDenied => Kind::Forbidden,
         io::ErrorKind::ResourceBusy => Kind::Overloaded,
+        _ if is_out_of_descriptors(&cause) => Kind::Overloaded,
         _ => Kind::Internal,
     };
     Error::new(kind, step).because(cause)

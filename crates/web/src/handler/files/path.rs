@@ -124,6 +124,8 @@ fn hex(digit: Option<&u8>) -> Result<u8, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -198,6 +200,29 @@ mod tests {
     fn broken_escapes_are_malformed() {
         for path in ["", "*", "a", "/%", "/%2", "/%zz", "/%+1", "/a%2"] {
             check(path, Err(Refusal::Malformed));
+        }
+    }
+
+    /// Paths made of what disguises are made of.
+    fn disguised() -> impl Strategy<Value = String> {
+        const PIECES: [&str; 15] =
+            ["/", "//", ".", "..", "%2e", "%2E", "%2f", "%5c", "\\", "%00", "%25", "%c0%ae", "a", "b.c", "%"];
+        proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..12)
+            .prop_map(|pieces| format!("/{}", pieces.concat()))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_parsed_stays_beneath_the_root(path in prop_oneof![disguised(), "/\\PC*"]) {
+            if let Ok(target) = Target::parse(&path) {
+                prop_assert!(!target.path().is_absolute());
+                prop_assert!(!target.key().contains(&0));
+                for name in target.names() {
+                    prop_assert!(is_servable(name) && name != b".." && name != b".");
+                }
+                let plain = target.path().components().all(|part| matches!(part, std::path::Component::Normal(_)));
+                prop_assert!(plain);
+            }
         }
     }
 }

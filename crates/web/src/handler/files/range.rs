@@ -120,6 +120,8 @@ fn coalesce(spans: Vec<Span>) -> Vec<Span> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Of 10,000 bytes.
@@ -222,5 +224,30 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::RANGE, "bytes=0-".parse().unwrap());
         assert_eq!(select(&headers, 0), Selection::Whole);
+    }
+
+    proptest! {
+        #[test]
+        fn no_reply_is_larger_than_the_file(
+            ranges in proptest::collection::vec((0_u64..3000, 0_u64..3000, 0_u8..3), 1..40),
+            length in 1_u64..2000,
+        ) {
+            let range = |&(first, more, kind): &(u64, u64, u8)| match kind {
+                0 => format!("{first}-{}", first + more),
+                1 => format!("{first}-"),
+                _ => format!("-{first}"),
+            };
+            let value = format!("bytes={}", ranges.iter().map(range).collect::<Vec<_>>().join(","));
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RANGE, value.parse().unwrap());
+            let mut spans = match select(&headers, length) {
+                Selection::Whole | Selection::Nothing => Vec::new(),
+                Selection::One(span) => vec![span],
+                Selection::Many(spans) => spans,
+            };
+            spans.sort();
+            prop_assert!(spans.iter().all(|span| span.start < span.end && span.end <= length));
+            prop_assert!(spans.windows(2).all(|pair| pair[0].end + GAP_BYTES < pair[1].start));
+        }
     }
 }

@@ -133,6 +133,9 @@ fn summary(entries: &[Entry]) -> String {
         parts.push(counted(files, "file"));
         parts.push(size(bytes.fold(0, u64::saturating_add)));
     }
+    if !entries.is_empty() {
+        parts.push("times in UTC".to_owned());
+    }
     parts.join(" \u{b7} ")
 }
 
