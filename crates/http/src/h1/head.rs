@@ -90,3 +90,17 @@ pub struct ResponseHead {
     /// The bytes after this head belong to another protocol: 101, or 2xx to `CONNECT`.
     pub upgrade: bool,
 }
+
+impl Default for ResponseHead {
+    /// 200 without fields, to decode into.
+    fn default() -> Self {
+        Self {
+            status: StatusCode::OK,
+            version: Version::HTTP_11,
+            headers: HeaderMap::new(),
+            framing: Framing::Empty,
+            keep_alive: true,
+            upgrade: false,
+        }
+    }
+}

@@ -23,6 +23,8 @@ enum Direction {
 struct Reader {
     direction: Direction,
     heads: HeadDecoder,
+    request: RequestHead,
+    response: ResponseHead,
     body: Option<(BodyDecoder, Vec<u8>)>,
     input: BytesMut,
     events: Vec<String>,
@@ -34,6 +36,8 @@ impl Reader {
         Self {
             direction,
             heads: HeadDecoder::new(HeadLimits::default()),
+            request: RequestHead::default(),
+            response: ResponseHead::default(),
             body: None,
             input: BytesMut::new(),
             events: Vec::new(),
@@ -91,18 +95,21 @@ impl Reader {
             }
             return Ok(true);
         }
-        let (event, framing, headers) = match &self.direction {
-            Direction::Requests => match self.heads.decode_request(&mut self.input)? {
-                Some(head) => (describe_request(&head), head.framing, head.headers),
-                None => return Ok(false),
-            },
-            Direction::Responses(method) => match self.heads.decode_response(&mut self.input, method)? {
-                Some(head) => (describe_response(&head), head.framing, head.headers),
-                None => return Ok(false),
-            },
+        let (event, framing) = match &self.direction {
+            Direction::Requests => {
+                if !self.heads.decode_request(&mut self.input, &mut self.request)? {
+                    return Ok(false);
+                }
+                (describe_request(&self.request), self.request.framing)
+            }
+            Direction::Responses(method) => {
+                if !self.heads.decode_response(&mut self.input, method, &mut self.response)? {
+                    return Ok(false);
+                }
+                (describe_response(&self.response), self.response.framing)
+            }
         };
         self.events.push(event);
-        self.heads.recycle(headers);
         self.body = Some((BodyDecoder::new(framing), Vec::new()));
         Ok(true)
     }

@@ -189,7 +189,7 @@ impl<'a, S: Transport> Busy<'a, S> {
     /// Decodes the next head into the tools; whether there was one.
     fn decode(&mut self) -> bool {
         let Tools { decoder, head, input, .. } = &mut *self.tools;
-        decoder.decode_request_into(input, head).unwrap_or_else(|error| {
+        decoder.decode_request(input, head).unwrap_or_else(|error| {
             tracing::debug!(peer = ?self.wire.remote, %error, "refused a request");
             self.refuse_with(error.status());
             false

@@ -11,7 +11,7 @@ use unary_http::h1::decode::HeadDecoder;
 use unary_http::h1::encode::{
     BodyPlan, OutgoingRequest, OutgoingResponse, Persistence, TargetForm, encode_request, encode_response,
 };
-use unary_http::h1::head::{Framing, HeadLimits};
+use unary_http::h1::head::{Framing, HeadLimits, RequestHead, ResponseHead};
 
 use super::{Direction, Reader};
 
@@ -38,7 +38,7 @@ fn check_no_panic_after_an_error(wire: &[u8]) {
     let mut decoder = HeadDecoder::new(HeadLimits::default());
     let mut input = BytesMut::from(wire);
     for _ in 0..4 {
-        let _ = decoder.decode_request(&mut input);
+        let _ = decoder.decode_request(&mut input, &mut RequestHead::default());
         input.extend_from_slice(b"\r\n\r\n");
     }
 }
@@ -250,7 +250,8 @@ proptest! {
         encode_body(plan, &pieces, &trailers, &mut out);
 
         let mut input = BytesMut::from(&out[..]);
-        let head = HeadDecoder::new(HeadLimits::default()).decode_request(&mut input).expect("valid").expect("whole");
+        let mut head = RequestHead::default();
+        prop_assert_eq!(HeadDecoder::new(HeadLimits::default()).decode_request(&mut input, &mut head), Ok(true));
         prop_assert_eq!(&head.method, &method);
         prop_assert_eq!(head.uri.to_string(), path);
         prop_assert_eq!(head.version, Version::HTTP_11);
@@ -284,8 +285,9 @@ proptest! {
         encode_body(plan, &pieces, &HeaderMap::new(), &mut out);
 
         let mut input = BytesMut::from(&out[..]);
-        let decoded = HeadDecoder::new(HeadLimits::default()).decode_response(&mut input, &method);
-        let head = decoded.expect("valid").expect("whole");
+        let mut head = ResponseHead::default();
+        let decoded = HeadDecoder::new(HeadLimits::default()).decode_response(&mut input, &method, &mut head);
+        prop_assert_eq!(decoded, Ok(true));
         prop_assert_eq!(head.status, status);
         prop_assert_eq!(head.framing, plan.framing);
         prop_assert_eq!(head.keep_alive, after == Persistence::KeepAlive);
