@@ -1,7 +1,7 @@
 //! Decodes heads: bytes in, checked heads out.
 //!
 //! Two steps. `scan` finds the lines as bytes arrive and remembers where it stopped; once the empty
-//! line is there, `start_line` and [`fields`] read the head in one go and [`framing`] judges what
+//! line is there, `start_line` and `fields` read the head in one go and `framing` judges what
 //! the fields say together. The bodies that follow are for [`super::body`], what to do with a head is
 //! for the connection.
 
