@@ -1,6 +1,7 @@
 //! The `unary` binary: reads its command line and does what it says. Each command is a module.
 #![forbid(unsafe_code)]
 
+mod access_log;
 mod cli;
 mod diagnostics;
 mod failure;

@@ -4,15 +4,17 @@ mod limits;
 mod readiness;
 mod subject;
 
+use std::io::{self, IsTerminal};
+
 use unary_http::h1::connection::http;
 use unary_http::{Request, Response};
 use unary_net::event_loop::EventLoops;
 use unary_net::{Run, connect, listen, process, reply};
-use unary_service::{Error, Service};
+use unary_service::{Compose, Error, Service};
 
 use crate::cli::Serve;
-use crate::diagnostics;
 use crate::failure::Failure;
+use crate::{access_log, diagnostics};
 use readiness::Readiness;
 use subject::Subject;
 
@@ -21,7 +23,13 @@ pub(crate) fn run(told: &Serve) -> Result<(), Failure> {
     diagnostics::start();
     let Subject::Folder(files) = Subject::find(&told.path)?;
     limits::raise_open_files();
-    Ok(serve(told, files)?)
+    if !told.access_log && !io::stdout().is_terminal() {
+        return Ok(serve(told, files)?);
+    }
+    let (log, writing) = access_log::start()?;
+    let served = serve(told, log.and_then(files));
+    writing.finish();
+    Ok(served?)
 }
 
 fn serve<S>(told: &Serve, service: S) -> Result<(), Error>

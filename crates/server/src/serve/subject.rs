@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use unary_service::{Error, Kind};
-use unary_web::handler::Files;
+use unary_web::handler::files::{Files, Listing};
 
 use crate::failure::Failure;
 
@@ -30,8 +30,9 @@ impl Subject {
             let why = "Its index.php would be shown as text, for running PHP programs is not built yet";
             return Err(Failure::nonsense(format!("{shown} is a PHP folder. {why}")));
         }
+        // Folders without an index are shown: whoever names a folder wants to share it.
         let files = Files::new(path).map_err(|error| unreadable(path, &error))?;
-        Ok(Self::Folder(files))
+        Ok(Self::Folder(files.listing(Listing::On)))
     }
 }
 
