@@ -1,0 +1,166 @@
+//! Where the lines go. A file may be full and a pipe's reader gone or asleep: neither ends nor holds
+//! up the log.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::losses::Losses;
+use crate::diagnostics;
+
+/// How much is written at once to what is no file. POSIX's least `PIPE_BUF`: a pipe that says it
+/// takes anything takes as much.
+const PIECE_BYTES: usize = 4096;
+
+/// How long to wait for whoever reads a pipe, once for each write.
+const READER_MAX: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// Where the lines go, and what was lost of them.
+pub(super) struct Output {
+    file: File,
+    /// A file or not: what is none (a pipe, a terminal) may not take anything for long.
+    is_file: bool,
+    /// The last line was written in part.
+    is_torn: bool,
+    losses: Losses,
+    /// Counts events for which there was no room.
+    dropped: Arc<AtomicU64>,
+    dropped_seen: u64,
+}
+
+impl Output {
+    /// Writes there, unbuffered. `dropped` counts what never gets here.
+    pub(super) fn of(stream: impl AsFd, dropped: Arc<AtomicU64>) -> io::Result<Self> {
+        let file = File::from(stream.as_fd().try_clone_to_owned()?);
+        let is_file = file.metadata()?.is_file();
+        Ok(Self { file, is_file, is_torn: false, losses: Losses::default(), dropped, dropped_seen: 0 })
+    }
+
+    /// Writes whole lines. What cannot be written is counted.
+    pub(super) fn write(&mut self, lines: &[u8]) {
+        let mut left = lines;
+        match self.put(&mut left) {
+            Ok(()) => self.losses.written(),
+            Err(cause) => {
+                if let Some(&last) = lines[..lines.len() - left.len()].last() {
+                    self.is_torn = last != b'\n';
+                }
+                let lost = left.iter().filter(|&&byte| byte == b'\n').count();
+                self.losses.unwritten(lost as u64, cause_in_words(&cause));
+            }
+        }
+        self.report();
+    }
+
+    /// Says what there is to say of losses.
+    pub(super) fn report(&mut self) {
+        self.count_dropped();
+        if let Some(message) = self.losses.say(Instant::now()) {
+            diagnostics::say(format_args!("{message}"));
+        }
+    }
+
+    /// Says the last of it.
+    pub(super) fn finish(&mut self) {
+        self.count_dropped();
+        if let Some(message) = self.losses.say_last(Instant::now()) {
+            diagnostics::say(format_args!("{message}"));
+        }
+    }
+
+    fn count_dropped(&mut self) {
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        self.losses.dropped(dropped - self.dropped_seen);
+        self.dropped_seen = dropped;
+    }
+
+    /// Writes from the front of `left`, which keeps what was not written.
+    fn put(&mut self, left: &mut &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.put_some(b"\n")?;
+            self.is_torn = false;
+        }
+        while !left.is_empty() {
+            let written = self.put_some(left)?;
+            *left = &left[written..];
+        }
+        Ok(())
+    }
+
+    fn put_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let piece = if self.is_file { bytes } else { &bytes[..bytes.len().min(PIECE_BYTES)] };
+            if !self.is_file {
+                self.wait_for_reader()?;
+            }
+            match self.file.write(piece) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn wait_for_reader(&self) -> io::Result<()> {
+        let mut polled = [PollFd::new(&self.file, PollFlags::OUT)];
+        match poll(&mut polled, Some(&READER_MAX)) {
+            Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The system's words for it, without its number.
+fn cause_in_words(cause: &io::Error) -> String {
+    if cause.kind() == io::ErrorKind::TimedOut {
+        return "nobody reads them".to_owned();
+    }
+    let words = cause.to_string();
+    words.split_once(" (os error").map_or(words.clone(), |(words, _)| words.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_line_torn_by_a_full_disk_is_ended_before_the_next() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut output = Output::of(&near, Arc::default()).unwrap();
+        output.write(b"one\n");
+        // As a disk does that has room for two more bytes.
+        output.file.write_all(b"tw").unwrap();
+        output.is_torn = true;
+        output.write(b"three\n");
+        near.shutdown(Shutdown::Both).unwrap();
+        let mut seen = String::new();
+        far.read_to_string(&mut seen).unwrap();
+        assert_eq!(seen, "one\ntw\nthree\n");
+    }
+
+    #[test]
+    fn a_reader_that_went_away_costs_its_lines_only() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut output = Output::of(&near, Arc::default()).unwrap();
+        drop(far);
+        output.write(b"one\ntwo\n");
+        // The first message was said; this one waits for its time.
+        output.write(b"three\n");
+        assert_eq!(output.losses.say_last(Instant::now()).as_deref(), Some("1 access log line was lost: Broken pipe"));
+    }
+
+    #[test]
+    fn says_it_without_a_number() {
+        assert_eq!(cause_in_words(&io::Error::from_raw_os_error(28)), "No space left on device");
+    }
+}
