@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -115,9 +115,10 @@ impl EventLoops {
         P: Source + 'static,
         C: Transducer<P::Item, Out = ()> + 'static,
     {
-        let mut line = line.shared();
-        let addresses = line.producer_mut().prepare()?;
-        let drain = line.producer().drain();
+        let (mut source, down) = line.into_parts();
+        let down = Arc::new(down);
+        let addresses = source.prepare()?;
+        let drain = source.drain();
         // Signals are caught before anyone is told that we are there.
         let first = event_loop()?;
         let stop = {
@@ -127,9 +128,9 @@ impl EventLoops {
         let (failed, failure) = mpsc::channel();
         let mut threads = Vec::new();
         for index in 1..self.threads {
-            let (line, drain, failed) = (line.clone(), drain.clone(), failed.clone());
+            let (source, down, drain, failed) = (source.clone(), down.clone(), drain.clone(), failed.clone());
             let work = move || {
-                if let Err(error) = event_loop().and_then(|event_loop| event_loop.block_on(line.drive())) {
+                if let Err(error) = event_loop().and_then(|event_loop| event_loop.block_on(source.drive(down))) {
                     let _ = failed.send(error);
                     drain.expire(); // One loop less would go unnoticed; stopping does not.
                 }
@@ -140,7 +141,7 @@ impl EventLoops {
         (self.ready)(&addresses);
         let result = first.block_on(async {
             tokio::select! {
-                result = line.drive() => result,
+                result = source.drive(down) => result,
                 never = stop => never,
             }
         });

@@ -40,6 +40,17 @@ pub trait Transducer<I>: Send + Sync {
         let _ = down;
         async { Ok(()) }
     }
+
+    /// This stage and what is after it, as one consumer. Chains come apart here, so that a stage
+    /// hands its items straight to the next one.
+    fn into_consumer<D>(self, down: D) -> impl Consumer<I> + 'static
+    where
+        Self: Sized + 'static,
+        D: Consumer<Self::Out> + 'static,
+        I: Send,
+    {
+        Onto(self, down)
+    }
 }
 
 /// Where items go.
@@ -120,7 +131,17 @@ impl<P: Producer, C: Transducer<P::Item>> Line<P, C> {
     where
         C: Transducer<P::Item, Out = ()> + 'static,
     {
-        self.producer.drive(End(self.chain))
+        self.producer.drive(self.chain.into_consumer(Nothing))
+    }
+
+    /// The producer, and all that is after it as one consumer: for whoever drives several of one
+    /// into one of the other.
+    pub fn into_parts(self) -> (P, impl Consumer<P::Item> + 'static)
+    where
+        P::Item: Send,
+        C: Transducer<P::Item, Out = ()> + 'static,
+    {
+        (self.producer, self.chain.into_consumer(Nothing))
     }
 }
 
@@ -143,7 +164,7 @@ pub struct Chain<A, B>(A, B);
 impl<I: Send, A: Transducer<I>, B: Transducer<A::Out>> Transducer<I> for Chain<A, B> {
     type Out = B::Out;
 
-    // A block and not an `async fn`, which would move the item once more.
+    #[expect(clippy::manual_async_fn, reason = "an async fn would move the item once more")]
     fn feed<D: Consumer<B::Out>>(&self, item: I, down: &D) -> impl Future<Output = Result<(), Error>> + Send {
         async move { self.0.feed(item, &Through(&self.1, down)).await }
     }
@@ -151,6 +172,14 @@ impl<I: Send, A: Transducer<I>, B: Transducer<A::Out>> Transducer<I> for Chain<A
     async fn finish<D: Consumer<B::Out>>(&self, down: &D) -> Result<(), Error> {
         self.0.finish(&Through(&self.1, down)).await?;
         self.1.finish(down).await
+    }
+
+    fn into_consumer<D>(self, down: D) -> impl Consumer<I> + 'static
+    where
+        Self: Sized + 'static,
+        D: Consumer<B::Out> + 'static,
+    {
+        self.0.into_consumer(self.1.into_consumer(down))
     }
 }
 
@@ -175,10 +204,10 @@ impl<I: Send, T: Transducer<I>, D: Consumer<T::Out>> Consumer<I> for Through<'_,
     }
 }
 
-/// A chain whose last stage is `last`, which owns both: what producers are driven into.
-struct Into<T, D>(T, D);
+/// A stage and what is after it, which it owns: what producers are driven into.
+struct Onto<T, D>(T, D);
 
-impl<I: Send, T: Transducer<I>, D: Consumer<T::Out>> Consumer<I> for Into<T, D> {
+impl<I: Send, T: Transducer<I>, D: Consumer<T::Out>> Consumer<I> for Onto<T, D> {
     fn accept(&self, item: I) -> impl Future<Output = Result<(), Error>> + Send {
         self.0.feed(item, &self.1)
     }
@@ -189,31 +218,22 @@ impl<I: Send, T: Transducer<I>, D: Consumer<T::Out>> Consumer<I> for Into<T, D> 
     }
 }
 
-/// The end of a line: a chain that hands nothing on, seen as a consumer.
-pub struct End<C>(C);
+impl<I: Send, C: Consumer<I>> Consumer<I> for Arc<C> {
+    fn accept(&self, item: I) -> impl Future<Output = Result<(), Error>> + Send {
+        (**self).accept(item)
+    }
 
-impl<C> End<C> {
-    /// Ends `chain`.
-    pub fn new(chain: C) -> Self {
-        Self(chain)
+    fn finish(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        (**self).finish()
     }
 }
 
+/// What the last stage of a line hands its nothing to.
 struct Nothing;
 
 impl Consumer<()> for Nothing {
     async fn accept(&self, (): ()) -> Result<(), Error> {
         Ok(())
-    }
-}
-
-impl<I: Send, C: Transducer<I, Out = ()>> Consumer<I> for End<C> {
-    fn accept(&self, item: I) -> impl Future<Output = Result<(), Error>> + Send {
-        self.0.feed(item, &Nothing)
-    }
-
-    fn finish(&self) -> impl Future<Output = Result<(), Error>> + Send {
-        self.0.finish(&Nothing)
     }
 }
 

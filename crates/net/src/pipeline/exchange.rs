@@ -166,7 +166,7 @@ where
 {
     type Out = Answer<R>;
 
-    // A block and not an `async fn`, which would move its arguments once more.
+    #[expect(clippy::manual_async_fn, reason = "an async fn would move its arguments once more")]
     fn feed<D: Consumer<Answer<R>>>(
         &self,
         exchange: Exchange<T, R>,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::{Consumer, Into, Line, Producer, Transducer};
+use super::{Consumer, Line, Producer, Transducer};
 use crate::Error;
 
 /// A line up to a queue: see [`Line::queue`].
@@ -47,7 +47,7 @@ where
 
     async fn drive<D: Consumer<C::Out> + 'static>(self, down: D) -> Result<(), Error> {
         let (sender, mut receiver) = mpsc::channel(self.length);
-        let before = self.line.producer.drive(Into(self.line.chain, Put(sender)));
+        let before = self.line.producer.drive(self.line.chain.into_consumer(Put(sender)));
         let after = async {
             while let Some(item) = receiver.recv().await {
                 down.accept(item).await?;
@@ -108,7 +108,7 @@ where
     async fn drive<D: Consumer<C::Out> + 'static>(self, down: D) -> Result<(), Error> {
         let places = Arc::new(Semaphore::new(self.at_once));
         let fork = Fork { down: Arc::new(down), places, tasks: Mutex::new(JoinSet::new()) };
-        self.line.producer.drive(Into(self.line.chain, fork)).await
+        self.line.producer.drive(self.line.chain.into_consumer(fork)).await
     }
 }
 
