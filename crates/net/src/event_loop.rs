@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,27 +30,27 @@ pub trait Source: Producer + Clone {
     fn drain(&self) -> Drain;
 }
 
-impl<P: Source + 'static, C: Transducer<P::Item> + 'static> Source for Queued<P, C>
+impl<P: Source + 'static, C: Transducer<P::Item> + 'static> Source for Queued<Line<P, Arc<C>>>
 where
     C::Out: 'static,
 {
     fn prepare(&mut self) -> Result<Vec<Address>, Error> {
-        self.producer_mut().prepare()
+        self.line.producer_mut().prepare()
     }
     fn drain(&self) -> Drain {
-        self.producer().drain()
+        self.line.producer().drain()
     }
 }
 
-impl<P: Source + 'static, C: Transducer<P::Item> + 'static> Source for Forked<P, C>
+impl<P: Source + 'static, C: Transducer<P::Item> + 'static> Source for Forked<Line<P, Arc<C>>>
 where
     C::Out: 'static,
 {
     fn prepare(&mut self) -> Result<Vec<Address>, Error> {
-        self.producer_mut().prepare()
+        self.line.producer_mut().prepare()
     }
     fn drain(&self) -> Drain {
-        self.producer().drain()
+        self.line.producer().drain()
     }
 }
 
@@ -82,8 +82,10 @@ where
 pub struct EventLoops {
     threads: usize,
     drain_deadline: Duration,
-    ready: Box<dyn FnOnce(&[Address])>,
+    ready: Ready,
 }
+
+type Ready = Box<dyn FnOnce(&[Address])>;
 
 impl EventLoops {
     /// One loop per core this process may use; says on standard error where it listens.
@@ -125,21 +127,21 @@ impl EventLoops {
             let _inside = first.enter();
             stop_on_signal(drain.clone(), self.drain_deadline)?
         };
-        let (failed, failure) = mpsc::channel();
         let mut threads = Vec::new();
         for index in 1..self.threads {
-            let (source, down, drain, failed) = (source.clone(), down.clone(), drain.clone(), failed.clone());
+            let (source, down, drain) = (source.clone(), down.clone(), drain.clone());
             let work = move || {
-                if let Err(error) = event_loop().and_then(|event_loop| event_loop.block_on(source.drive(down))) {
-                    let _ = failed.send(error);
+                let result = event_loop().and_then(|event_loop| event_loop.block_on(source.drive(down)));
+                if result.is_err() {
                     drain.expire(); // One loop less would go unnoticed; stopping does not.
                 }
+                result
             };
             let thread = thread::Builder::new().name(format!("loop-{index}")).spawn(work);
             threads.push(thread.map_err(|cause| Error::internal("starting an event loop").because(cause))?);
         }
         (self.ready)(&addresses);
-        let result = first.block_on(async {
+        let mut result = first.block_on(async {
             tokio::select! {
                 result = source.drive(down) => result,
                 never = stop => never,
@@ -149,12 +151,11 @@ impl EventLoops {
             drain.expire();
         }
         for thread in threads {
-            if let Err(payload) = thread.join() {
-                let _ = failed.send(Error::panicked("running an event loop", &*payload));
-            }
+            let panicked = |payload: Box<dyn std::any::Any + Send>| Error::panicked("running an event loop", &*payload);
+            result = result.and(thread.join().unwrap_or_else(|payload| Err(panicked(payload))));
         }
         drop(first);
-        result.and(failure.try_recv().map_or(Ok(()), Err))
+        result
     }
 }
 

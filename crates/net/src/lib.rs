@@ -4,17 +4,26 @@
 //! `listen("127.0.0.1:7000") >> connect(Lines) >> process(service) >> reply()`.
 
 pub mod address;
+pub mod connection;
+pub mod conversation;
 pub mod event_loop;
 pub mod file;
+pub mod listener;
+pub mod network;
 pub mod peer;
 pub mod pipeline;
+pub mod proxy_protocol;
 pub mod socket;
 pub mod timer;
+pub mod udp;
 
 pub use address::Address;
+pub use connection::Connection;
 pub use event_loop::Run;
+pub use listener::Listener;
+pub use network::Network;
 pub use peer::Peer;
-pub use pipeline::{
-    Answer, Connection, Drain, Exchange, Listen, Listener, Protocol, Slot, connect, listen, process, reply,
-};
+pub use pipeline::{Answer, Drain, Exchange, Listen, Protocol, Slot, connect, listen, process, reply};
+pub use proxy_protocol::proxy_protocol;
 pub use socket::{Socket, Transport};
+pub use udp::{Datagram, ListenUdp, UdpListener, listen_udp};

@@ -34,10 +34,13 @@ impl Peer {
         Self::with(address, None, Some(socket.as_raw_fd()))
     }
 
-    /// The same connection with other addresses: what a proxy in between says they are.
-    pub(crate) fn proxied(&self, address: Option<SocketAddr>, local: Option<SocketAddr>) -> Self {
+    /// The same connection with other addresses: what a proxy in between says they are. The socket
+    /// goes over to the result, which its owner must keep in place of this: only that one will be
+    /// told when the socket closes.
+    pub(crate) fn proxied(&self, address: SocketAddr, local: SocketAddr) -> Self {
         let socket = self.0.socket.lock().expect("no panic while the lock is held").take();
-        Self(Arc::new(Inner { number: self.0.number, address, local, socket: Mutex::new(socket) }))
+        let (number, address, local) = (self.0.number, Some(address), Some(local));
+        Self(Arc::new(Inner { number, address, local, socket: Mutex::new(socket) }))
     }
 
     fn with(address: Option<SocketAddr>, local: Option<SocketAddr>, socket: Option<RawFd>) -> Self {

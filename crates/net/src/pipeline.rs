@@ -13,4 +13,4 @@ pub use calls::Calls;
 pub use connect::{Connect, Protocol, connect};
 pub use drain::{Drain, Watch};
 pub use exchange::{Answer, Awaited, Exchange, Process, Reply, Slot, process, reply};
-pub use listen::{Connection, Listen, Listener, Producing, listen};
+pub use listen::{Listen, listen};

@@ -1,6 +1,7 @@
 //! The bytes under a connection: TCP and Unix sockets, and whatever stands in for them.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -60,7 +61,7 @@ macro_rules! each {
 
 impl Socket {
     /// A connected TCP socket.
-    pub fn tcp(stream: TcpStream, address: std::net::SocketAddr) -> Self {
+    pub fn tcp(stream: TcpStream, address: SocketAddr) -> Self {
         let peer = Peer::of_socket(Some(address), stream.as_fd());
         Self { stream: Stream::Tcp(stream), peer }
     }
@@ -76,9 +77,11 @@ impl Socket {
         &self.peer
     }
 
-    /// Says that somebody in between knows the addresses better (the PROXY protocol).
-    pub(crate) fn set_peer(&mut self, peer: Peer) {
-        self.peer = peer;
+    /// Says that somebody in between knows the addresses better (the PROXY protocol), and gives
+    /// the peer that is right from now on.
+    pub(crate) fn proxied(&mut self, address: SocketAddr, local: SocketAddr) -> Peer {
+        self.peer = self.peer.proxied(address, local);
+        self.peer.clone()
     }
 
     /// Sends what `write` can send now, once the socket takes anything.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 pub use events::{Emitter, Events, events};
 pub use queue::{Forked, Queued};
+use tokio::sync::Semaphore;
 
 use crate::Error;
 
@@ -106,24 +107,24 @@ impl<P, C> Line<P, C> {
 impl<P: Producer, C: Transducer<P::Item>> Line<P, C> {
     /// Puts a queue of at most `length` items here (at least one). What is before it runs beside
     /// what is after it, which takes one item at a time, in order.
-    pub fn queue(self, length: usize) -> Line<Queued<P, C>, Id>
+    pub fn queue(self, length: usize) -> Line<Queued<Line<P, Arc<C>>>, Id>
     where
         P: 'static,
         C: 'static,
         C::Out: 'static,
     {
-        line(Queued::new(self, length))
+        line(Queued { line: self.shared(), length: length.max(1) })
     }
 
     /// Runs what is after this for at most `at_once` items at the same time (at least one), each
     /// in a task of its own; order is not kept. A failure of one item ends the line.
-    pub fn fork(self, at_once: usize) -> Line<Forked<P, C>, Id>
+    pub fn fork(self, at_once: usize) -> Line<Forked<Line<P, Arc<C>>>, Id>
     where
         P: 'static,
         C: 'static,
         C::Out: 'static,
     {
-        line(Forked::new(self, at_once))
+        line(Forked { line: self.shared(), at_once: at_once.clamp(1, Semaphore::MAX_PERMITS) })
     }
 
     /// Runs the line until its producer ends or a stage fails.

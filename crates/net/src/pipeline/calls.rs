@@ -31,11 +31,6 @@ impl<F: Future<Output = Result<(), Error>>> Calls<F> {
         self.first.is_none() && self.others.is_empty()
     }
 
-    /// How many are under way.
-    pub fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.others.len()
-    }
-
     /// Begins a call and runs it as far as it goes; most are done then.
     pub fn start(self: Pin<&mut Self>, call: F, task: &mut Context<'_>) {
         let mut this = self.project();

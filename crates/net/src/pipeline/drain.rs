@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// Tells connections to finish. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +102,12 @@ impl Watch {
             self.place = Some(place);
         }
         self.drain.phase()
+    }
+
+    /// Waits until draining has come this far.
+    pub async fn reached(&mut self, phase: Phase) {
+        let reached = |task: &mut Context<'_>| if self.poll(task) < phase { Poll::Pending } else { Poll::Ready(()) };
+        std::future::poll_fn(reached).await;
     }
 
     /// The phase as of now, without registering.

@@ -1,5 +1,8 @@
 //! A request, the slot its reply goes to, and the two stages between them.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
@@ -8,7 +11,6 @@ use unary_service::{Error, Service};
 
 /// A request and the slot its reply goes to. Dropping it answers with a failure, so there is no
 /// hole in the order of replies and no connection that hangs.
-#[derive(Debug)]
 pub struct Exchange<T, R> {
     /// What was asked.
     pub request: T,
@@ -17,7 +19,6 @@ pub struct Exchange<T, R> {
 }
 
 /// A reply on its way back to the slot.
-#[derive(Debug)]
 pub struct Answer<R> {
     /// What is answered.
     pub reply: R,
@@ -91,12 +92,6 @@ impl<R> Drop for Slot<R> {
     }
 }
 
-impl<R> std::fmt::Debug for Slot<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slot")
-    }
-}
-
 impl<R> Awaited<R> {
     /// A slot for the next exchange.
     #[inline]
@@ -112,14 +107,8 @@ impl<R> Awaited<R> {
         Slot(Some(self.0.clone()))
     }
 
-    /// The answer if it is there, without asking to be woken for it. It is there only once.
-    #[inline]
-    pub fn take(&mut self) -> Option<Result<R, Error>> {
-        self.0.lock().answer.take()
-    }
-
     /// Lends the answer to `use_it`, once it is there, and drops what that leaves of it: a large
-    /// reply need not be moved.
+    /// reply need not be moved. It is there only once.
     #[inline]
     pub fn poll_with<T>(&mut self, task: &mut Context<'_>, use_it: impl FnOnce(&mut Result<R, Error>) -> T) -> Poll<T> {
         let mut answering = self.0.lock();
@@ -128,17 +117,24 @@ impl<R> Awaited<R> {
             answering.answer = None;
             return Poll::Ready(used);
         }
-        if !answering.connection.as_ref().is_some_and(|held| held.will_wake(task.waker())) {
-            answering.connection = Some(task.waker().clone());
-        }
-        Poll::Pending
+        answering.watch(task)
     }
 
-    /// The answer, once it is there.
+    /// The answer, once it is there. It is there only once.
     #[inline]
     pub fn poll_take(&mut self, task: &mut Context<'_>) -> Poll<Result<R, Error>> {
-        let taken = || Err(Error::internal("answering: the reply was taken before"));
-        self.poll_with(task, |answer| std::mem::replace(answer, taken()))
+        let mut answering = self.0.lock();
+        answering.answer.take().map_or_else(|| answering.watch(task), Poll::Ready)
+    }
+}
+
+impl<R> Answering<R> {
+    /// Has `task` woken once there is an answer.
+    fn watch<T>(&mut self, task: &mut Context<'_>) -> Poll<T> {
+        if !self.connection.as_ref().is_some_and(|held| held.will_wake(task.waker())) {
+            self.connection = Some(task.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
@@ -173,7 +169,13 @@ where
         down: &D,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         async move {
-            match self.0.call(exchange.request).await {
+            let mut call = pin!(self.0.call(exchange.request));
+            // A panic costs this request, whatever task the stage runs in.
+            let caught = poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(task))) {
+                Ok(polled) => polled,
+                Err(payload) => Poll::Ready(Err(Error::panicked("answering a request", &*payload))),
+            });
+            match caught.await {
                 Ok(reply) => down.accept(Answer { reply, slot: exchange.slot }).await,
                 Err(error) => {
                     exchange.slot.fill(Err(error));
@@ -206,12 +208,19 @@ impl<R: Send> Transducer<Answer<R>> for Reply {
 mod tests {
     use super::*;
 
+    fn take<R>(awaited: &mut Awaited<R>) -> Option<Result<R, Error>> {
+        match awaited.poll_take(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        }
+    }
+
     #[tokio::test]
     async fn a_dropped_exchange_is_answered() {
         let (exchange, mut awaited) = Exchange::<_, u32>::new("question");
-        assert!(awaited.take().is_none());
+        assert!(take(&mut awaited).is_none());
         drop(exchange);
-        assert!(awaited.take().unwrap().is_err());
+        assert!(take(&mut awaited).unwrap().is_err());
     }
 
     #[tokio::test]
@@ -228,13 +237,13 @@ mod tests {
         let (first, mut awaited) = Exchange::<(), u32>::new(());
         let place = Arc::as_ptr(&awaited.0);
         first.slot.fill(Ok(1));
-        assert_eq!(awaited.take().unwrap().unwrap(), 1);
+        assert_eq!(take(&mut awaited).unwrap().unwrap(), 1);
         let second = awaited.slot();
         assert_eq!(Arc::as_ptr(&awaited.0), place);
         // A slot still out there keeps its own place.
         let _third = awaited.slot();
         assert_ne!(Arc::as_ptr(&awaited.0), place);
         drop(second);
-        assert!(awaited.take().is_none());
+        assert!(take(&mut awaited).is_none());
     }
 }

@@ -1,27 +1,21 @@
 //! The first stage: listening sockets, and the connections they produce.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use socket2::{Domain, Protocol, SockAddr, Type};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use unary_service::flow::{Consumer, Id, Line, Producer, line};
 use unary_service::{Error, Kind};
 
-use super::drain::{Drain, Phase, Watch};
+use super::drain::{Drain, Phase};
 use crate::event_loop::{Source, named};
-use crate::{Address, Peer, Socket};
+use crate::listener::{Acceptor, BACKLOG, is_about_one_connection};
+use crate::{Address, Connection, Listener, Socket};
 
 /// Connections served at once by default; beyond it none are accepted, and the kernel's backlog
 /// and then the peers wait.
 pub const CONNECTIONS_MAX: usize = 65_536;
-
-/// Connections the kernel completes ahead of us. Linux cuts it to `net.core.somaxconn`.
-const BACKLOG: i32 = 4_096;
 
 /// How long to wait after accepting failed for want of descriptors or memory: doubled from the
 /// first to the second while it goes on failing.
@@ -29,138 +23,6 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 
 /// How long connections have to notice that the drain deadline has passed.
 const EXPIRY_GRACE: Duration = Duration::from_millis(250);
-
-/// A connection on its way through the line: its bytes, and what is known of it.
-#[derive(Debug)]
-pub struct Connection<S> {
-    /// The bytes.
-    pub stream: S,
-    /// Who is at the other end.
-    pub peer: Peer,
-    /// Bytes that an earlier stage read too many; whoever reads on takes these first.
-    pub buffered: BytesMut,
-    /// Says when the server wants to stop.
-    pub watch: Watch,
-    /// This connection's share of the connection cap.
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl<S> Connection<S> {
-    /// A connection that no listener made: in memory, or of a protocol inside another.
-    pub fn new(stream: S, peer: Peer) -> Self {
-        let watch = Drain::new().watch(peer.number());
-        Self { stream, peer, buffered: BytesMut::new(), watch, permit: None }
-    }
-
-    /// The same connection over other bytes, as TLS makes it.
-    pub fn map<T>(self, change: impl FnOnce(S) -> T) -> Connection<T> {
-        let Self { stream, peer, buffered, watch, permit } = self;
-        Connection { stream: change(stream), peer, buffered, watch, permit }
-    }
-}
-
-/// Bound sockets, listening.
-#[derive(Clone, Debug)]
-pub struct Listener(Arc<Vec<Bound>>);
-
-#[derive(Debug)]
-enum Bound {
-    Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener, UnixPath),
-}
-
-/// Removes the socket's path when the listener closes.
-#[derive(Debug)]
-struct UnixPath(PathBuf);
-
-impl Drop for UnixPath {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-impl Listener {
-    /// Binds every address and listens on it. A host name binds all addresses it stands for;
-    /// `:port` all of this machine's.
-    pub fn bind(addresses: &[Address]) -> Result<Self, Error> {
-        let mut bound = Vec::new();
-        for address in addresses {
-            bind(address, &mut bound).map_err(|cause| cannot_listen(address, cause))?;
-        }
-        Ok(Self(Arc::new(bound)))
-    }
-
-    /// Where it listens, with the ports the kernel chose.
-    pub fn addresses(&self) -> Vec<Address> {
-        let address = |bound: &Bound| match bound {
-            Bound::Tcp(socket) => socket.local_addr().ok().map(Address::from),
-            Bound::Unix(_, path) => Some(Address::Unix(path.0.clone())),
-        };
-        self.0.iter().filter_map(address).collect()
-    }
-}
-
-fn bind(address: &Address, bound: &mut Vec<Bound>) -> io::Result<()> {
-    if let Address::Unix(path) = address {
-        bound.push(bind_unix(path)?);
-        return Ok(());
-    }
-    let Address::Tcp { host, port } = address else { return Ok(()) };
-    let mut resolved = address.resolve()?;
-    if *port == 0 {
-        resolved.truncate(1); // Several would each get a port of their own.
-    }
-    for socket_address in resolved {
-        match bind_tcp(socket_address) {
-            // A machine without IPv6 still has every IPv4 address.
-            Err(_) if host.is_none() => bound.push(bind_tcp((std::net::Ipv4Addr::UNSPECIFIED, *port).into())?),
-            socket => bound.push(socket?),
-        }
-    }
-    Ok(())
-}
-
-fn bind_tcp(address: std::net::SocketAddr) -> io::Result<Bound> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    // Accepted sockets inherit this, which saves a system call for each.
-    socket.set_tcp_nodelay(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
-    Ok(Bound::Tcp(socket.into()))
-}
-
-fn bind_unix(path: &Path) -> io::Result<Bound> {
-    use std::os::unix::net::{UnixListener, UnixStream};
-    let listener = match UnixListener::bind(path) {
-        Err(taken) if taken.kind() == io::ErrorKind::AddrInUse => {
-            // A path that nobody answers on was left behind by a process that died.
-            match UnixStream::connect(path) {
-                Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-                _ => return Err(taken),
-            }
-            UnixListener::bind(path)?
-        }
-        listener => listener?,
-    };
-    listener.set_nonblocking(true)?;
-    Ok(Bound::Unix(listener, UnixPath(path.to_owned())))
-}
-
-pub(crate) fn cannot_listen(address: &Address, cause: io::Error) -> Error {
-    let advice = match cause.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there. Stop it, or choose another address with --listen",
-        io::ErrorKind::PermissionDenied if matches!(address, Address::Tcp { .. }) => {
-            "permission denied. Run as root, or allow it: setcap cap_net_bind_service=+ep $(which unary)"
-        }
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address. `:PORT` listens on all it has",
-        _ => return Error::new(Kind::Unavailable, format!("listening on {address}")).because(cause),
-    };
-    Error::new(Kind::Unavailable, format!("listening on {address}")).because(advice)
-}
 
 /// Listens: see [`listen`].
 #[derive(Clone, Debug)]
@@ -245,12 +107,6 @@ impl From<&str> for Listen {
     }
 }
 
-impl From<String> for Listen {
-    fn from(text: String) -> Self {
-        text.as_str().into()
-    }
-}
-
 impl Source for Listen {
     fn prepare(&mut self) -> Result<Vec<Address>, Error> {
         let listener = self.bound()?;
@@ -276,8 +132,7 @@ impl Producer for Listen {
             back_off: BACK_OFF.0,
         };
         let mut accepting = Vec::new();
-        for bound in listener.0.iter() {
-            let acceptor = Acceptor::new(bound).map_err(|cause| Error::internal("listening").because(cause))?;
+        for acceptor in listener.acceptors()? {
             accepting.push(producing.clone().accept_all(acceptor));
         }
         // What holds the sockets open is now the acceptors, and on other loops theirs.
@@ -292,11 +147,7 @@ impl Producer for Listen {
 pub(crate) async fn drained(permits: &Semaphore, permits_max: usize, drain: &Drain) {
     let mut watch = drain.watch(0);
     let expired = async {
-        std::future::poll_fn(|task| match watch.poll(task) {
-            Phase::Over => std::task::Poll::Ready(()),
-            _ => std::task::Poll::Pending,
-        })
-        .await;
+        watch.reached(Phase::Over).await;
         tokio::time::sleep(EXPIRY_GRACE).await;
     };
     tokio::select! {
@@ -306,32 +157,8 @@ pub(crate) async fn drained(permits: &Semaphore, permits_max: usize, drain: &Dra
     }
 }
 
-enum Acceptor {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Acceptor {
-    fn new(bound: &Bound) -> io::Result<Self> {
-        Ok(match bound {
-            Bound::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket.try_clone()?)?),
-            Bound::Unix(socket, _) => Self::Unix(UnixListener::from_std(socket.try_clone()?)?),
-        })
-    }
-
-    async fn accept(&self) -> io::Result<Socket> {
-        Ok(match self {
-            Self::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                Socket::tcp(stream, address)
-            }
-            Self::Unix(listener) => Socket::unix(listener.accept().await?.0),
-        })
-    }
-}
-
 /// What accepting needs: the rest of the line, and when to stop.
-pub struct Producing<D> {
+struct Producing<D> {
     down: Arc<D>,
     permits: Arc<Semaphore>,
     drain: Drain,
@@ -357,10 +184,6 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
                 }
             }
             let permits = self.permits.clone();
-            let draining = std::future::poll_fn(|task| match watch.poll(task) {
-                Phase::Serving => std::task::Poll::Pending,
-                _ => std::task::Poll::Ready(()),
-            });
             let next = async {
                 let permit = permits.acquire_owned().await.expect("the semaphore is never closed");
                 (acceptor.accept().await, permit)
@@ -370,7 +193,7 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
                 (accepted, permit) = next => self.accepted(accepted, permit).await,
                 // Whoever was already in the backlog has been accepted above: closing the socket
                 // resets nobody.
-                () = draining => return,
+                () = watch.reached(Phase::Draining) => return,
             }
         }
     }
@@ -391,9 +214,7 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
     }
 
     fn begin(&self, socket: Socket, permit: OwnedSemaphorePermit) {
-        let peer = socket.peer().clone();
-        let watch = self.drain.watch(peer.number());
-        let connection = Connection { stream: socket, peer, buffered: BytesMut::new(), watch, permit: Some(permit) };
+        let connection = Connection::accepted(socket, &self.drain, permit);
         let down = self.down.clone();
         tokio::spawn(named::<D, _>(async move {
             if let Err(error) = down.accept(connection).await {
@@ -401,15 +222,4 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
             }
         }));
     }
-}
-
-/// Errors of accept(2) that concern the connection that was to be accepted, not the listener.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, PermissionDenied, TimedOut,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | PermissionDenied | TimedOut
-    ) || error.raw_os_error() == Some(libc::EPROTO)
 }

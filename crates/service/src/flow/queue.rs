@@ -9,35 +9,14 @@ use super::{Consumer, Line, Producer, Transducer};
 use crate::Error;
 
 /// A line up to a queue: see [`Line::queue`].
-#[derive(Debug)]
-pub struct Queued<P, C> {
-    line: Line<P, Arc<C>>,
-    length: usize,
+#[derive(Clone, Debug)]
+pub struct Queued<L> {
+    /// What is before the queue.
+    pub line: L,
+    pub(super) length: usize,
 }
 
-impl<P, C> Queued<P, C> {
-    pub(super) fn new(line: Line<P, C>, length: usize) -> Self {
-        Self { line: line.shared(), length: length.max(1) }
-    }
-
-    /// The producer at the beginning of the line.
-    pub fn producer(&self) -> &P {
-        &self.line.producer
-    }
-
-    /// The same, to change.
-    pub fn producer_mut(&mut self) -> &mut P {
-        &mut self.line.producer
-    }
-}
-
-impl<P: Clone, C> Clone for Queued<P, C> {
-    fn clone(&self) -> Self {
-        Self { line: self.line.clone(), length: self.length }
-    }
-}
-
-impl<P, C> Producer for Queued<P, C>
+impl<P, C> Producer for Queued<Line<P, Arc<C>>>
 where
     P: Producer + 'static,
     C: Transducer<P::Item> + 'static,
@@ -69,35 +48,14 @@ impl<T: Send> Consumer<T> for Put<T> {
 }
 
 /// A line up to a fork: see [`Line::fork`].
-#[derive(Debug)]
-pub struct Forked<P, C> {
-    line: Line<P, Arc<C>>,
-    at_once: usize,
+#[derive(Clone, Debug)]
+pub struct Forked<L> {
+    /// What is before the fork.
+    pub line: L,
+    pub(super) at_once: usize,
 }
 
-impl<P, C> Forked<P, C> {
-    pub(super) fn new(line: Line<P, C>, at_once: usize) -> Self {
-        Self { line: line.shared(), at_once: at_once.clamp(1, Semaphore::MAX_PERMITS) }
-    }
-
-    /// The producer at the beginning of the line.
-    pub fn producer(&self) -> &P {
-        &self.line.producer
-    }
-
-    /// The same, to change.
-    pub fn producer_mut(&mut self) -> &mut P {
-        &mut self.line.producer
-    }
-}
-
-impl<P: Clone, C> Clone for Forked<P, C> {
-    fn clone(&self) -> Self {
-        Self { line: self.line.clone(), at_once: self.at_once }
-    }
-}
-
-impl<P, C> Producer for Forked<P, C>
+impl<P, C> Producer for Forked<Line<P, Arc<C>>>
 where
     P: Producer + 'static,
     C: Transducer<P::Item> + 'static,

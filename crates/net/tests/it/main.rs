@@ -1,0 +1,10 @@
+//! The line over real loopback sockets, and the wires beneath it.
+
+mod connections;
+mod draining;
+mod lines;
+mod pipeline;
+mod proxy_protocol;
+mod server;
+mod udp;
+mod unix;
