@@ -3,6 +3,7 @@
 //! A server is one line, and any [`Codec`](unary_service::Codec) can be its protocol:
 //! `listen("127.0.0.1:7000") >> connect(Lines) >> process(service) >> reply()`.
 
+pub mod actor;
 pub mod address;
 pub mod connection;
 pub mod conversation;
@@ -17,6 +18,7 @@ pub mod socket;
 pub mod timer;
 pub mod udp;
 
+pub use actor::{Event, Link, converse};
 pub use address::Address;
 pub use connection::Connection;
 pub use event_loop::Run;

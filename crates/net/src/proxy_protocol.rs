@@ -5,7 +5,6 @@
 
 pub mod decode;
 
-use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -143,7 +142,7 @@ impl<T> ProxyProtocol<T> {
             let read = tokio::select! {
                 biased;
                 read = stream.read_buf(buffered) => read?,
-                () = poll_fn(|task| timer.poll(task)) => {
+                () = timer.run_out() => {
                     return Err(Error::timeout("waiting for a PROXY protocol header"));
                 }
             };

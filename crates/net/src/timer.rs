@@ -91,6 +91,11 @@ impl Timer {
             false => Poll::Ready(()),
         }
     }
+
+    /// Waits until it has run out.
+    pub async fn run_out(&mut self) {
+        std::future::poll_fn(|task| self.poll(task)).await;
+    }
 }
 
 fn register() -> (Arc<Ticker>, Arc<Entry>) {
@@ -169,10 +174,6 @@ mod tests {
     use super::*;
     use tokio::time::Instant;
 
-    async fn run_out(timer: &mut Timer) {
-        std::future::poll_fn(|task| timer.poll(task)).await;
-    }
-
     #[tokio::test(start_paused = true)]
     async fn is_never_early_and_two_ticks_late_at_most() {
         for ms in [1, 250, 300, 10_000] {
@@ -180,7 +181,7 @@ mod tests {
             let begun = Instant::now();
             let mut timer = Timer::default();
             timer.set(Ticks::of(time));
-            run_out(&mut timer).await;
+            timer.run_out().await;
             assert!((time..=time + 2 * TICK).contains(&begun.elapsed()), "{time:?}: {:?}", begun.elapsed());
         }
     }
@@ -190,9 +191,9 @@ mod tests {
         let begun = Instant::now();
         let mut timer = Timer::default();
         timer.set(Ticks::of(Duration::from_secs(1)));
-        assert!(tokio::time::timeout(Duration::from_millis(500), run_out(&mut timer)).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(500), timer.run_out()).await.is_err());
         timer.set(Ticks::of(Duration::from_secs(5)));
-        run_out(&mut timer).await;
+        timer.run_out().await;
         assert!(begun.elapsed() >= Duration::from_millis(5500));
     }
 
@@ -204,7 +205,7 @@ mod tests {
             let mut timer = Timer::default();
             runtime.block_on(async {
                 timer.set(Ticks::of(TICK));
-                run_out(&mut timer).await;
+                timer.run_out().await;
             });
         }
     }

@@ -1,5 +1,6 @@
 //! The line over real loopback sockets, and the wires beneath it.
 
+mod actor;
 mod connections;
 mod draining;
 mod lines;
