@@ -94,7 +94,7 @@ fn agrees_with_model(data: &[u8], head: Option<&RequestHead>, error: Option<&Dec
                 Some(0) => Framing::Empty,
                 Some(length) => Framing::Length(length),
             };
-            assert_eq!(head.framing, framing);
+            assert_eq!((head.framing, head.keep_alive), (framing, expected.keep_alive));
             assert_eq!(head.uri, *expected.target, "the target");
             assert_eq!(sorted(&head.headers), sorted_fields(expected.fields));
         }

@@ -20,6 +20,8 @@ pub(super) struct Request {
     pub(super) target: String,
     /// In order, names in lower case, `Host` left out.
     pub(super) fields: Vec<(String, Vec<u8>)>,
+    /// Whether another request may follow.
+    pub(super) keep_alive: bool,
     /// `None` for chunks.
     pub(super) body_bytes: Option<u64>,
     /// How many bytes it takes up.
@@ -84,20 +86,35 @@ fn head(lines: &[&[u8]]) -> Option<Request> {
         ([], [codings]) if minor > 0 && codings.eq_ignore_ascii_case(b"chunked") => None,
         _ => return None,
     };
+    let options = values("connection").join(&b","[..]);
+    let says = |option: &str| {
+        options.split(|&byte| byte == b',').any(|said| trim(said).eq_ignore_ascii_case(option.as_bytes()))
+    };
+    let keep_alive = !says("close") && (minor > 0 || says("keep-alive"));
     let accepted = is_token(method.as_bytes()) && method.len() <= 34 && is_target(method, target);
     let mut fields = named;
     fields.retain(|field| field.0 != "host");
-    accepted.then(|| Request { method: method.to_owned(), target: target.to_owned(), fields, body_bytes, length: 0 })
+    accepted.then(|| Request {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        fields,
+        keep_alive,
+        body_bytes,
+        length: 0,
+    })
 }
 
 fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
     let colon = find(line, b":")?;
     let name = str::from_utf8(&line[..colon]).ok().filter(|name| is_token(name.as_bytes()))?;
-    let mut value = &line[colon + 1..];
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
+    Some((name.to_ascii_lowercase(), trim(&line[colon + 1..]).to_vec()))
+}
+
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
     }
-    Some((name.to_ascii_lowercase(), value.to_vec()))
+    text
 }
 
 /// The forms of a target (RFC 9112 §3.2); the letters of its parts are for the `http` crate.

@@ -160,6 +160,8 @@ async fn answer(page: Page, mut request: Request) -> Result<Response, Error> {
 /// Takes the connection over, if it is offered, and says back everything that comes.
 async fn leave(request: &mut Request) -> Result<Response, Error> {
     let upgrade = Upgrade::of(request);
+    // At once or later, as the length of the target has it.
+    sleep(Duration::from_secs(request.uri().to_string().len() as u64 % 2)).await;
     let body = std::mem::take(request.body_mut()).collect(INPUT_BYTES_MAX).await?;
     let Some(upgrade) = upgrade else { return Ok(Response::new(body.into())) };
     tokio::spawn(async move {
