@@ -48,11 +48,17 @@ pub struct OutgoingResponse<'a> {
 /// connection: [`Persistence::Close`] also if the service asked for it or only the connection's end
 /// ends the body.
 pub fn encode_response(response: &OutgoingResponse<'_>, out: &mut Vec<u8>) -> Persistence {
-    status_line(response.status, out);
+    match response.status {
+        StatusCode::OK => out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+        status => status_line(status, out),
+    }
     let mut written = fields(response.headers, out);
     length(response.body.announced, out);
     if let Some(date) = response.date.filter(|_| !written.date) {
-        field(b"date", date, out);
+        // In pieces of known length, which are copied without a call.
+        out.extend_from_slice(b"date: ");
+        out.extend_from_slice(date.as_slice());
+        out.extend_from_slice(b"\r\n");
     }
     let until_close = response.body.framing == Framing::UntilClose;
     written.close |= response.persistence == Persistence::Close || until_close;
@@ -187,7 +193,9 @@ fn length(announced: Announced, out: &mut Vec<u8>) {
     match announced {
         Announced::Nothing => {}
         Announced::Length(length) => {
-            field(b"content-length", itoa::Buffer::new().format(length).as_bytes(), out);
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
         Announced::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }

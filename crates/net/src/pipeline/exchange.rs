@@ -1,9 +1,11 @@
 //! A request, the slot its reply goes to, and the two stages between them.
 
+use std::cell::UnsafeCell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use unary_service::flow::{Consumer, Transducer};
@@ -44,50 +46,56 @@ pub struct Slot<R>(Option<Arc<Place<R>>>);
 
 /// The connection's end of a [`Slot`]. After the reply was taken it can be used for the next
 /// exchange, which saves an allocation for each.
-pub struct Awaited<R>(Arc<Place<R>>);
-
-struct Place<R>(Mutex<Answering<R>>);
-
-/// Two fields rather than an enum of three states: what is large is then only moved when it is there.
-struct Answering<R> {
-    answer: Option<Result<R, Error>>,
-    connection: Option<Waker>,
+pub struct Awaited<R> {
+    place: Arc<Place<R>>,
+    /// No slot can still come to this place.
+    free: bool,
 }
 
-impl<R> Place<R> {
-    fn lock(&self) -> MutexGuard<'_, Answering<R>> {
-        self.0.lock().expect("no panic while the lock is held")
-    }
+/// A mutex would do; this spares each exchange four of its seven atomic operations.
+struct Place<R> {
+    state: AtomicU8,
+    answer: UnsafeCell<Option<Result<R, Error>>>,
+    connection: Mutex<Option<Waker>>,
 }
+
+/// The answer is the slot's to write; it is the connection's once the state is `FILLED`.
+const EMPTY: u8 = 0;
+/// The same, and the connection has left its waker.
+const WATCHED: u8 = 1;
+const FILLED: u8 = 2;
+
+// SAFETY: the one thing that is not `Sync` is `answer`. The one slot of a place writes it before it
+// sets `FILLED`, with release, and never after; the connection touches it only when it has seen
+// `FILLED`, with acquire, and sets `EMPTY` again only before it makes the next slot. `R` and
+// `Error` change threads by it, hence `R: Send`.
+unsafe impl<R: Send> Sync for Place<R> {}
 
 impl<R> Slot<R> {
     /// Fills it with a reply or a failure.
     #[inline(always)] // So that the answer is moved once.
     pub fn fill(mut self, answer: Result<R, Error>) {
-        if let Some(place) = self.0.take() {
-            put(place, answer);
-        }
+        self.put(answer);
     }
-}
 
-#[inline(always)] // So that the answer is moved once.
-fn put<R>(place: Arc<Place<R>>, answer: Result<R, Error>) {
-    let connection = {
-        let mut answering = place.lock();
-        answering.answer = Some(answer);
-        answering.connection.take()
-    };
-    // The connection must find nobody else holding the place when it wants to use it again.
-    drop(place);
-    if let Some(connection) = connection {
-        connection.wake();
+    #[inline(always)]
+    fn put(&mut self, answer: Result<R, Error>) {
+        let Some(place) = self.0.take() else { return };
+        // SAFETY: this is the place's one slot, and it was not filled before, or `self.0` would be
+        // empty: so the state is not `FILLED`, and nobody else touches the answer.
+        unsafe { *place.answer.get() = Some(answer) };
+        if place.state.swap(FILLED, Ordering::AcqRel) == WATCHED
+            && let Some(connection) = place.connection.lock().expect("no panic while the lock is held").take()
+        {
+            connection.wake();
+        }
     }
 }
 
 impl<R> Drop for Slot<R> {
     fn drop(&mut self) {
-        if let Some(place) = self.0.take() {
-            put(place, Err(Error::internal("answering: the exchange was dropped")));
+        if self.0.is_some() {
+            self.put(Err(Error::internal("answering: the exchange was dropped")));
         }
     }
 }
@@ -96,51 +104,57 @@ impl<R> Awaited<R> {
     /// A slot for the next exchange.
     #[inline]
     pub fn slot(&mut self) -> Slot<R> {
-        match Arc::get_mut(&mut self.0) {
-            Some(place) => {
-                let answering = place.0.get_mut().expect("no panic while the lock is held");
-                answering.answer = None;
-                answering.connection = None;
-            }
-            None => *self = Self::default(),
+        if !std::mem::take(&mut self.free) {
+            *self = Self { free: false, ..Self::default() };
         }
-        Slot(Some(self.0.clone()))
+        self.place.state.store(EMPTY, Ordering::Relaxed);
+        Slot(Some(self.place.clone()))
     }
 
     /// Lends the answer to `use_it`, once it is there, and drops what that leaves of it: a large
     /// reply need not be moved. It is there only once.
     #[inline]
     pub fn poll_with<T>(&mut self, task: &mut Context<'_>, use_it: impl FnOnce(&mut Result<R, Error>) -> T) -> Poll<T> {
-        let mut answering = self.0.lock();
-        if let Some(answer) = &mut answering.answer {
-            let used = use_it(answer);
-            answering.answer = None;
-            return Poll::Ready(used);
-        }
-        answering.watch(task)
+        let Some(answer) = self.poll_answer(task) else { return Poll::Pending };
+        let used = answer.as_mut().map_or(Poll::Pending, |answer| Poll::Ready(use_it(answer)));
+        *answer = None;
+        used
     }
 
     /// The answer, once it is there. It is there only once.
     #[inline]
     pub fn poll_take(&mut self, task: &mut Context<'_>) -> Poll<Result<R, Error>> {
-        let mut answering = self.0.lock();
-        answering.answer.take().map_or_else(|| answering.watch(task), Poll::Ready)
+        self.poll_answer(task).and_then(Option::take).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    #[inline]
+    fn poll_answer(&mut self, task: &mut Context<'_>) -> Option<&mut Option<Result<R, Error>>> {
+        if self.free || !self.place.poll_filled(task) {
+            return None;
+        }
+        self.free = true;
+        // SAFETY: the state is `FILLED`, so the slot is done with the answer, and `&mut self` is
+        // the one other way to it: see `Place`.
+        Some(unsafe { &mut *self.place.answer.get() })
     }
 }
 
-impl<R> Answering<R> {
-    /// Has `task` woken once there is an answer.
-    fn watch<T>(&mut self, task: &mut Context<'_>) -> Poll<T> {
-        if !self.connection.as_ref().is_some_and(|held| held.will_wake(task.waker())) {
-            self.connection = Some(task.waker().clone());
+impl<R> Place<R> {
+    /// Whether the answer is there; if not, `task` is woken once it is.
+    #[inline]
+    fn poll_filled(&self, task: &mut Context<'_>) -> bool {
+        self.state.load(Ordering::Acquire) == FILLED || {
+            *self.connection.lock().expect("no panic while the lock is held") = Some(task.waker().clone());
+            // It may have been filled since, by a slot that saw no waker.
+            self.state.compare_exchange(EMPTY, WATCHED, Ordering::AcqRel, Ordering::Acquire) == Err(FILLED)
         }
-        Poll::Pending
     }
 }
 
 impl<R> Default for Awaited<R> {
     fn default() -> Self {
-        Self(Arc::new(Place(Mutex::new(Answering { answer: None, connection: None }))))
+        let (state, answer, connection) = (AtomicU8::new(EMPTY), UnsafeCell::new(None), Mutex::new(None));
+        Self { place: Arc::new(Place { state, answer, connection }), free: true }
     }
 }
 
@@ -235,14 +249,14 @@ mod tests {
     #[test]
     fn a_place_is_used_again_once_it_is_free() {
         let (first, mut awaited) = Exchange::<(), u32>::new(());
-        let place = Arc::as_ptr(&awaited.0);
+        let place = Arc::as_ptr(&awaited.place);
         first.slot.fill(Ok(1));
         assert_eq!(take(&mut awaited).unwrap().unwrap(), 1);
         let second = awaited.slot();
-        assert_eq!(Arc::as_ptr(&awaited.0), place);
+        assert_eq!(Arc::as_ptr(&awaited.place), place);
         // A slot still out there keeps its own place.
         let _third = awaited.slot();
-        assert_ne!(Arc::as_ptr(&awaited.0), place);
+        assert_ne!(Arc::as_ptr(&awaited.place), place);
         drop(second);
         assert!(take(&mut awaited).is_none());
     }
