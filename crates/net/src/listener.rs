@@ -20,12 +20,12 @@ pub struct Listener(Arc<Vec<Bound>>);
 #[derive(Debug)]
 enum Bound {
     Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener, UnixPath),
+    Unix(std::os::unix::net::UnixListener, Arc<UnixPath>),
 }
 
-/// Removes the socket's path when the listener closes.
+/// Removes the socket's path when the last that accepts from it closes.
 #[derive(Debug)]
-struct UnixPath(PathBuf);
+pub(crate) struct UnixPath(PathBuf);
 
 impl Drop for UnixPath {
     fn drop(&mut self) {
@@ -107,7 +107,7 @@ fn bind_unix(path: &Path) -> io::Result<Bound> {
         listener => listener?,
     };
     listener.set_nonblocking(true)?;
-    Ok(Bound::Unix(listener, UnixPath(path.to_owned())))
+    Ok(Bound::Unix(listener, Arc::new(UnixPath(path.to_owned()))))
 }
 
 /// Whether a socket is there, which may be removed; connecting to a file is refused just the same.
@@ -131,14 +131,16 @@ pub(crate) fn cannot_listen(address: &Address, cause: io::Error) -> Error {
 /// A listening socket in an event loop.
 pub(crate) enum Acceptor {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    Unix { listener: UnixListener, _path: Arc<UnixPath> },
 }
 
 impl Acceptor {
     fn new(bound: &Bound) -> io::Result<Self> {
         Ok(match bound {
             Bound::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket.try_clone()?)?),
-            Bound::Unix(socket, _) => Self::Unix(UnixListener::from_std(socket.try_clone()?)?),
+            Bound::Unix(socket, path) => {
+                Self::Unix { listener: UnixListener::from_std(socket.try_clone()?)?, _path: path.clone() }
+            }
         })
     }
 
@@ -149,7 +151,7 @@ impl Acceptor {
                 let (stream, address) = listener.accept().await?;
                 Socket::tcp(stream, address)
             }
-            Self::Unix(listener) => Socket::unix(listener.accept().await?.0),
+            Self::Unix { listener, .. } => Socket::unix(listener.accept().await?.0),
         })
     }
 }
