@@ -27,7 +27,7 @@ where
 {
     Daemon::from_args(LISTEN_DEFAULT).run(|daemon| {
         let server = listen(daemon.listen()) >> connect(http()) >> process(service) >> reply();
-        server.run_on(daemon.loops())
+        server.run_on(daemon.http_loops())
     })
 }
 
@@ -81,6 +81,18 @@ impl Daemon {
     pub fn loops(&self) -> EventLoops {
         let threads = self.told.as_ref().ok().and_then(|told| told.threads);
         threads.map_or_else(EventLoops::new, |threads| EventLoops::new().threads(threads))
+    }
+
+    /// The same for a server of HTTP, which says where it listens as browsers take it.
+    pub fn http_loops(&self) -> EventLoops {
+        self.loops().ready(|addresses| addresses.iter().for_each(|address| eprintln!("listening on {}", link(address))))
+    }
+}
+
+fn link(address: &Address) -> String {
+    match address {
+        Address::Tcp { .. } => format!("http://{address}"),
+        Address::Unix(_) => address.to_string(),
     }
 }
 
