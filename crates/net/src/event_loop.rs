@@ -83,6 +83,7 @@ pub struct EventLoops {
     threads: usize,
     drain_deadline: Duration,
     ready: Ready,
+    stopping: Box<dyn FnOnce()>,
 }
 
 type Ready = Box<dyn FnOnce(&[Address])>;
@@ -91,7 +92,7 @@ impl EventLoops {
     /// One loop per core this process may use; says on standard error where it listens.
     pub fn new() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, drain_deadline: DRAIN_DEADLINE, ready: Box::new(say_where) }
+        Self { threads, drain_deadline: DRAIN_DEADLINE, ready: Box::new(say_where), stopping: Box::new(|| {}) }
     }
 
     /// This many loops instead, at least one.
@@ -112,6 +113,12 @@ impl EventLoops {
         self
     }
 
+    /// What to do when the server is told to stop and begins to drain: nothing, unless it is said.
+    pub fn stopping(mut self, stopping: impl FnOnce() + 'static) -> Self {
+        self.stopping = Box::new(stopping);
+        self
+    }
+
     fn run<P, C>(self, line: Line<P, C>) -> Result<(), Error>
     where
         P: Source + 'static,
@@ -125,7 +132,7 @@ impl EventLoops {
         let first = event_loop()?;
         let stop = {
             let _inside = first.enter();
-            stop_on_signal(drain.clone(), self.drain_deadline)?
+            stop_on_signal(drain.clone(), self.drain_deadline, self.stopping)?
         };
         let mut threads = Vec::new();
         for index in 1..self.threads {
@@ -178,13 +185,18 @@ fn event_loop() -> Result<Runtime, Error> {
 
 /// Drains on the first SIGTERM or SIGINT, and gives up what is left at the deadline or at the
 /// second.
-fn stop_on_signal(drain: Drain, deadline: Duration) -> Result<impl Future<Output = Result<(), Error>>, Error> {
+fn stop_on_signal(
+    drain: Drain,
+    deadline: Duration,
+    stopping: Box<dyn FnOnce()>,
+) -> Result<impl Future<Output = Result<(), Error>>, Error> {
     let failed = |cause| Error::internal("catching signals").because(cause);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let wait = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         drain.start();
+        stopping();
         tokio::select! {
             () = tokio::time::sleep(deadline) => {}
             _ = terminate.recv() => {}

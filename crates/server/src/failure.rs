@@ -33,7 +33,7 @@ impl From<Error> for Failure {
             Some(address) => format!("cannot listen on {address}"),
             None => format!("{} while {}", error.kind().as_str(), error.step()),
         };
-        let sentence = error.source().map_or_else(|| step.clone(), |cause| format!("{step}: {cause}"));
+        let sentence = error.source().map_or_else(|| step.clone(), |cause| format!("{step}: {}", in_words(cause)));
         Self { sentence, code: if error.kind() == Kind::Invalid { NONSENSE } else { FAILED } }
     }
 }
@@ -41,5 +41,23 @@ impl From<Error> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence)
+    }
+}
+
+/// A cause without the number that the system gives it: the words before it say the same.
+pub(crate) fn in_words(cause: impl fmt::Display) -> String {
+    let words = cause.to_string();
+    words.split_once(" (os error").map_or(words.clone(), |(words, _)| words.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_the_cause_without_its_number() {
+        let cause = std::io::Error::from_raw_os_error(28);
+        let failure = Failure::from(Error::new(Kind::Unavailable, "listening on :80").because(cause));
+        assert_eq!(failure.to_string(), "cannot listen on :80: No space left on device");
     }
 }

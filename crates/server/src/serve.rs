@@ -1,10 +1,11 @@
 //! `unary serve`: one thing, without a config.
 
 mod limits;
-mod readiness;
+mod news;
 mod subject;
 
 use std::io::{self, IsTerminal};
+use std::rc::Rc;
 
 use unary_http::h1::connection::http;
 use unary_http::{Request, Response};
@@ -15,7 +16,7 @@ use unary_service::{Compose, Error, Service};
 use crate::cli::Serve;
 use crate::failure::Failure;
 use crate::{access_log, diagnostics};
-use readiness::Readiness;
+use news::News;
 use subject::Subject;
 
 /// Serves what was told until the process is told to stop.
@@ -23,24 +24,28 @@ pub(crate) fn run(told: &Serve) -> Result<(), Failure> {
     diagnostics::start();
     let Subject::Folder(files) = Subject::find(&told.path)?;
     limits::raise_open_files();
+    let news = News::of(&told.path);
     if !told.access_log && !io::stdout().is_terminal() {
-        return Ok(serve(told, files)?);
+        return Ok(serve(told, files, news)?);
     }
     let (log, writing) = access_log::start()?;
-    let served = serve(told, log.and_then(files));
+    let news = news.counting(log.under_way());
+    let served = serve(told, log.and_then(files), news);
     writing.finish();
     Ok(served?)
 }
 
-fn serve<S>(told: &Serve, service: S) -> Result<(), Error>
+fn serve<S>(told: &Serve, service: S, news: News) -> Result<(), Error>
 where
     S: Service<Request, Reply = Response> + 'static,
 {
-    let readiness = Readiness::of(&told.path);
-    let mut loops = EventLoops::new().ready(move |addresses| readiness.say(addresses));
+    let news = Rc::new(news);
+    let stopping = news.clone();
+    let mut loops = EventLoops::new();
     if let Some(threads) = told.threads {
         loops = loops.threads(threads.into());
     }
+    let loops = loops.ready(move |addresses| news.ready(addresses)).stopping(move || stopping.stopping());
     let server = listen(told.listen.clone()) >> connect(http()) >> process(service) >> reply();
     server.run_on(loops)
 }

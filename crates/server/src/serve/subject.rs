@@ -7,7 +7,7 @@ use std::path::Path;
 use unary_service::{Error, Kind};
 use unary_web::handler::files::{Files, Listing};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, in_words};
 
 /// What is to be served.
 pub(super) enum Subject {
@@ -21,7 +21,7 @@ impl Subject {
         let shown = path.display();
         let about = fs::metadata(path).map_err(|cause| match cause.kind() {
             std::io::ErrorKind::NotFound => Failure::nonsense(format!("there is no folder {shown}")),
-            _ => Failure::nonsense(format!("cannot look at {shown}: {cause}")),
+            _ => Failure::nonsense(format!("cannot look at {shown}: {}", in_words(cause))),
         })?;
         if !about.is_dir() {
             return Err(Failure::nonsense(refusal_of_file(path, &about)));
@@ -50,7 +50,7 @@ fn refusal_of_file(path: &Path, about: &fs::Metadata) -> String {
 }
 
 fn unreadable(path: &Path, error: &Error) -> Failure {
-    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {}", in_words(cause)));
     let advice = if error.kind() == Kind::Forbidden { ". This user may not read it" } else { "" };
     Failure::nonsense(format!("cannot open {}{cause}{advice}", path.display()))
 }

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Sends one state, as in `READY=1`, if anybody wants to know.
-pub(crate) fn notify(state: &str) {
+pub(super) fn notify(state: &str) {
     if let Some(name) = std::env::var_os("NOTIFY_SOCKET")
         && let Err(cause) = send(&name, state)
     {

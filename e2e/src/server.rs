@@ -1,0 +1,237 @@
+//! The server under test: the real binary, as a process of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+pub use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, kill_process, prlimit};
+
+use crate::said::Said;
+use crate::wait::PATIENCE;
+
+/// A server about to be started.
+#[derive(Debug)]
+pub struct Start {
+    path: PathBuf,
+    listen: Vec<String>,
+    arguments: Vec<String>,
+    /// Shell commands that set the stage.
+    before: String,
+    environment: Vec<(&'static str, String)>,
+    stdout: Stdio,
+}
+
+/// A running server. Dropping it ends it.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    stderr: Said,
+    stdout: Option<Said>,
+    addresses: Vec<String>,
+}
+
+/// What it says of each address, once it listens there.
+const LISTENING: &str = "listening on ";
+
+/// Where the binary is. Built first, if nobody says.
+///
+/// # Panics
+///
+/// If it cannot be built.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let binary = BINARY.get_or_init(|| std::env::var_os("UNARY_BIN").map(PathBuf::from).or_else(build));
+    binary.as_deref().expect("the binary cannot be built")
+}
+
+fn build() -> Option<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo).args(["build", "--quiet", "--package", "unary-server"]).status();
+    let this = std::env::current_exe().expect("a test knows its own file");
+    // target/debug/deps/it-0123 and target/debug/unary.
+    let folder = this.ancestors().nth(2).expect("tests are built into a folder of the target folder");
+    built.is_ok_and(|status| status.success()).then(|| folder.join("unary"))
+}
+
+/// `unary serve PATH`, on a free port of 127.0.0.1 unless told otherwise.
+pub fn serve(path: impl Into<PathBuf>) -> Start {
+    Start {
+        path: path.into(),
+        listen: Vec::new(),
+        arguments: Vec::new(),
+        before: String::new(),
+        environment: Vec::new(),
+        stdout: Stdio::null(),
+    }
+}
+
+impl Start {
+    /// Listens there: `--listen`.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen.push(address.into());
+        self
+    }
+
+    /// One more argument.
+    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Shell commands that are run in the same process before it becomes the server.
+    pub fn after(mut self, commands: impl Into<String>) -> Self {
+        self.before = commands.into();
+        self
+    }
+
+    /// One more variable of the environment.
+    pub fn environment(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    /// Where its standard output goes: nowhere unless told. If it is piped, [`Server::stdout`] reads it.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.stdout = stdout.into();
+        self
+    }
+
+    /// The command as it would be run.
+    pub fn command(&mut self) -> Command {
+        if self.listen.is_empty() {
+            self.listen.push("127.0.0.1:0".to_owned());
+        }
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.before)]);
+        command.arg(binary()).arg("serve").arg(&self.path).args(&self.arguments);
+        for address in &self.listen {
+            command.args(["--listen", address]);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts it and waits until it listens.
+    ///
+    /// # Panics
+    ///
+    /// If it does not say so in time.
+    #[track_caller]
+    pub fn start(mut self) -> Server {
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(self.stdout).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("a shell can be run");
+        let stderr = Said::on(child.stderr.take().expect("it is piped"));
+        let stdout = child.stdout.take().map(Said::on);
+        let mut server = Server { child, stderr, stdout, addresses: Vec::new() };
+        let ready = server.stderr.wait_for_count(PATIENCE, self.listen.len(), |line| line.starts_with(LISTENING));
+        let Some(lines) = ready else { panic!("it does not listen: {:?}", server.stderr.lines()) };
+        server.addresses = lines.iter().filter_map(|line| line.strip_prefix(LISTENING)).map(str::to_owned).collect();
+        server
+    }
+}
+
+impl Server {
+    /// Where it says it listens, as in `http://127.0.0.1:4711` or `unix:/run/a.sock`.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.addresses[0])
+    }
+
+    /// Its first TCP address.
+    ///
+    /// # Panics
+    ///
+    /// If it has none.
+    pub fn address(&self) -> SocketAddr {
+        let address = self.addresses.iter().find_map(|address| address.strip_prefix("http://")?.parse().ok());
+        address.expect("it listens on TCP")
+    }
+
+    /// What it says on standard error.
+    pub fn stderr(&self) -> &Said {
+        &self.stderr
+    }
+
+    /// What it prints, if that is piped.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    pub fn stdout(&self) -> &Said {
+        self.stdout.as_ref().expect("its standard output is piped")
+    }
+
+    /// Resident memory in KiB.
+    pub fn rss_kib(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        line.trim().trim_end_matches(" kB").parse().expect("it is a number")
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
+    }
+
+    /// The names of its threads, in order.
+    pub fn threads(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it has threads");
+        let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
+        let mut names: Vec<String> = tasks.flatten().filter_map(name).map(|name| name.trim_end().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn proc(&self, file: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the server runs")
+    }
+
+    /// Raises what it may write into one file to the most that it may.
+    pub fn raise_file_size(&self) {
+        let limits = self.proc("limits");
+        let line = limits.lines().find(|line| line.starts_with("Max file size")).expect("there is such a limit");
+        let maximum = line.split_whitespace().nth(4).and_then(|maximum| maximum.parse().ok());
+        let raised = Rlimit { current: maximum, maximum };
+        prlimit(Some(pid(&self.child)), Resource::Fsize, raised).expect("a child's limits are ours to set");
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(pid(&self.child), signal).expect("the server runs");
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    ///
+    /// If that takes longer.
+    #[track_caller]
+    pub fn ended(&mut self, within: Duration) -> ExitStatus {
+        // Nobody else holds its standard error.
+        assert!(self.stderr.wait_for_end(within), "it still runs after {within:?}: {:?}", self.stderr.lines());
+        self.child.wait().expect("a child can be waited for")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the server said: {:#?}", self.stderr.lines());
+        }
+    }
+}
+
+fn pid(child: &Child) -> Pid {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child has a process number")
+}

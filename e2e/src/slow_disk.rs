@@ -1,0 +1,131 @@
+//! Storage that takes its time: a file system of this process, mounted through FUSE.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, UNIX_EPOCH};
+
+use fuser::{
+    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, LockOwner,
+    MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, Request, Session,
+};
+
+use crate::wait::pause;
+
+/// How long the kernel may believe what it was told: not even a moment, so that nothing is warm.
+const BELIEVED: Duration = Duration::ZERO;
+
+/// How many files there are. They are named `0`, `1` and so on.
+pub const FILES: u64 = 100;
+
+/// A mounted disk on which each read takes so long. Its files hold one byte again and again: their
+/// number, as ASCII counts from `0` on. Dropping it unmounts it.
+#[derive(Debug)]
+pub struct SlowDisk {
+    reads: Arc<AtomicUsize>,
+    /// Dropped, it unmounts.
+    _session: BackgroundSession,
+}
+
+#[derive(Debug)]
+struct Slow {
+    read_time: Duration,
+    file_bytes: u64,
+    reads: Arc<AtomicUsize>,
+}
+
+impl SlowDisk {
+    /// Mounts it over an empty folder.
+    ///
+    /// # Errors
+    ///
+    /// If this machine has no FUSE, or this user may not use it.
+    pub fn mount(folder: &Path, read_time: Duration, file_bytes: u64) -> io::Result<Self> {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let mut config = Config::default();
+        config.mount_options = vec![MountOption::RO, MountOption::FSName("slow".to_owned())];
+        let slow = Slow { read_time, file_bytes, reads: reads.clone() };
+        Ok(Self { reads, _session: Session::new(slow, folder, &config)?.spawn()? })
+    }
+
+    /// How many reads are being waited for now.
+    pub fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+}
+
+impl Slow {
+    /// What is known of a node: 1 is the folder, the files come after it.
+    fn about(&self, node: INodeNo) -> Option<FileAttr> {
+        let is_folder = node == INodeNo::ROOT;
+        if !is_folder && u64::from(node) - 1 > FILES {
+            return None;
+        }
+        Some(FileAttr {
+            ino: node,
+            size: if is_folder { 0 } else { self.file_bytes },
+            blocks: self.file_bytes.div_ceil(512),
+            atime: UNIX_EPOCH,
+            mtime: UNIX_EPOCH,
+            ctime: UNIX_EPOCH,
+            crtime: UNIX_EPOCH,
+            kind: if is_folder { FileType::Directory } else { FileType::RegularFile },
+            perm: if is_folder { 0o755 } else { 0o644 },
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            blksize: 4096,
+            flags: 0,
+        })
+    }
+}
+
+/// What the file with this number is full of.
+pub fn content(number: u64) -> u8 {
+    b'0' + u8::try_from(number % 64).expect("64 fits")
+}
+
+impl Filesystem for Slow {
+    fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
+        match number.filter(|number| *number < FILES).and_then(|number| self.about(INodeNo(number + 2))) {
+            Some(about) => reply.entry(&BELIEVED, &about, Generation(0)),
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        match self.about(node) {
+            Some(about) => reply.attr(&BELIEVED, &about),
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the trait has them")]
+    fn read(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let length = self.file_bytes.saturating_sub(offset).min(u64::from(size));
+        let bytes = vec![content(u64::from(node) - 2); usize::try_from(length).expect("the kernel asks for little")];
+        let (reads, read_time) = (self.reads.clone(), self.read_time);
+        reads.fetch_add(1, Ordering::SeqCst);
+        // Slow, but not one after the other: as a network file system under load.
+        thread::spawn(move || {
+            pause(read_time);
+            reads.fetch_sub(1, Ordering::SeqCst);
+            reply.data(&bytes);
+        });
+    }
+}

@@ -1,0 +1,19 @@
+//! The real binary against real programs, and against peers that mean it harm.
+
+mod basics;
+mod browser;
+mod changes;
+mod descriptors;
+mod drain;
+mod log;
+mod peers;
+mod slow_storage;
+mod start;
+mod traversal;
+
+use std::path::{Path, PathBuf};
+
+/// The small site that comes with the project.
+fn example_site() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/site")
+}
