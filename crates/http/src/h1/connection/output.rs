@@ -23,8 +23,11 @@ pub(super) const OUTPUT_BYTES: usize = 64 * 1024;
 /// Bodies up to here are copied behind their head; longer ones are written from where they are.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
 
-/// A file leaves in pieces of this size, so that one fast reader does not hold the loop.
-const FILE_BYTES: u64 = 512 * 1024;
+/// A file leaves in pieces of this size at most.
+const FILE_BYTES: u64 = 1024 * 1024;
+
+/// After so much of a file others get their turn, lest one fast reader hold the loop.
+const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Bytes on their way out, in this order: `front` from `sent` on, `tail`, `end`.
 #[derive(Default)]
@@ -166,8 +169,13 @@ impl Sending {
         stream: &mut S,
         output: &mut Output,
     ) -> Result<Sent, Error> {
+        let mut turn = 0;
         loop {
             self.blocked = false;
+            if turn >= TURN_BYTES {
+                task.waker().wake_by_ref();
+                return Ok(Sent::Blocked);
+            }
             self.body.poll_deadline(task)?; // Whether or not the peer lets us get to its next bytes.
             if let Some(range) = self.warm_file(stream) {
                 // The head first, and in the same packet.
@@ -180,6 +188,7 @@ impl Sending {
                     return Ok(Sent::Blocked);
                 };
                 output.taken += sent as u64;
+                turn += sent as u64;
                 self.sent_of_file(sent as u64)?;
             } else if !output.has_room() {
                 return Ok(Sent::Waiting);
