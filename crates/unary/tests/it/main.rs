@@ -1,0 +1,7 @@
+//! Every example, started as its reader would, talked to and stopped.
+
+mod command_line;
+mod descriptors;
+mod examples;
+mod program;
+mod websocket;
