@@ -1,6 +1,6 @@
 //! `listen >> connect >> process >> reply`: the server line over sockets.
 //!
-//! [`listen`] produces connections, [`connect`] turns each into exchanges, [`process`] is the
+//! [`listen()`] produces connections, [`connect()`] turns each into exchanges, [`process`] is the
 //! service, [`reply`] fills the slot. User stages fit in all three gaps.
 
 mod calls;
