@@ -4,6 +4,7 @@ pub mod chunked;
 pub mod connection;
 pub mod head;
 mod model;
+pub mod proxy_protocol;
 pub mod response_head;
 
 use std::fs;
@@ -27,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "response_head", run: response_head::response_head, fixtures: &["crates/http/tests/h1/response"] },
     Target { name: "chunked", run: chunked::chunked, fixtures: &["fuzz/corpus/connection"] },
     Target { name: "connection", run: connection::connection, fixtures: &["crates/http/tests/h1/request"] },
+    Target { name: "proxy_protocol", run: proxy_protocol::proxy_protocol, fixtures: &["crates/net/tests/proxy_protocol"] },
 ];
 
 /// Inputs are no longer than this: all limits but that on discarded bodies lie below.
@@ -42,7 +44,7 @@ impl Target {
             .filter_map(|folder| fs::read_dir(root.join(folder)).ok())
             .flatten()
             .filter_map(|file| Some(file.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "http"))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "http" || extension == "bin"))
             .collect();
         files.sort();
         let inputs = files.iter().filter_map(|path| fs::read(path).ok());

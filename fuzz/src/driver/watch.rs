@@ -13,6 +13,9 @@ use super::super::target::{Shape, Target};
 /// A run that takes longer than this has no end: most take microseconds.
 const RUN_MAX: Duration = Duration::from_secs(20);
 
+/// What is shown of a panic: it may quote whole replies.
+const SAID_CHARS_MAX: usize = 4000;
+
 /// How often the run under way is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -24,7 +27,10 @@ static RUNNING: Mutex<Option<(&'static str, Vec<u8>, Instant)>> = Mutex::new(Non
 
 /// From now on panics are noted instead of printed, and a run without end ends the process.
 pub fn start() {
-    panic::set_hook(Box::new(|info| lock(&PANICS).push(info.to_string())));
+    panic::set_hook(Box::new(|info| {
+        let said = info.to_string();
+        lock(&PANICS).push(said.chars().take(SAID_CHARS_MAX).collect());
+    }));
     thread::spawn(|| {
         loop {
             thread::park_timeout(LOOK_EVERY);

@@ -24,17 +24,24 @@ struct Reply {
     status: StatusCode,
     /// Without the date, and without what is said of the connection.
     headers: HeaderMap,
-    body: Vec<u8>,
+    body: BytesMut,
     trailers: HeaderMap,
     ending: Ending,
 }
 
 /// How a reply leaves the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Eq)]
 enum Ending {
     GoesOn,
     Closes,
     Breaks,
+}
+
+/// Whether a reply says that it is the last depends on what has come by then.
+impl PartialEq for Ending {
+    fn eq(&self, other: &Self) -> bool {
+        matches!(self, Self::Breaks) == matches!(other, Self::Breaks)
+    }
 }
 
 impl Replies {
@@ -54,7 +61,7 @@ impl Replies {
             }
             let reply = reader.body(head, seen.page.may_break());
             reply.check(whole);
-            goes_on = reply.ending == Ending::GoesOn;
+            goes_on = matches!(reply.ending, Ending::GoesOn);
             replies.replies.push(reply);
             if !goes_on {
                 break;
@@ -75,7 +82,8 @@ impl Replies {
     }
 
     pub(super) fn shape(&self) -> Shape {
-        let replies = self.replies.iter().map(|reply| (reply.status.as_u16(), reply.ending, reply.body.len().min(2)));
+        let replies =
+            self.replies.iter().map(|reply| (reply.status.as_u16(), reply.is_broken(), reply.body.len().min(2)));
         Shape::of((replies.take(5).collect::<Vec<_>>(), self.tunnel.as_ref().map(|tunnel| tunnel.len().min(2))))
     }
 }
@@ -109,7 +117,8 @@ impl Reader {
         headers.remove(DATE);
         headers.remove(CONNECTION);
         let ending = if head.keep_alive { Ending::GoesOn } else { Ending::Closes };
-        let mut reply = Reply { status: head.status, headers, body: Vec::new(), trailers: HeaderMap::new(), ending };
+        let mut reply =
+            Reply { status: head.status, headers, body: BytesMut::new(), trailers: HeaderMap::new(), ending };
         let mut decoder = BodyDecoder::new(head.framing);
         loop {
             match decoder.decode(&mut self.input).unwrap_or_else(|error| panic!("{error} in the body of {reply:?}")) {
@@ -154,10 +163,13 @@ impl Reply {
         let body: &[u8] = if seen.method == Method::HEAD { b"" } else { expected.1 };
         assert_eq!((self.status, &self.body[..]), (expected.0, body), "to {whole:?}");
         let broken = seen.page == Page::Short && seen.method != Method::HEAD;
-        let is_broken = self.ending == Ending::Breaks;
-        assert!(is_broken || !broken, "{self:?} is not broken");
-        assert!(!is_broken || broken || whole.body.is_none(), "{self:?} is broken");
-        assert!(self.ending != Ending::GoesOn || seen.page != Page::Close, "{self:?} does not close");
+        assert!(self.is_broken() || !broken, "{self:?} is not broken");
+        assert!(!self.is_broken() || broken || whole.body.is_none(), "{self:?} is broken");
+        assert!(!matches!(self.ending, Ending::GoesOn) || seen.page != Page::Close, "{self:?} does not close");
+    }
+
+    fn is_broken(&self) -> bool {
+        matches!(self.ending, Ending::Breaks)
     }
 }
 

@@ -143,7 +143,8 @@ impl<'a, S: Transport> Busy<'a, S> {
             progress |= self.encode(task)?;
             self.refuse();
             progress |= self.flush(task)?;
-            if self.is_done() {
+            // A peer that sends no more may still have sent what could not be decoded until now.
+            if self.is_done() || (self.ended && !progress && self.is_answered()) {
                 return Poll::Ready(Ok(self.outcome()));
             }
             if !progress && !self.read(task)? {
@@ -478,15 +479,20 @@ impl<'a, S: Transport> Busy<'a, S> {
     }
 
     fn is_done(&self) -> bool {
-        if !self.tools.output.is_empty() || self.sending.is_some() {
-            return false;
-        }
         if self.going == Going::ToOutput || self.upgrade.is_some() {
-            return true;
+            return self.is_written();
         }
-        let answered =
-            self.tools.entries.is_empty() && !self.held && self.receiving.is_none() && self.refusal.is_none();
-        answered && (self.ended || (self.tools.input.is_empty() && !self.is_amid_head()))
+        self.is_answered() && self.tools.input.is_empty() && !self.is_amid_head()
+    }
+
+    /// Whether every request decoded so far has its reply, and the peer has all of it.
+    fn is_answered(&self) -> bool {
+        let waits = self.held || self.receiving.is_some() || self.refusal.is_some();
+        !waits && self.tools.entries.is_empty() && self.is_written()
+    }
+
+    fn is_written(&self) -> bool {
+        self.tools.output.is_empty() && self.sending.is_none()
     }
 
     fn outcome(&mut self) -> Outcome {

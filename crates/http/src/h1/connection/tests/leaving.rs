@@ -72,6 +72,12 @@ async fn a_declined_offer_leaves_the_connection_to_http() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waited_for_a_declined_offer_is_answered_to_a_half_closed_client() {
+    let sent = offer("/slow/1") + &get("/ignore") + "GET\r\n\r\n";
+    check(sent, [ok("/slow/1"), ok("ignored"), refusal("400 Bad Request")].concat()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_offer_taken_and_answered_otherwise_fails() {
     let (told, mut tells) = mpsc::channel(1);
     let mut client = serve(service_fn(move |mut request: Request| {

@@ -140,6 +140,17 @@ async fn a_half_closed_client_gets_all_its_replies() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_half_closed_client_gets_replies_to_what_had_to_wait() {
+    for (request, reply) in [(get("/slow/3"), ok("/slow/3")), (post("/slow/3", ""), ok("/slow/3"))] {
+        let mut client = serve(site());
+        client.send(request.repeat(40)).await;
+        client.half_close().await;
+        client.expect(reply.repeat(40)).await;
+        client.expect_end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_requests_than_fit_a_read_are_all_answered() {
     let mut client = Server { room: 512, ..Server::default() }.start(site());
     let sent = get("/ignore").repeat(3_000);
