@@ -28,7 +28,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "response_head", run: response_head::response_head, fixtures: &["crates/http/tests/h1/response"] },
     Target { name: "chunked", run: chunked::chunked, fixtures: &["fuzz/corpus/connection"] },
     Target { name: "connection", run: connection::connection, fixtures: &["crates/http/tests/h1/request"] },
-    Target { name: "proxy_protocol", run: proxy_protocol::proxy_protocol, fixtures: &["crates/net/tests/proxy_protocol"] },
+    Target {
+        name: "proxy_protocol",
+        run: proxy_protocol::proxy_protocol,
+        fixtures: &["crates/net/tests/proxy_protocol"],
+    },
 ];
 
 /// Inputs are no longer than this: all limits but that on discarded bodies lie below.
