@@ -1,5 +1,6 @@
 //! `unary-fuzz [--seconds N] [--seed N] [--target NAME] [FILE]...`: runs fuzz targets, each for some
 //! seconds or on the files given.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};

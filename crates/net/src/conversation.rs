@@ -12,6 +12,7 @@ use unary_service::{Codec, Error, Kind};
 use crate::pipeline::drain::Phase;
 use crate::pipeline::{Awaited, Calls};
 use crate::{Connection, Exchange, Protocol};
+
 /// The longest message a codec may be waiting for, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -64,7 +65,10 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
             while let Some(request) = self.decode(ended)? {
                 let answer = answer(request, &mut self.awaited, down).await;
                 let closes = answer.is_err();
-                let answer = answer.or_else(|error| self.codec.failure(&error).ok_or(error));
+                let answer = answer.or_else(|error| {
+                    tracing::error!(peer = ?self.connection.peer, %error, "a request failed");
+                    self.codec.failure(&error).ok_or(error)
+                });
                 match answer {
                     Ok(reply) => self.codec.encode(reply, &mut self.output)?,
                     Err(error) => {
@@ -127,7 +131,7 @@ where
     D: Consumer<Exchange<T, R>>,
 {
     let exchange = Exchange { request, slot: awaited.slot() };
-    let mut calls = pin!(Calls::new());
+    let mut calls = pin!(Calls::default());
     let mut call = Some(down.accept(exchange));
     std::future::poll_fn(|task| {
         match call.take() {

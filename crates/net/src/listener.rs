@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, SockAddr, Type};
-use tokio::net::{TcpListener, UnixListener};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use unary_service::{Error, Kind};
 
 use crate::{Address, Socket};
@@ -152,6 +152,21 @@ impl Acceptor {
                 Socket::tcp(stream, address)
             }
             Self::Unix { listener, .. } => Socket::unix(listener.accept().await?.0),
+        })
+    }
+
+    /// The next connection if it is there, asked of the kernel: the event loop may not have heard of
+    /// it yet. `WouldBlock` if none is.
+    pub(crate) fn accept_now(&self) -> io::Result<Socket> {
+        let listener = match self {
+            Self::Tcp(listener) => SockRef::from(listener),
+            Self::Unix { listener, .. } => SockRef::from(listener),
+        };
+        let (socket, address) = listener.accept()?;
+        socket.set_nonblocking(true)?;
+        Ok(match address.as_socket() {
+            Some(address) => Socket::tcp(TcpStream::from_std(socket.into())?, address),
+            None => Socket::unix(UnixStream::from_std(socket.into())?),
         })
     }
 }

@@ -1,4 +1,5 @@
 //! Peers and laws for tests: bytes cut anywhere, sockets in memory.
+#![forbid(unsafe_code)]
 
 pub mod cuts;
 pub mod far_end;

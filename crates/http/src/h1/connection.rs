@@ -11,7 +11,6 @@ mod tools;
 mod upgrade;
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,8 +18,8 @@ use bytes::BytesMut;
 use unary_net::pipeline::drain::Phase;
 use unary_net::timer::{Ticks, Timer};
 use unary_net::{Connection, Exchange, Protocol, Transport};
+use unary_service::Error;
 use unary_service::flow::Consumer;
-use unary_service::{Error, Remote};
 
 use crate::h1::head::HeadLimits;
 use crate::{Request, Response};
@@ -170,7 +169,7 @@ where
     D: Consumer<Exchange<Request, Response>>,
 {
     let mut busy = Busy::new(wire, http, input);
-    let mut calls = std::pin::pin!(unary_net::pipeline::Calls::new());
+    let mut calls = std::pin::pin!(unary_net::pipeline::Calls::default());
     let outcome = poll_fn(|task| busy.poll(task, calls.as_mut(), |exchange| down.accept(exchange))).await;
     busy.finish();
     outcome
@@ -179,7 +178,6 @@ where
 /// What a connection keeps between requests.
 struct Wire<S> {
     connection: Connection<S>,
-    remote: Arc<dyn Remote>,
     timer: Timer,
     waiting: Waiting,
     /// Requests so far: the next one's place on the connection.
@@ -204,8 +202,7 @@ enum Waiting {
 
 impl<S: Transport> Wire<S> {
     fn new(connection: Connection<S>) -> Self {
-        let remote = connection.peer.remote();
-        Self { connection, remote, timer: Timer::default(), waiting: Waiting::Nothing, sequence: 0 }
+        Self { connection, timer: Timer::default(), waiting: Waiting::Nothing, sequence: 0 }
     }
 
     /// Waits for bytes. `None`: the connection is over.

@@ -21,11 +21,6 @@ pin_project_lite::pin_project! {
 }
 
 impl<F: Future<Output = Result<(), Error>>> Calls<F> {
-    /// No calls yet.
-    pub fn new() -> Self {
-        Self { first: None, others: Vec::new() }
-    }
-
     /// Whether none is under way.
     pub fn is_empty(&self) -> bool {
         self.first.is_none() && self.others.is_empty()
@@ -59,7 +54,7 @@ impl<F: Future<Output = Result<(), Error>>> Calls<F> {
 
 impl<F: Future<Output = Result<(), Error>>> Default for Calls<F> {
     fn default() -> Self {
-        Self::new()
+        Self { first: None, others: Vec::new() }
     }
 }
 

@@ -68,7 +68,7 @@ impl Drain {
 
     /// A place to be woken from, for connection number `number`.
     pub fn watch(&self, number: u64) -> Watch {
-        Watch { drain: self.clone(), shard: (number % SHARDS as u64) as usize, place: None }
+        Watch { drain: self.clone(), shard: (number % SHARDS as u64) as u32, place: NOWHERE }
     }
 
     fn advance(&self, phase: Phase) {
@@ -80,26 +80,29 @@ impl Drain {
     }
 }
 
-/// One connection's view of a [`Drain`].
+/// One connection's view of a [`Drain`]. Small, as every connection at rest holds one.
 #[derive(Debug)]
 pub struct Watch {
     drain: Drain,
-    shard: usize,
-    place: Option<usize>,
+    shard: u32,
+    place: u32,
 }
+
+/// The place of a watch that has none yet.
+const NOWHERE: u32 = u32::MAX;
 
 impl Watch {
     /// The phase as of now. The first call registers the task to be woken at every change; a
     /// connection stays in one task, so later calls cost one atomic load.
     pub fn poll(&mut self, task: &mut Context<'_>) -> Phase {
-        if self.place.is_none() {
-            let mut shard = self.drain.0.shards[self.shard].lock().expect("no panic while the lock is held");
+        if self.place == NOWHERE {
+            let mut shard = self.drain.0.shards[self.shard as usize].lock().expect("no panic while the lock is held");
             let place = shard.free.pop().unwrap_or_else(|| {
                 shard.wakers.push(None);
                 shard.wakers.len() - 1
             });
             shard.wakers[place] = Some(task.waker().clone());
-            self.place = Some(place);
+            self.place = place as u32;
         }
         self.drain.phase()
     }
@@ -118,10 +121,10 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            let mut shard = self.drain.0.shards[self.shard].lock().expect("no panic while the lock is held");
-            shard.wakers[place] = None;
-            shard.free.push(place);
+        if self.place != NOWHERE {
+            let mut shard = self.drain.0.shards[self.shard as usize].lock().expect("no panic while the lock is held");
+            shard.wakers[self.place as usize] = None;
+            shard.free.push(self.place as usize);
         }
     }
 }

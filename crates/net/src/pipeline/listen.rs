@@ -175,14 +175,7 @@ impl<D> Clone for Producing<D> {
 impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
     async fn accept_all(mut self, acceptor: Acceptor) {
         let mut watch = self.drain.watch(0);
-        let mut late = 0;
         loop {
-            if watch.phase() != Phase::Serving {
-                late += 1;
-                if late > BACKLOG {
-                    return; // As many as the backlog can have held when draining began.
-                }
-            }
             let permits = self.permits.clone();
             let next = async {
                 let permit = permits.acquire_owned().await.expect("the semaphore is never closed");
@@ -190,10 +183,21 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
             };
             tokio::select! {
                 biased;
+                () = watch.reached(Phase::Draining) => break,
                 (accepted, permit) = next => self.accepted(accepted, permit).await,
-                // Whoever was already in the backlog has been accepted above: closing the socket
-                // resets nobody.
-                () = watch.reached(Phase::Draining) => return,
+            }
+        }
+        self.accept_waiting(&acceptor);
+    }
+
+    /// Lets in those who are in the backlog: closing the socket would reset them.
+    fn accept_waiting(&self, acceptor: &Acceptor) {
+        for _ in 0..BACKLOG {
+            let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
+            match acceptor.accept_now() {
+                Ok(socket) => self.begin(socket, permit),
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(_) => return, // Nobody is left, or nobody can be let in.
             }
         }
     }

@@ -5,6 +5,7 @@ use unary_service::flow::Consumer;
 use unary_service::{Codec, Error, Kind};
 
 use super::{DATAGRAM_BYTES_MAX, Datagram};
+use crate::Peer;
 use crate::conversation::answer;
 use crate::pipeline::{Awaited, Exchange, Protocol};
 
@@ -22,8 +23,8 @@ where
         D: Consumer<Exchange<P::In, P::Out>>,
     {
         let mut output = BytesMut::new();
-        let bytes = std::mem::take(&mut datagram.bytes);
-        let served = answer_all(self.clone(), bytes, &mut output, down).await;
+        let input = std::mem::take(&mut datagram.bytes);
+        let served = answer_all(self.clone(), &datagram.peer, input, &mut output, down).await;
         if !output.is_empty() {
             datagram.reply(&output).await?;
         }
@@ -32,7 +33,13 @@ where
 }
 
 /// Answers each message of `input`. What is in `output` is to be sent, whatever comes of the rest.
-async fn answer_all<P, D>(mut codec: P, mut input: BytesMut, output: &mut BytesMut, down: &D) -> Result<(), Error>
+async fn answer_all<P, D>(
+    mut codec: P,
+    peer: &Peer,
+    mut input: BytesMut,
+    output: &mut BytesMut,
+    down: &D,
+) -> Result<(), Error>
 where
     P: Codec,
     D: Consumer<Exchange<P::In, P::Out>>,
@@ -40,10 +47,12 @@ where
     let mut awaited = Awaited::default();
     // There is no more to come: the datagram is the whole stream.
     while let Some(request) = codec.decode_eof(&mut input)? {
-        let answer = answer(request, &mut awaited, down).await;
-        match answer.or_else(|error| codec.failure(&error).ok_or(error)) {
-            Ok(reply) => put(&mut codec, reply, output)?,
-            Err(error) => tracing::debug!(%error, "a message in a datagram was not answered"),
+        let reply = answer(request, &mut awaited, down).await.or_else(|error| {
+            tracing::error!(?peer, %error, "a request failed");
+            codec.failure(&error).ok_or(())
+        });
+        if let Ok(reply) = reply {
+            put(&mut codec, reply, output)?;
         }
     }
     Ok(())

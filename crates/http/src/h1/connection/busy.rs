@@ -191,7 +191,7 @@ impl<'a, S: Transport> Busy<'a, S> {
     fn decode(&mut self) -> bool {
         let Tools { decoder, head, input, .. } = &mut *self.tools;
         decoder.decode_request(input, head).unwrap_or_else(|error| {
-            tracing::debug!(peer = ?self.wire.remote, %error, "refused a request");
+            tracing::debug!(peer = ?self.wire.connection.peer, %error, "refused a request");
             self.refuse_with(error.status());
             false
         })
@@ -204,7 +204,7 @@ impl<'a, S: Transport> Busy<'a, S> {
         if matches!(self.wire.waiting, Waiting::Head | Waiting::Body) {
             self.wire.waiting = Waiting::Nothing; // The next head, and body, has a time of its own.
         }
-        let context = CallContext { id, peer: Some(self.wire.remote.clone()), ..CallContext::default() };
+        let context = CallContext { id, peer: Some(self.wire.connection.peer.remote()), ..CallContext::default() };
         let body = self.body().with_context(context);
         let Tools { head, awaited, .. } = &mut *self.tools;
         let mut awaited = awaited.pop().unwrap_or_default();
@@ -247,7 +247,7 @@ impl<'a, S: Transport> Busy<'a, S> {
         self.need = match receiving.poll(task, &mut self.tools.input) {
             Ok(need) => need,
             Err(error) => {
-                tracing::debug!(peer = ?self.wire.remote, %error, "refused a request's body");
+                tracing::debug!(peer = ?self.wire.connection.peer, %error, "refused a request's body");
                 self.close_after_answers();
                 self.receiving = None;
                 return true;
@@ -317,7 +317,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             let answered = awaited.poll_with(task, |answer| match answer {
                 Ok(response) => self.reply(&asked, response, offer.take()),
                 Err(error) => {
-                    tracing::error!(id = %asked.id, method = %asked.method, peer = ?self.wire.remote, %error, "a request failed");
+                    tracing::error!(id = %asked.id, method = %asked.method, peer = ?self.wire.connection.peer, %error, "a request failed");
                     self.reply(&asked, &mut failure(error), offer.take());
                 }
             });
@@ -413,8 +413,8 @@ impl<'a, S: Transport> Busy<'a, S> {
     #[cold]
     fn cut(&mut self, error: &Error) {
         match error.kind() {
-            Kind::Closed => tracing::debug!(peer = ?self.wire.remote, %error, "cut a connection amid a reply"),
-            _ => tracing::error!(peer = ?self.wire.remote, %error, "cut a connection amid a reply"),
+            Kind::Closed => tracing::debug!(peer = ?self.wire.connection.peer, %error, "cut a connection amid a reply"),
+            _ => tracing::error!(peer = ?self.wire.connection.peer, %error, "cut a connection amid a reply"),
         }
         self.sending = None;
         self.going = Going::ToOutput;
@@ -524,7 +524,7 @@ impl<'a, S: Transport> Busy<'a, S> {
                 self.wire.waiting = Waiting::Nothing; // It took some: its time begins anew.
             }
             ready!(self.wire.poll_waiting(task, Waiting::Peer, times.stall));
-            tracing::debug!(peer = ?self.wire.remote, "cut a connection: the peer takes nothing of its reply");
+            tracing::debug!(peer = ?self.wire.connection.peer, "cut a connection: the peer takes nothing of its reply");
             return Poll::Ready(());
         }
         if self.need == Need::Bytes
