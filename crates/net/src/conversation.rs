@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use unary_service::flow::Consumer;
 use unary_service::{Codec, Error, Kind};
 
@@ -23,6 +24,9 @@ const OUTPUT_BYTES: usize = 64 * 1024;
 /// How long a connection may say nothing between messages, and how long it may take no byte.
 const IDLE: Duration = Duration::from_secs(600);
 const STALL: Duration = Duration::from_secs(30);
+
+/// How long a connection goes on once the server drains, lest a message on its way be lost.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 impl<S, P> Protocol<Connection<S>> for P
 where
@@ -42,6 +46,7 @@ where
             input: BytesMut::new(),
             output: BytesMut::new(),
             connection,
+            closing: None,
         };
         let Conversation { connection, input, .. } = &mut conversation;
         std::mem::swap(input, &mut connection.buffered);
@@ -56,6 +61,8 @@ struct Conversation<P: Codec, S> {
     input: BytesMut,
     output: BytesMut,
     connection: Connection<S>,
+    /// When it closes, once the server drains.
+    closing: Option<Instant>,
 }
 
 impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
@@ -96,7 +103,8 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
         if ended { self.codec.decode_eof(&mut self.input) } else { self.codec.decode(&mut self.input) }
     }
 
-    /// Reads more; whether there was any. A server that drains counts as the end of the stream.
+    /// Reads more; whether there was any. A server that drains counts as the end of the stream,
+    /// after a grace.
     async fn read(&mut self) -> Result<bool, Error> {
         if self.input.len() >= MESSAGE_BYTES_MAX {
             let limit = format!("longer than {MESSAGE_BYTES_MAX} bytes");
@@ -104,18 +112,22 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
         }
         self.input.reserve(4096);
         let Connection { stream, watch, .. } = &mut self.connection;
+        let drained = async {
+            watch.reached(Phase::Draining).await;
+            sleep_until(*self.closing.get_or_insert_with(|| Instant::now() + DRAIN_GRACE)).await;
+        };
         tokio::select! {
             biased;
+            () = drained => Ok(false),
             read = stream.read_buf(&mut self.input) => Ok(read? > 0),
-            () = watch.reached(Phase::Draining) => Ok(false),
-            () = tokio::time::sleep(IDLE) => Err(Error::timeout("waiting for a message")),
+            () = sleep(IDLE) => Err(Error::timeout("waiting for a message")),
         }
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
         while self.output.has_remaining() {
             let write = self.connection.stream.write_buf(&mut self.output);
-            match tokio::time::timeout(STALL, write).await {
+            match timeout(STALL, write).await {
                 Err(_) => return Err(Error::timeout("writing a reply: the peer takes nothing")),
                 Ok(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Ok(written) => written?,

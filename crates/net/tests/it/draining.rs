@@ -58,11 +58,12 @@ async fn what_is_running_finishes() {
 }
 
 #[tokio::test]
-async fn idle_connections_are_closed() {
+async fn idle_connections_are_closed_after_a_grace() {
     let server = slow_server(&Arc::default(), &Arc::default());
     let mut client = server.connect().await;
     assert_eq!(client.ask("hello").await, "hello");
     server.drain.start();
+    assert_eq!(client.ask("one more").await, "one more");
     assert_eq!(client.rest().await, "");
     server.ended().await.unwrap();
 }
