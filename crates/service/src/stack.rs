@@ -130,12 +130,6 @@ impl<Req, Reply> fmt::Display for Stack<Req, Reply> {
     }
 }
 
-impl<Req, Reply> fmt::Debug for Stack<Req, Reply> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.layers.iter().map(|layer| (&layer.role, &layer.settings))).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

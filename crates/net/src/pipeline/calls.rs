@@ -26,20 +26,14 @@ impl<F: Future<Output = Result<(), Error>>> Calls<F> {
         self.first.is_none() && self.others.is_empty()
     }
 
-    /// Begins a call and runs it as far as it goes; most are done then.
-    pub fn start(self: Pin<&mut Self>, call: F, task: &mut Context<'_>) {
-        let mut this = self.project();
-        if this.first.is_some() {
-            let mut call = Box::pin(call);
-            if !poll_caught(call.as_mut(), task) {
-                this.others.push(call);
-            }
-            return;
+    /// Begins a call and runs every one as far as it goes; most are done then.
+    pub fn start(mut self: Pin<&mut Self>, call: F, task: &mut Context<'_>) {
+        let mut this = self.as_mut().project();
+        match *this.first {
+            None => this.first.set(Some(call)),
+            Some(_) => this.others.push(Box::pin(call)),
         }
-        this.first.set(Some(call));
-        if this.first.as_mut().as_pin_mut().is_some_and(|call| poll_caught(call, task)) {
-            this.first.set(None);
-        }
+        self.poll(task);
     }
 
     /// Runs every call as far as it goes.
