@@ -11,4 +11,5 @@ pub mod target;
 pub use target::chunked::chunked;
 pub use target::connection::connection;
 pub use target::head::head;
+pub use target::proxy_protocol::proxy_protocol;
 pub use target::response_head::response_head;
