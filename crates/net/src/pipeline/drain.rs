@@ -83,7 +83,8 @@ impl Drain {
 /// One connection's view of a [`Drain`]. Small, as every connection at rest holds one.
 #[derive(Debug)]
 pub struct Watch {
-    drain: Drain,
+    /// What it watches. Whoever takes a connection over into another task watches anew.
+    pub drain: Drain,
     shard: u32,
     place: u32,
 }

@@ -31,6 +31,7 @@ pub(crate) struct Frame {
 /// Why a connection is closed (§7.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseCode {
+    GoingAway = 1001,
     Protocol = 1002,
     NotText = 1007,
     TooBig = 1009,

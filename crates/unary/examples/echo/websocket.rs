@@ -12,6 +12,7 @@ use sha1::{Digest, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use unary::http::h1::connection::{Upgrade, Upgraded};
+use unary::net::pipeline::drain::Phase;
 use unary::{Request, Response};
 
 use crate::frame::{CloseCode, Frame, MESSAGE_BYTES_MAX, Opcode, decode, encode};
@@ -61,22 +62,24 @@ fn accept_of(key: &[u8]) -> Option<HeaderValue> {
     HeaderValue::try_from(BASE64.encode(digest)).ok()
 }
 
-/// Echoes until either side closes.
+/// Echoes until either side closes, or the server stops.
 async fn echo(mut stream: Upgraded) -> io::Result<()> {
     let mut input = BytesMut::new();
     let mut socket = Socket::default();
-    loop {
-        let heard = socket.hear_all(&mut input);
+    let mut watch = stream.watch();
+    let mut heard = Ok(Going::On);
+    while heard == Ok(Going::On) {
+        heard = tokio::select! {
+            read = timeout(IDLE, stream.read_buf(&mut input)) => match read?? {
+                0 => return Ok(()),
+                _ => socket.hear_all(&mut input),
+            },
+            () = watch.reached(Phase::Draining) => Err(CloseCode::GoingAway),
+        };
         if let Err(code) = heard {
             encode(Opcode::Close, &(code as u16).to_be_bytes(), &mut socket.output);
         }
         timeout(STALL, stream.write_all_buf(&mut socket.output)).await??;
-        if heard != Ok(Going::On) {
-            break;
-        }
-        if timeout(IDLE, stream.read_buf(&mut input)).await?? == 0 {
-            return Ok(());
-        }
     }
     stream.shutdown().await?;
     // What is still on its way must not reset the connection before the client has read its end.

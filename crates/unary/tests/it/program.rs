@@ -70,8 +70,12 @@ impl Program {
     /// Tells it to stop, and expects that it does so without a word.
     #[track_caller]
     pub(crate) fn stop_well(self) {
-        kill_process(self.id(), Signal::TERM).unwrap();
+        self.tell_to_stop();
         self.end_well();
+    }
+
+    pub(crate) fn tell_to_stop(&self) {
+        kill_process(self.id(), Signal::TERM).unwrap();
     }
 
     /// Waits for an end without a word of complaint.

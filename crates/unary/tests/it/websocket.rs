@@ -58,6 +58,20 @@ fn fragments_come_back_whole() {
     program.stop_well();
 }
 
+#[test]
+fn a_server_that_stops_says_goodbye() {
+    let (program, address) = start_http("echo");
+    let mut socket = dial(address);
+    socket.send(Message::text("hello")).unwrap();
+    assert_eq!(socket.read().unwrap(), Message::text("hello"));
+    program.tell_to_stop();
+    let Message::Close(Some(goodbye)) = socket.read().unwrap() else { panic!("it was not closed") };
+    assert_eq!(goodbye.code, CloseCode::Away);
+    assert!(matches!(socket.read(), Err(tungstenite::Error::ConnectionClosed)));
+    drop(socket);
+    program.end_well();
+}
+
 /// Sends bytes as they are after the handshake; the server must close with this code.
 #[track_caller]
 fn check_refused(address: SocketAddr, bytes: &[u8], code: u16) {

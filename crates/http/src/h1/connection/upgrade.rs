@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
+use unary_net::pipeline::Watch;
 use unary_net::{Connection, Peer, Transport};
 use unary_service::Error;
 
@@ -77,6 +78,12 @@ impl Upgraded {
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
         &self.connection.peer
+    }
+
+    /// Says when the server wants to stop. HTTP's way of saying so does not reach this connection
+    /// any more, and the server waits for it until the deadline.
+    pub fn watch(&self) -> Watch {
+        self.connection.watch.drain.watch(self.peer().number())
     }
 }
 
