@@ -515,8 +515,9 @@ impl<'a, S: Transport> Busy<'a, S> {
         let times = &self.http.times;
         let blocked =
             !self.tools.output.is_empty() || self.sending.as_ref().is_some_and(|sending| sending.is_blocked());
-        if let Some(receiving) = self.receiving.as_mut().filter(|_| blocked || self.need != Need::Bytes) {
-            receiving.pause(); // That is not the peer's time.
+        let awaits_body = !blocked && self.awaits_body();
+        if let Some(receiving) = self.receiving.as_mut().filter(|_| !awaits_body) {
+            receiving.pause();
         }
         if blocked {
             if self.taken != self.tools.output.taken() {
@@ -527,9 +528,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             tracing::debug!(peer = ?self.wire.connection.peer, "cut a connection: the peer takes nothing of its reply");
             return Poll::Ready(());
         }
-        if self.need == Need::Bytes
-            && let Some(receiving) = &mut self.receiving
-        {
+        if awaits_body && let Some(receiving) = &mut self.receiving {
             let left = RATE_WINDOW.saturating_sub(receiving.waited());
             if !left.is_zero() {
                 ready!(self.wire.poll_waiting(task, Waiting::Body, Ticks::of(left)));
@@ -553,6 +552,13 @@ impl<'a, S: Transport> Busy<'a, S> {
         self.wire.waiting = Waiting::Nothing;
         self.wire.timer.clear();
         Poll::Pending
+    }
+
+    /// Whether it is up to the peer that the body goes on: the service waits for bytes, and the peer
+    /// for nothing. Our word that it may send them waits for the replies before it.
+    fn awaits_body(&self) -> bool {
+        let is_told = |receiving: &Receiving| !receiving.is_unasked_for() || self.tools.entries.is_empty();
+        self.need == Need::Bytes && self.receiving.as_ref().is_some_and(|receiving| is_told(receiving))
     }
 
     /// The service's reply is not waited for: it may be waiting for the body. If it came before

@@ -156,6 +156,17 @@ async fn a_slow_body_does_not_answer_for_the_requests_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_waits_for_our_word_is_not_slow() {
+    let mut client = serve(site());
+    let patient = upload(4).replace("POST", "GET").replace("Host", "Expect: 100-continue\r\nHost");
+    client.send(get("/slow/50") + &patient).await;
+    client.expect(ok("/slow/50") + "HTTP/1.1 100 Continue\r\n\r\n").await;
+    let begun = Instant::now();
+    client.expect(refusal("408 Request Timeout")).await;
+    assert_about(begun.elapsed(), 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_body_fails_its_reader() {
     let (told, mut tells) = mpsc::channel(1);
     let mut client = serve(service_fn(move |request: Request| {
