@@ -27,6 +27,10 @@ use replies::Replies;
 use script::{Script, Transcript};
 use site::{Seen, site};
 
+/// How long a client rests before each of few pieces, in virtual time. Three of them are shorter than
+/// any limit.
+const PAUSE: Duration = Duration::from_secs(3);
+
 /// Longer than any wait of a connection, in virtual time.
 const HANGS_AFTER: Duration = Duration::from_secs(600);
 
@@ -40,10 +44,11 @@ pub fn connection(data: &[u8]) -> Shape {
         return Shape::of(EMPTY_LINES);
     }
     let asked = asked(data);
-    let whole = converse(&[data], data, &asked);
+    let whole = converse(&[data], Duration::ZERO, data, &asked);
     let shape = whole.shape();
     for pieces in ways_to_cut(data) {
-        let cut = converse(&pieces, data, &asked);
+        let pause = if pieces.len() > 3 { Duration::ZERO } else { PAUSE };
+        let cut = converse(&pieces, pause, data, &asked);
         // Whether 100 Continue is said, and whether a reply comes too early for the next request to
         // be told from the body, depends on what has come by then.
         if !asked.expects_continue {
@@ -54,8 +59,8 @@ pub fn connection(data: &[u8]) -> Shape {
 }
 
 /// Holds the conversation and checks its laws.
-fn converse(pieces: &[&[u8]], data: &[u8], asked: &Asked) -> Replies {
-    let (seen, transcript) = serve(pieces);
+fn converse(pieces: &[&[u8]], pause: Duration, data: &[u8], asked: &Asked) -> Replies {
+    let (seen, transcript) = serve(pieces, pause);
     asked.check(&seen);
     Replies::read(&transcript, &seen, data, asked)
 }
@@ -66,9 +71,9 @@ thread_local! {
     );
 }
 
-fn serve(pieces: &[&[u8]]) -> (Vec<Seen>, Bytes) {
+fn serve(pieces: &[&[u8]], pause: Duration) -> (Vec<Seen>, Bytes) {
     let transcript = Arc::new(Transcript::default());
-    let script = Script::new(pieces, transcript.clone());
+    let script = Script::new(pieces, pause, transcript.clone());
     let (seen, site) = site();
     let connection = Connection::new(script, Peer::new(None, None));
     let server = line(Once(connection)) >> connect(http()) >> process(site) >> reply();

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
 use unary_net::Transport;
 
 /// Takes at most so much at once, and nothing every third time.
@@ -18,8 +20,9 @@ const TAKEN_BYTES_MAX: usize = 4000;
 #[derive(Debug)]
 pub(super) struct Script {
     pieces: VecDeque<Bytes>,
-    /// What was read or written last was refused: the next time it is not.
-    rested: bool,
+    pause: Duration,
+    /// Until when there is nothing to read; `None` if that is yet to begin.
+    rest: Option<Pin<Box<Sleep>>>,
     writes: usize,
     transcript: Arc<Transcript>,
 }
@@ -48,11 +51,11 @@ impl Transcript {
 }
 
 impl Script {
-    /// Sends these pieces, then no more.
-    pub(super) fn new(pieces: &[&[u8]], transcript: Arc<Transcript>) -> Self {
+    /// Sends these pieces, pausing before each, then no more.
+    pub(super) fn new(pieces: &[&[u8]], pause: Duration, transcript: Arc<Transcript>) -> Self {
         let pieces = pieces.iter().filter(|piece| !piece.is_empty());
         let pieces = pieces.map(|piece| Bytes::copy_from_slice(piece)).collect();
-        Self { pieces, rested: false, writes: 0, transcript }
+        Self { pieces, pause, rest: None, writes: 0, transcript }
     }
 }
 
@@ -60,17 +63,20 @@ impl Transport for Script {}
 
 impl AsyncRead for Script {
     fn poll_read(mut self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // Between two pieces nothing is there, for a moment.
-        self.rested = !self.rested;
-        if self.rested {
-            task.waker().wake_by_ref();
+        let pause = self.pause;
+        let begins = self.rest.is_none();
+        let rest = self.rest.get_or_insert_with(|| Box::pin(sleep(pause)));
+        if begins && pause.is_zero() {
+            task.waker().wake_by_ref(); // Nothing is there, for a moment.
             return Poll::Pending;
         }
+        ready!(rest.as_mut().poll(task));
         if let Some(piece) = self.pieces.front_mut() {
             let length = piece.len().min(buffer.remaining());
             buffer.put_slice(&piece.split_to(length));
             if piece.is_empty() {
                 self.pieces.pop_front();
+                self.rest = None;
             }
         }
         Poll::Ready(Ok(()))
