@@ -73,17 +73,18 @@ unsafe impl<R: Send> Sync for Place<R> {}
 
 impl<R> Slot<R> {
     /// Fills it with a reply or a failure.
-    #[inline(always)] // So that the answer is moved once.
+    #[inline(always)] // Here and below: so that the answer is moved once.
     pub fn fill(mut self, answer: Result<R, Error>) {
-        self.put(answer);
+        self.put(|| answer);
     }
 
     #[inline(always)]
-    fn put(&mut self, answer: Result<R, Error>) {
+    fn put(&mut self, answer: impl FnOnce() -> Result<R, Error>) {
         let Some(place) = self.0.take() else { return };
         // SAFETY: this is the place's one slot, and it was not filled before, or `self.0` would be
-        // empty: so the state is not `FILLED`, and nobody else touches the answer.
-        unsafe { *place.answer.get() = Some(answer) };
+        // empty: so the state is not `FILLED`, and nobody else touches the answer. Whatever an
+        // unwound connection may have left there was dropped when this slot was made.
+        unsafe { place.answer.get().write(Some(answer())) };
         if place.state.swap(FILLED, Ordering::AcqRel) == WATCHED
             && let Some(connection) = place.connection.lock().expect("no panic while the lock is held").take()
         {
@@ -95,7 +96,7 @@ impl<R> Slot<R> {
 impl<R> Drop for Slot<R> {
     fn drop(&mut self) {
         if self.0.is_some() {
-            self.put(Err(Error::internal("answering: the exchange was dropped")));
+            self.put(|| Err(Error::internal("answering: the exchange was dropped")));
         }
     }
 }
@@ -107,6 +108,8 @@ impl<R> Awaited<R> {
         if !std::mem::take(&mut self.free) {
             *self = Self { free: false, ..Self::default() };
         }
+        // SAFETY: the place is free, so no slot can come to it: the answer is ours.
+        unsafe { *self.place.answer.get() = None };
         self.place.state.store(EMPTY, Ordering::Relaxed);
         Slot(Some(self.place.clone()))
     }
@@ -213,7 +216,8 @@ impl<R: Send> Transducer<Answer<R>> for Reply {
     type Out = ();
 
     fn feed<D: Consumer<()>>(&self, answer: Answer<R>, down: &D) -> impl Future<Output = Result<(), Error>> + Send {
-        answer.slot.fill(Ok(answer.reply));
+        let Answer { reply, mut slot } = answer;
+        slot.put(|| Ok(reply));
         down.accept(())
     }
 }
