@@ -69,25 +69,24 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
     async fn run<D: Consumer<Exchange<P::In, P::Out>>>(&mut self, down: &D) -> Result<(), Error> {
         let mut ended = false;
         loop {
-            while let Some(request) = self.decode(ended)? {
-                let answer = answer(request, &mut self.awaited, down).await;
-                let closes = answer.is_err();
-                let answer = answer.or_else(|error| {
-                    tracing::error!(peer = ?self.connection.peer, %error, "a request failed");
-                    self.codec.failure(&error).ok_or(error)
-                });
-                match answer {
-                    Ok(reply) => self.codec.encode(reply, &mut self.output)?,
+            loop {
+                let request = match self.decode(ended) {
+                    Ok(Some(request)) => request,
+                    Ok(None) => break,
                     Err(error) => {
-                        self.flush().await?;
+                        self.flush().await?; // What was answered before stands.
                         return Err(error);
                     }
+                };
+                match answer(request, &mut self.awaited, down).await {
+                    Ok(reply) => self.codec.encode(reply, &mut self.output)?,
+                    Err(error) => {
+                        tracing::error!(peer = ?self.connection.peer, %error, "a request failed");
+                        return self.give_up(error).await;
+                    }
                 }
-                if closes || self.output.len() >= OUTPUT_BYTES {
+                if self.output.len() >= OUTPUT_BYTES {
                     self.flush().await?;
-                }
-                if closes {
-                    return Ok(());
                 }
             }
             self.flush().await?;
@@ -97,6 +96,15 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
             }
             ended = !self.read().await?;
         }
+    }
+
+    /// Says what failed, where the wire has words for it, after what was answered before.
+    async fn give_up(&mut self, error: Error) -> Result<(), Error> {
+        if let Some(words) = self.codec.failure(&error) {
+            self.codec.encode(words, &mut self.output)?;
+        }
+        self.flush().await?;
+        Err(error)
     }
 
     fn decode(&mut self, ended: bool) -> Result<Option<P::In>, Error> {
@@ -153,4 +161,73 @@ where
         awaited.poll_take(task)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::DuplexStream;
+    use unary_service::flow::{Producer, line};
+    use unary_service::service_fn;
+    use unary_testkit::far_end;
+
+    use super::*;
+    use crate::{Peer, connect, process, reply};
+
+    /// One digit is one message; anything else makes no sense. A failure is `?`, if it is our own.
+    #[derive(Clone)]
+    struct Digits;
+
+    impl Codec for Digits {
+        type In = char;
+        type Out = char;
+
+        fn decode(&mut self, input: &mut BytesMut) -> Result<Option<char>, Error> {
+            match input.first() {
+                None => Ok(None),
+                Some(digit) if digit.is_ascii_digit() => Ok(Some(char::from(input.split_to(1)[0]))),
+                Some(_) => Err(Error::invalid("reading a digit")),
+            }
+        }
+
+        fn encode(&mut self, said: char, output: &mut BytesMut) -> Result<(), Error> {
+            output.extend_from_slice(said.to_string().as_bytes());
+            Ok(())
+        }
+
+        fn failure(&mut self, error: &Error) -> Option<char> {
+            (error.kind() == Kind::Internal).then_some('?')
+        }
+    }
+
+    /// Produces one connection.
+    struct Once(Connection<DuplexStream>);
+
+    impl Producer for Once {
+        type Item = Connection<DuplexStream>;
+
+        async fn drive<D: Consumer<Self::Item> + 'static>(self, down: D) -> Result<(), Error> {
+            down.accept(self.0).await
+        }
+    }
+
+    async fn check(sent: &str, expected: &str) {
+        let (near, mut far) = far_end(64);
+        let repeating = service_fn(async |digit: char| match digit {
+            '8' => Err(Error::overloaded("repeating")),
+            '9' => Err(Error::internal("repeating")),
+            _ => Ok(digit),
+        });
+        let connection = Connection::new(near, Peer::new(None, None));
+        tokio::spawn((line(Once(connection)) >> connect(Digits) >> process(repeating) >> reply()).drive());
+        far.send(sent).await;
+        far.expect(expected).await;
+        far.expect_end().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_answered_arrives_before_what_fails() {
+        check("12x3", "12").await;
+        check("1283", "12").await;
+        check("1293", "12?").await;
+    }
 }
