@@ -40,3 +40,13 @@ pub mod prelude {
     pub use unary_service::{Available, Compose, Context, Error, Filter, HasContext, Next, Service};
     pub use unary_service::{filter_fn, service_fn};
 }
+
+/// What the pages show compiles.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/library.md")]
+    struct Library;
+}
