@@ -7,8 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub use rustix::process::Signal;
-use rustix::process::{Pid, Resource, Rlimit, kill_process, prlimit};
+use rustix::process::{Pid, Rlimit, kill_process, prlimit};
+pub use rustix::process::{Resource, Signal};
 
 use crate::said::Said;
 use crate::wait::PATIENCE;
@@ -195,13 +195,11 @@ impl Server {
         fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the server runs")
     }
 
-    /// Raises what it may write into one file to the most that it may.
-    pub fn raise_file_size(&self) {
-        let limits = self.proc("limits");
-        let line = limits.lines().find(|line| line.starts_with("Max file size")).expect("there is such a limit");
-        let maximum = line.split_whitespace().nth(4).and_then(|maximum| maximum.parse().ok());
-        let raised = Rlimit { current: maximum, maximum };
-        prlimit(Some(pid(&self.child)), Resource::Fsize, raised).expect("a child's limits are ours to set");
+    /// Changes what the system allows it, from now on.
+    pub fn limit(&self, resource: Resource, current: u64) {
+        let maximum = rustix::process::getrlimit(resource).maximum;
+        let limit = Rlimit { current: Some(current), maximum };
+        prlimit(Some(pid(&self.child)), resource, limit).expect("a child's limits are ours to set");
     }
 
     /// Sends it a signal.

@@ -105,7 +105,6 @@ impl Filesystem for Slow {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the trait has them")]
     fn read(
         &self,
         _: &Request,

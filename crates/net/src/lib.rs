@@ -7,6 +7,7 @@ pub mod actor;
 pub mod address;
 pub mod connection;
 pub mod conversation;
+pub mod descriptors;
 pub mod event_loop;
 pub mod file;
 pub mod listener;

@@ -1,6 +1,5 @@
 //! `unary serve`: one thing, without a config.
 
-mod limits;
 mod news;
 mod subject;
 
@@ -10,7 +9,7 @@ use std::rc::Rc;
 use unary_http::h1::connection::http;
 use unary_http::{Request, Response};
 use unary_net::event_loop::EventLoops;
-use unary_net::{Run, connect, listen, process, reply};
+use unary_net::{Run, connect, descriptors, listen, process, reply};
 use unary_service::{Compose, Error, Service};
 
 use crate::cli::Serve;
@@ -23,7 +22,7 @@ use subject::Subject;
 pub(crate) fn run(told: &Serve) -> Result<(), Failure> {
     diagnostics::start();
     let Subject::Folder(files) = Subject::find(&told.path)?;
-    limits::raise_open_files();
+    descriptors::raise_limit();
     let news = News::of(&told.path);
     if !told.access_log && !io::stdout().is_terminal() {
         return Ok(serve(told, files, news)?);

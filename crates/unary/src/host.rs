@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use unary_http::h1::connection::http;
 use unary_http::{Request, Response};
 use unary_net::event_loop::EventLoops;
-use unary_net::{Address, Listen, Run, connect, listen, process, reply};
+use unary_net::{Address, Listen, Run, connect, descriptors, listen, process, reply};
 use unary_service::{Error, Service};
 
 /// Where a program listens if it was not told: this machine only.
@@ -58,6 +58,7 @@ impl Daemon {
             eprintln!("{nonsense}");
             return ExitCode::from(2);
         }
+        descriptors::raise_limit();
         match server(&self) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::process::Stdio;
 
-use unary_e2e::server::Signal;
+use unary_e2e::server::{Resource, Signal};
 use unary_e2e::{Client, PATIENCE, Server, eventually, serve};
 use unary_testkit::TempDir;
 
@@ -84,9 +84,8 @@ fn a_full_disk_costs_lines_and_no_requests() {
 #[test]
 fn a_closed_pipe_costs_lines_and_no_requests() {
     let (reader, writer) = io::pipe().expect("pipes can be made");
-    let server = logging(writer);
     drop(reader);
-    check_loss(server, 500, "Broken pipe");
+    check_loss(logging(writer), 500, "Broken pipe");
 }
 
 #[test]
@@ -121,7 +120,7 @@ fn a_disk_with_room_again_is_written_again() {
         client.get("/style.css");
         said("lost: File too large")
     });
-    server.raise_file_size();
+    server.limit(Resource::Fsize, 1 << 30);
     eventually("lines are written again", || {
         client.get("/again");
         said("written again")

@@ -9,13 +9,10 @@ use unary_service::flow::{Consumer, Id, Line, Producer, line};
 use unary_service::{Error, Kind};
 
 use super::drain::{Drain, Phase};
+use crate::descriptors::connections_max;
 use crate::event_loop::{Source, named};
 use crate::listener::{Acceptor, BACKLOG, is_about_one_connection};
 use crate::{Address, Connection, Listener, Socket};
-
-/// Connections served at once by default; beyond it none are accepted, and the kernel's backlog
-/// and then the peers wait.
-pub const CONNECTIONS_MAX: usize = 65_536;
 
 /// How long to wait after accepting failed for want of descriptors or memory: doubled from the
 /// first to the second while it goes on failing.
@@ -50,15 +47,13 @@ pub fn listen(on: impl Into<Listen>) -> Line<Listen, Id> {
 
 impl Listen {
     fn on(on: On) -> Self {
-        Self {
-            on,
-            permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            permits_max: CONNECTIONS_MAX,
-            drain: Drain::new(),
-        }
+        let permits_max = connections_max();
+        Self { on, permits: Arc::new(Semaphore::new(permits_max)), permits_max, drain: Drain::new() }
     }
 
-    /// Serves at most so many connections at once (at least one), over all event loops.
+    /// Serves at most so many connections at once (at least one), over all event loops; beyond it none
+    /// are accepted, and the kernel's backlog and then the peers wait. By default as many as half of the
+    /// descriptors the process may have when this is made, and 65,536 at most.
     pub fn connections_max(mut self, connections_max: usize) -> Self {
         self.permits_max = connections_max.clamp(1, u32::MAX as usize >> 3);
         self.permits = Arc::new(Semaphore::new(self.permits_max));
