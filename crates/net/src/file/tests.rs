@@ -117,19 +117,26 @@ async fn what_is_in_memory_is_found_at_once() {
     assert_eq!(listed.unwrap().entries.len(), 1, "what may wait is done on the pool");
 }
 
+/// How often a file is told to leave memory.
+const EVICTIONS_MAX: usize = 100;
+
 /// A file whose pages are not in memory, where the folder for temporary files is on a disk.
 fn cold(folder: &TempDir, length: usize) -> Option<(PathBuf, OpenFile)> {
     let path = folder.join("cold");
     fs::write(&path, vec![b'x'; length]).unwrap();
     let file = fs::File::open(&path).unwrap();
     file.sync_all().unwrap();
-    fadvise(&file, 0, None, Advice::DontNeed).unwrap();
     let file = OpenFile::new(file);
-    if file.storage != Storage::Local || file.is_resident(0, length) {
-        eprintln!("skipped: files here do not leave memory when they are told to");
-        return None;
+    // The kernel takes it as advice: pages somebody else is busy with stay for now.
+    for _ in 0..EVICTIONS_MAX {
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        let none = (0..length).step_by(4096).all(|at| file.read_now(at as u64, 1).is_err());
+        if file.storage == Storage::Local && none {
+            return Some((path, file));
+        }
     }
-    Some((path, file))
+    eprintln!("skipped: files here do not leave memory when they are told to");
+    None
 }
 
 #[tokio::test]
@@ -159,15 +166,19 @@ fn every_way_of_asking_what_is_in_memory_agrees() {
         let mapped = resident::all_mapped_pages(fd, offset, length);
         [cached.ok(), resident::probe(fd, offset, length, 4096).ok(), mapped.ok()]
     };
-    let agree = |expected: bool, ways: [Option<bool>; 3]| ways.into_iter().flatten().all(|way| way == expected);
-    assert!(agree(false, ways(0, 1_000_000)), "{:?}", ways(0, 1_000_000));
+    // What other programs do to memory between two questions may tell them apart, but not always.
+    let agree = |expected: bool, offset, length| {
+        let as_expected = || ways(offset, length).into_iter().flatten().all(|way| way == expected);
+        assert!((0..EVICTIONS_MAX).any(|_| as_expected()), "{offset}, {length}: {:?}", ways(offset, length));
+    };
+    agree(false, 0, 1_000_000);
     let mut first = [0; 1000];
     file.file.read_exact_at(&mut first, 0).unwrap();
-    assert!(agree(true, ways(0, 1000)), "{:?}", ways(0, 1000));
+    agree(true, 0, 1000);
     let mut whole = vec![0; 1_000_000];
     file.file.read_exact_at(&mut whole, 0).unwrap();
     for (offset, length) in [(0, 1_000_000), (999_999, 1), (4095, 2), (500_000, 4096)] {
-        assert!(agree(true, ways(offset, length)), "{:?}", ways(offset, length));
+        agree(true, offset, length);
         assert!(file.is_resident(offset, usize::try_from(length).unwrap()));
     }
 }
