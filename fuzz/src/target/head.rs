@@ -116,23 +116,32 @@ fn comes_back(head: &RequestHead) {
     if head.version == Version::HTTP_10 {
         kept.remove("expect"); // Which means something only from 1.1 on.
     }
-    let mut wire = Vec::new();
-    encode_request(
-        &OutgoingRequest {
+    let encode = |form| {
+        let mut wire = Vec::new();
+        let request = OutgoingRequest {
             method: &head.method,
             uri: &head.uri,
-            form: if head.uri.scheme().is_some() { TargetForm::Absolute } else { TargetForm::Origin },
+            form,
             headers: &kept,
             body: BodyPlan::of_request(&head.method, length, &kept),
             persistence: if head.keep_alive { Persistence::KeepAlive } else { Persistence::Close },
-        },
-        &mut wire,
-    );
+        };
+        encode_request(&request, &mut wire);
+        wire
+    };
+    let is_absolute = head.uri.scheme().is_some();
+    let wire = encode(if is_absolute { TargetForm::Absolute } else { TargetForm::Origin });
     let limits = HeadLimits { head_bytes_max: 1 << 20, target_bytes_max: 1 << 20, headers_max: 1000 };
     let (again, error) = decode(limits, &[&wire]);
     let [again] = &again[..] else { panic!("{head:?} came back as {again:?}, {error:?}: {}", wire.escape_ascii()) };
     assert_eq!((&again.method, &again.uri, again.framing), (&head.method, &head.uri, head.framing));
     assert_eq!(again.keep_alive, head.keep_alive);
+    if is_absolute {
+        let wire = encode(TargetForm::Origin);
+        let path = |head: &RequestHead| (head.uri.path().to_owned(), head.uri.query().map(str::to_owned));
+        let (origin, error) = decode(limits, &[&wire]);
+        assert_eq!(origin.first().map(path), Some(path(head)), "{error:?}: {}", wire.escape_ascii());
+    }
     assert!(again.upgrade || !head.upgrade);
     let mut headers = again.headers.clone();
     ENCODERS_OWN.iter().for_each(|name| drop(headers.remove(*name)));

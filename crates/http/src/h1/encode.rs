@@ -146,7 +146,11 @@ fn target(request: &OutgoingRequest<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"://");
         out.extend_from_slice(host(uri).as_bytes());
     }
-    out.extend_from_slice(uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes());
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    if path.starts_with('?') {
+        out.push(b'/'); // RFC 9112 §3.2.1: an empty path is sent as "/".
+    }
+    out.extend_from_slice(path.as_bytes());
 }
 
 /// The authority without a user name, which must not leave the client (RFC 9110 §4.2.4).

@@ -120,6 +120,7 @@ fn a_request_names_its_target_and_host() {
     check_request(Method::CONNECT, "a:443", Absolute, &[], "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n");
     check_request(Method::OPTIONS, "*", Absolute, &[(HOST, "a")], "OPTIONS * HTTP/1.1\r\nhost: a\r\n");
     check_request(Method::GET, "http://a", Origin, &[(HOST, "b")], "GET / HTTP/1.1\r\nhost: b\r\n");
+    check_request(Method::GET, "http://a?b", Origin, &[], "GET /?b HTTP/1.1\r\nhost: a\r\n");
 }
 
 #[test]
