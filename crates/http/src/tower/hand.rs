@@ -11,7 +11,7 @@ use tower_service::Service as TowerService;
 use unary_service::{HasContext, Service};
 
 use super::{BoxError, inward};
-use crate::{Request, Response, message};
+use crate::{Request, Response, failed, message};
 
 /// Makes a tower service out of one of ours, to be nested in an axum `Router` (`nest_service`,
 /// `route_service`, `fallback_service`), wrapped by tower layers or served by hyper.
@@ -44,7 +44,7 @@ where
         Box::pin(async move {
             let reply = service.call(request).await;
             Ok(reply.unwrap_or_else(|error| {
-                tracing::error!(%id, %error, "a request failed");
+                failed::log(id, "through tower", (), &error);
                 message::failure(&error)
             }))
         })

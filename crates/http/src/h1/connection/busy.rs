@@ -22,10 +22,11 @@ use super::receiving::{Need, Receiving};
 use super::tools::{Tools, date};
 use super::upgrade::{Offer, offer};
 use super::{Http, RATE_WINDOW, Waiting, Wire};
+use crate::body::Kind as BodyKind;
 use crate::h1::encode::{BodyPlan, Date, OutgoingResponse, Persistence, encode_interim, encode_response};
 use crate::h1::head::{Framing, RequestHead};
 use crate::message::{failure, status};
-use crate::{Body, Request, Response};
+use crate::{Body, Request, Response, failed};
 
 /// How much room is made for the next read while a head, or a body, is arriving.
 const HEAD_READ_BYTES: usize = 4 * 1024;
@@ -317,7 +318,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             let answered = awaited.poll_with(task, |answer| match answer {
                 Ok(response) => self.reply(&asked, response, offer.take()),
                 Err(error) => {
-                    tracing::error!(id = %asked.id, method = %asked.method, peer = ?self.wire.connection.peer, %error, "a request failed");
+                    failed::log(asked.id, &asked.method, &self.wire.connection.peer, error);
                     self.reply(&asked, &mut failure(error), offer.take());
                 }
             });
@@ -343,6 +344,13 @@ impl<'a, S: Transport> Busy<'a, S> {
             // 101 without an offer or amid a body, or an interim status: neither ends an exchange.
             tracing::error!(id = %asked.id, status = %response.status(), "a service answered with a status it must not");
             *response = status(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        if matches!(response.body().kind, BodyKind::Incoming(_))
+            && self.tools.entries.is_empty()
+            && self.receiving.as_mut().is_some_and(|receiving| receiving.take_unasked_for())
+        {
+            // A reply that passes the request's body on is about to ask for it.
+            encode_interim(StatusCode::CONTINUE, &HeaderMap::new(), &mut self.tools.output.front);
         }
         let length = response.body().length();
         let plan = BodyPlan::of_response(&asked.method, asked.version, response.status(), length, response.headers());
