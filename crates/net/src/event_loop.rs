@@ -4,9 +4,10 @@
 //! accepts from the same listening sockets: one socket per loop (`SO_REUSEPORT`) would lose what
 //! is queued in it when a loop ends, and would let a second server take a busy port unnoticed.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use unary_service::Error;
-use unary_service::flow::{Forked, Line, Producer, Queued, Transducer};
+use unary_service::flow::{Consumer, Forked, Line, Producer, Queued, Transducer};
 
 use crate::{Address, Drain};
 
@@ -135,10 +136,14 @@ impl EventLoops {
             stop_on_signal(drain.clone(), self.drain_deadline, self.stopping)?
         };
         let mut threads = Vec::new();
+        let (begin, begun) = sync_channel(self.threads);
         for index in 1..self.threads {
-            let (source, down, drain) = (source.clone(), down.clone(), drain.clone());
+            let (source, down, drain, begin) = (source.clone(), down.clone(), drain.clone(), begin.clone());
             let work = move || {
-                let result = event_loop().and_then(|event_loop| event_loop.block_on(source.drive(down)));
+                let begin = move || {
+                    let _ = begin.send(());
+                };
+                let result = event_loop().and_then(|event_loop| event_loop.block_on(drive(source, down, begin)));
                 if result.is_err() {
                     drain.expire(); // One loop less would go unnoticed; stopping does not.
                 }
@@ -147,13 +152,17 @@ impl EventLoops {
             let thread = thread::Builder::new().name(format!("loop-{index}")).spawn(work);
             threads.push(thread.map_err(|cause| Error::internal("starting an event loop").because(cause))?);
         }
-        (self.ready)(&addresses);
-        let mut result = first.block_on(async {
-            tokio::select! {
-                result = source.drive(down) => result,
-                never = stop => never,
-            }
-        });
+        drop(begin);
+        let mut result = Ok(());
+        // Each thread says that it has begun; one that failed says why when it is joined.
+        if begun.iter().count() == threads.len() {
+            result = first.block_on(async {
+                tokio::select! {
+                    result = drive(source, down, || (self.ready)(&addresses)) => result,
+                    never = stop => never,
+                }
+            });
+        }
         if result.is_err() {
             drain.expire();
         }
@@ -169,6 +178,22 @@ impl EventLoops {
 impl Default for EventLoops {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Drives a source. `begin` is called once its sockets are in the event loop, unless that fails.
+async fn drive<P: Producer, D>(source: P, down: D, begin: impl FnOnce()) -> Result<(), Error>
+where
+    D: Consumer<P::Item> + 'static,
+{
+    let mut driven = pin!(source.drive(down));
+    let polled = poll_fn(|task| Poll::Ready(driven.as_mut().poll(task))).await;
+    if !matches!(polled, Poll::Ready(Err(_))) {
+        begin();
+    }
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => driven.await,
     }
 }
 
