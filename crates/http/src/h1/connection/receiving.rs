@@ -129,6 +129,11 @@ impl Receiving {
         self.interim != Interim::Unasked
     }
 
+    /// The same; from now on it counts as told.
+    pub(super) fn take_unasked_for(&mut self) -> bool {
+        std::mem::replace(&mut self.interim, Interim::Unasked) != Interim::Unasked
+    }
+
     /// How long the service has waited for bytes, now included, since they were last counted.
     pub(super) fn waited(&mut self) -> Duration {
         self.waited + self.waiting_since.get_or_insert_with(Instant::now).elapsed()

@@ -136,6 +136,14 @@ async fn continue_is_not_said_when_the_body_has_begun() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn continue_is_said_when_the_reply_is_the_body_itself() {
+    let mut client = serve(site());
+    client.ask(expecting("/stream", 4), CONTINUE.to_owned() + ok("milk").strip_suffix("milk").unwrap()).await;
+    client.ask("milk", "milk").await;
+    client.ask(get("/ignore"), ok("ignored")).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn continue_waits_for_the_replies_before_it() {
     let mut client = serve(site());
     let patient = expecting("/echo", 4).replace("POST", "GET");
