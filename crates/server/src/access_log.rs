@@ -8,6 +8,7 @@ mod losses;
 mod output;
 
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -34,9 +35,13 @@ const GATHER: Duration = Duration::from_millis(10);
 /// How long the last lines have to be written when the program ends.
 const END_MAX: Duration = Duration::from_secs(1);
 
+/// How long the lines that were not have to be counted: as long as a wait that has begun, and some.
+const COUNT_MAX: Duration = output::READER_MAX.saturating_add(Duration::from_secs(1));
+
 /// The thread that writes.
 pub(crate) struct Writing {
     ended: Receiver<()>,
+    hurry: Arc<AtomicBool>,
 }
 
 /// Starts writing to standard output: for people if it is a terminal, in the Combined Log Format
@@ -49,6 +54,7 @@ pub(crate) fn start() -> Result<(AccessLog, Writing), Error> {
     };
     let (emitter, source) = events(WAITING_MAX);
     let output = Output::of(io::stdout(), Emitter::dropped_counter(&emitter)).map_err(failed)?;
+    let hurry = output.hurry();
     let runtime = Builder::new_current_thread().enable_time().build().map_err(failed)?;
     let (end, ended) = sync_channel(1);
     let write = move || {
@@ -56,14 +62,18 @@ pub(crate) fn start() -> Result<(AccessLog, Writing), Error> {
         let _ = end.send(());
     };
     thread::Builder::new().name("access-log".to_owned()).spawn(write).map_err(failed)?;
-    Ok((AccessLog::new(emitter), Writing { ended }))
+    Ok((AccessLog::new(emitter), Writing { ended, hurry }))
 }
 
 impl Writing {
     /// Waits until the last line has been written, but not for long: whatever takes the lines may
-    /// have stopped taking them. All filters have to be gone by now.
+    /// have stopped taking them. What is left then is lost, and said. All filters have to be gone by
+    /// now.
     pub(crate) fn finish(self) {
-        let _ = self.ended.recv_timeout(END_MAX);
+        if self.ended.recv_timeout(END_MAX).is_err() {
+            self.hurry.store(true, Ordering::Relaxed);
+            let _ = self.ended.recv_timeout(COUNT_MAX);
+        }
     }
 }
 

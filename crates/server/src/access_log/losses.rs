@@ -47,6 +47,11 @@ impl Losses {
         self.state = State::Writing;
     }
 
+    /// Whether the last lines could not be written.
+    pub(super) fn is_failing(&self) -> bool {
+        self.state == State::Failing
+    }
+
     /// What is to be said now, if anything.
     pub(super) fn say(&mut self, now: Instant) -> Option<String> {
         let is_early = self.said.is_some_and(|said| now.saturating_duration_since(said) < SAY_EVERY);

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -18,8 +18,9 @@ use crate::failure::in_words;
 /// takes anything takes as much.
 const PIECE_BYTES: usize = 4096;
 
-/// How long to wait for whoever reads a pipe, once for each write.
-const READER_MAX: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// How long to wait for whoever reads a pipe, once for each piece, while lines are being written.
+/// While they are being lost nobody is waited for: what comes next would be lost as well, unsaid.
+pub(super) const READER_MAX: Duration = Duration::from_secs(1);
 
 /// Where the lines go, and what was lost of them.
 pub(super) struct Output {
@@ -32,6 +33,8 @@ pub(super) struct Output {
     /// Counts events for which there was no room.
     dropped: Arc<AtomicU64>,
     dropped_seen: u64,
+    /// The program is about to end: nobody is waited for.
+    hurry: Arc<AtomicBool>,
 }
 
 impl Output {
@@ -39,7 +42,13 @@ impl Output {
     pub(super) fn of(stream: impl AsFd, dropped: Arc<AtomicU64>) -> io::Result<Self> {
         let file = File::from(stream.as_fd().try_clone_to_owned()?);
         let is_file = file.metadata()?.is_file();
-        Ok(Self { file, is_file, is_torn: false, losses: Losses::default(), dropped, dropped_seen: 0 })
+        let (losses, hurry) = (Losses::default(), Arc::default());
+        Ok(Self { file, is_file, is_torn: false, losses, dropped, dropped_seen: 0, hurry })
+    }
+
+    /// Set it to wait for nobody any more.
+    pub(super) fn hurry(&self) -> Arc<AtomicBool> {
+        self.hurry.clone()
     }
 
     /// Writes whole lines. What cannot be written is counted.
@@ -108,8 +117,11 @@ impl Output {
     }
 
     fn wait_for_reader(&self) -> io::Result<()> {
+        let goes_well = !self.losses.is_failing() && !self.hurry.load(Ordering::Relaxed);
+        let wait = if goes_well { READER_MAX } else { Duration::ZERO };
         let mut polled = [PollFd::new(&self.file, PollFlags::OUT)];
-        match poll(&mut polled, Some(&READER_MAX)) {
+        let wait = Timespec::try_from(wait).expect("it is short");
+        match poll(&mut polled, Some(&wait)) {
             Ok(0) => Err(io::ErrorKind::TimedOut.into()),
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -153,5 +165,34 @@ mod tests {
         // The first message was said; this one waits for its time.
         output.write(b"three\n");
         assert_eq!(output.losses.say_last(Instant::now()).as_deref(), Some("1 access log line was lost: Broken pipe"));
+    }
+
+    /// A thousand writes of a line each, where nobody reads: every line is counted, and all is over
+    /// in less time than `waits` of them and another take.
+    #[track_caller]
+    fn check_stuck(is_ending: bool, waits: u32) {
+        let (near, _far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        while (&near).write(&[b'x'; PIECE_BYTES]).is_ok() {}
+        let mut output = Output::of(&near, Arc::default()).unwrap();
+        output.hurry().store(is_ending, Ordering::Relaxed);
+        let began = Instant::now();
+        for _ in 0..1000 {
+            output.write(b"one\n");
+        }
+        assert!(began.elapsed() < READER_MAX * (waits + 1), "it took {:?}", began.elapsed());
+        // The first was said at once.
+        let expected = "999 access log lines were lost: nobody reads them";
+        assert_eq!(output.losses.say_last(Instant::now()).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn nobody_is_waited_for_twice() {
+        check_stuck(false, 1);
+    }
+
+    #[test]
+    fn nobody_is_waited_for_at_the_end() {
+        check_stuck(true, 0);
     }
 }
