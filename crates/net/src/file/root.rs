@@ -38,7 +38,8 @@ impl Root {
     ///
     /// # Errors
     ///
-    /// Those of the system: `NotFound`, `NotADirectory`, `PermissionDenied` and others.
+    /// Those of the system: `NotFound`, `NotADirectory`, `PermissionDenied` (also if the folder is there
+    /// but may not be entered) and others.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = std::path::absolute(path.into())?;
         let directory = open_directory(&path)?;
@@ -86,15 +87,27 @@ impl Root {
         let path = self.path.clone();
         let follow = move || if is_at(&known, &path) { Ok(None) } else { open_directory(&path).map(Some) };
         let followed = pool::run(follow).await;
-        let was_lost = self.is_lost.swap(followed.is_err(), Ordering::Relaxed);
+        self.take(followed, now_ms);
+    }
+
+    /// Goes on from what following the path came to.
+    fn take(&self, followed: io::Result<Option<Directory>>, now_ms: u64) {
         match followed {
-            Ok(None) => {}
-            Ok(Some(directory)) => self.replace(directory),
-            Err(cause) if !was_lost => {
-                let path = self.path.display();
-                tracing::warn!(%path, %cause, "the root is gone: serving the last folder that was there");
+            Ok(directory) => {
+                self.is_lost.store(false, Ordering::Relaxed);
+                if let Some(directory) = directory {
+                    self.replace(directory);
+                }
             }
-            Err(_) => {}
+            Err(cause) if is_gone(&cause) => {
+                if !self.is_lost.swap(true, Ordering::Relaxed) {
+                    let path = self.path.display();
+                    tracing::warn!(%path, %cause, "the root is gone: serving the last folder that was there");
+                }
+            }
+            // The pool was full: nobody has looked yet, so the next request does.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => self.check_ms.store(now_ms, Ordering::Relaxed),
+            Err(cause) => tracing::debug!(path = %self.path.display(), %cause, "cannot follow the root now"),
         }
     }
 
@@ -139,9 +152,17 @@ impl Root {
     }
 }
 
+/// Whether the path leads to no folder that may be entered, rather than that this is not known.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+}
+
 fn open_directory(path: &Path) -> io::Result<Directory> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd: OwnedFd = openat(CWD, path, flags, Mode::empty())?;
+    // To be opened like this it need not be ours to enter; to look up a name in it, it must be.
+    openat(&fd, ".", ASK, Mode::empty())?;
     let stamp = Stamp::of(fd.as_fd())?;
     let (storage, look) = (Storage::of(fd.as_fd()), Look::of_this_kernel(fd.as_fd()));
     Ok(Directory { fd, stamp, storage, look })
@@ -164,4 +185,40 @@ fn is_at(known: &Directory, path: &Path) -> bool {
     found.is_ok_and(|found| {
         found.kind == NodeKind::Directory && found.inode == known.stamp.inode && found.device == known.stamp.device
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use unary_testkit::TempDir;
+
+    use super::*;
+
+    /// What is left of a root when following it has failed like this: whether it counts as lost, and
+    /// whether it is looked for again at once.
+    #[track_caller]
+    fn check(kind: io::ErrorKind, is_lost: bool, is_due: bool) {
+        let folder = TempDir::new();
+        let root = Root::open(folder.path()).expect("it is there");
+        let now = root.opened + Duration::from_millis(ROOT_CHECK_MS);
+        assert!(root.is_due(now), "it is time");
+        root.check_ms.store(2 * ROOT_CHECK_MS, Ordering::Relaxed);
+        root.take(Err(kind.into()), ROOT_CHECK_MS);
+        assert_eq!((root.is_lost.load(Ordering::Relaxed), root.is_due(now)), (is_lost, is_due), "{kind}");
+        assert_eq!(root.generation(), 1, "the last folder stays");
+        root.take(Ok(None), ROOT_CHECK_MS);
+        assert!(!root.is_lost.load(Ordering::Relaxed), "{kind}: found again");
+    }
+
+    #[test]
+    fn a_root_is_gone_only_when_the_system_says_so() {
+        check(io::ErrorKind::NotFound, true, false);
+        check(io::ErrorKind::NotADirectory, true, false);
+        check(io::ErrorKind::PermissionDenied, true, false);
+        check(io::ErrorKind::Other, false, false);
+    }
+
+    #[test]
+    fn a_root_nobody_had_time_to_look_for_is_looked_for_again_at_once() {
+        check(io::ErrorKind::ResourceBusy, false, true);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -241,4 +242,22 @@ fn a_root_has_to_be_a_folder() {
     let folder = TempDir::with([("file", "x")]);
     assert_eq!(Root::open(folder.join("nothing")).unwrap_err().kind(), io::ErrorKind::NotFound);
     assert_eq!(Root::open(folder.join("file")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+}
+
+#[test]
+fn a_root_has_to_be_one_that_may_be_entered() {
+    let folder = TempDir::with([("locked/a", "x"), ("open/a", "x")]);
+    fs::set_permissions(folder.join("locked"), fs::Permissions::from_mode(0)).unwrap();
+    let open = |name: &str| {
+        let path = folder.join(name);
+        let opening = move || {
+            // The superuser may enter everything, so nobody asks.
+            // SAFETY: no pointers; of all threads it changes this one, which asks and ends.
+            unsafe { libc::setfsuid(65534) };
+            Root::open(path).map(drop).map_err(|error| error.kind())
+        };
+        std::thread::spawn(opening).join().unwrap()
+    };
+    assert_eq!(open("open"), Ok(()));
+    assert_eq!(open("locked"), Err(io::ErrorKind::PermissionDenied));
 }
