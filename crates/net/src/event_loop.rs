@@ -17,10 +17,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use unary_service::Error;
 use unary_service::flow::{Consumer, Forked, Line, Producer, Queued, Transducer};
 
+use crate::pipeline::drain::Phase;
 use crate::{Address, Drain};
 
 /// How long connections have to finish once the server is told to stop.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a loop still runs once draining is over, for connections to notice.
+const OVER_GRACE: Duration = Duration::from_millis(500);
 
 /// Where a server's items come from: a producer that several loops can share.
 pub trait Source: Producer + Clone {
@@ -181,11 +185,13 @@ impl Default for EventLoops {
     }
 }
 
-/// Drives a source. `begin` is called once its sockets are in the event loop, unless that fails.
-async fn drive<P: Producer, D>(source: P, down: D, begin: impl FnOnce()) -> Result<(), Error>
+/// Drives a source until it ends, or draining is over: a stage that hangs must not outlast that.
+/// `begin` is called once its sockets are in the event loop, unless that fails.
+async fn drive<P: Source, D>(source: P, down: D, begin: impl FnOnce()) -> Result<(), Error>
 where
     D: Consumer<P::Item> + 'static,
 {
+    let mut watch = source.drain().watch(0);
     let mut driven = pin!(source.drive(down));
     let polled = poll_fn(|task| Poll::Ready(driven.as_mut().poll(task))).await;
     if !matches!(polled, Poll::Ready(Err(_))) {
@@ -193,7 +199,13 @@ where
     }
     match polled {
         Poll::Ready(result) => result,
-        Poll::Pending => driven.await,
+        Poll::Pending => {
+            let over = async {
+                watch.reached(Phase::Over).await;
+                tokio::time::sleep(OVER_GRACE).await;
+            };
+            tokio::select! { result = driven => result, () = over => Ok(()) }
+        }
     }
 }
 

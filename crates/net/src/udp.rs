@@ -280,7 +280,7 @@ impl Producer for ListenUdp {
         let down = Arc::new(down);
         let receiving = ports.into_iter().map(|port| self.receive_all(Arc::new(port), &down));
         futures_util::future::join_all(receiving).await;
-        drained(&self.permits, self.permits_max, &self.drain).await;
+        drained(&self.drain, || self.permits.available_permits() == self.permits_max).await;
         down.finish().await
     }
 }

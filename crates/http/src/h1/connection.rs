@@ -1,7 +1,7 @@
 //! A server's HTTP/1.1 connection: the [`Protocol`] that `connect(http())` runs.
 //!
 //! Between requests a connection is a few hundred bytes: it waits for its socket holding neither
-//! a buffer nor the room a call needs. What arrives makes it [`busy`](busy) until everything read
+//! a buffer nor the room a call needs. What arrives makes it busy until everything read
 //! has been answered.
 
 mod busy;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +19,9 @@ use crate::{Address, Connection, Listener, Socket};
 /// first to the second while it goes on failing.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
+/// How often it is looked at whether draining is over.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 /// How long connections have to notice that the drain deadline has passed.
 const EXPIRY_GRACE: Duration = Duration::from_millis(250);
 
@@ -27,6 +31,8 @@ pub struct Listen {
     on: On,
     permits: Arc<Semaphore>,
     permits_max: usize,
+    /// Loops that still let connections in.
+    accepting: Arc<AtomicUsize>,
     drain: Drain,
 }
 
@@ -48,7 +54,8 @@ pub fn listen(on: impl Into<Listen>) -> Line<Listen, Id> {
 impl Listen {
     fn on(on: On) -> Self {
         let permits_max = connections_max();
-        Self { on, permits: Arc::new(Semaphore::new(permits_max)), permits_max, drain: Drain::new() }
+        let permits = Arc::new(Semaphore::new(permits_max));
+        Self { on, permits, permits_max, accepting: Arc::default(), drain: Drain::new() }
     }
 
     /// Serves at most so many connections at once (at least one), over all event loops; beyond it none
@@ -132,24 +139,30 @@ impl Producer for Listen {
         }
         // What holds the sockets open is now the acceptors, and on other loops theirs.
         drop((listener, self.on));
+        self.accepting.fetch_add(1, Ordering::AcqRel);
         futures_util::future::join_all(accepting).await;
-        drained(&self.permits, self.permits_max, &self.drain).await;
+        self.accepting.fetch_sub(1, Ordering::AcqRel);
+        // No loop lets anybody in, and nobody holds a connection.
+        let is_over =
+            || self.accepting.load(Ordering::Acquire) == 0 && self.permits.available_permits() == self.permits_max;
+        drained(&self.drain, is_over).await;
         producing.down.finish().await
     }
 }
 
-/// Waits until every connection has ended, or the drain's deadline has passed.
-pub(crate) async fn drained(permits: &Semaphore, permits_max: usize, drain: &Drain) {
+/// Waits until all is over, looked at now and then, or the drain's deadline has passed.
+pub(crate) async fn drained(drain: &Drain, is_over: impl Fn() -> bool) {
     let mut watch = drain.watch(0);
     let expired = async {
         watch.reached(Phase::Over).await;
         tokio::time::sleep(EXPIRY_GRACE).await;
     };
-    tokio::select! {
-        // All permits back: nobody holds a connection any more.
-        _ = permits.acquire_many(permits_max as u32) => {}
-        () = expired => {}
-    }
+    let over = async {
+        while !is_over() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::select! { () = over => {}, () = expired => {} }
 }
 
 /// What accepting needs: the rest of the line, and when to stop.

@@ -79,6 +79,8 @@ pub(super) struct Busy<'a, S> {
     receiving: Option<Box<Receiving>>,
     need: Need,
     sending: Option<Box<Sending>>,
+    /// What is being sent answers a safe request.
+    sends_safely: bool,
     going: Going,
     /// A refusal, to be answered once everything before it is.
     refusal: Option<StatusCode>,
@@ -103,6 +105,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             receiving: None,
             need: Need::Nothing,
             sending: None,
+            sends_safely: false,
             going: Going::On,
             refusal: None,
             upgrade: None,
@@ -173,9 +176,10 @@ impl<'a, S: Transport> Busy<'a, S> {
         // Only safe requests run beside others (RFC 9112 §9.3.2), and an offer to leave HTTP runs
         // beside nothing.
         let beside = |entry: &Entry| entry.asked.method.is_safe();
-        if !self.tools.entries.is_empty() {
+        if !self.tools.entries.is_empty() || self.sending.is_some() {
             let head = &self.tools.head;
-            if !(head.method.is_safe() && !head.upgrade && self.tools.entries.iter().all(beside)) {
+            let all_beside = self.tools.entries.iter().all(beside) && (self.sending.is_none() || self.sends_safely);
+            if !(head.method.is_safe() && !head.upgrade && all_beside) {
                 self.held = true;
                 return None;
             }
@@ -381,7 +385,10 @@ impl<'a, S: Transport> Busy<'a, S> {
                 body.took(length);
                 self.tools.output.keep(body);
             }
-            (framing, _) => self.sending = Some(Box::new(Sending::new(std::mem::take(body), framing))),
+            (framing, _) => {
+                self.sending = Some(Box::new(Sending::new(std::mem::take(body), framing)));
+                self.sends_safely = asked.method.is_safe();
+            }
         }
         if self.sending.is_none() {
             self.sent();
@@ -550,7 +557,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             task.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.tools.entries.is_empty() && self.is_amid_head() && !self.ended {
+        if self.awaits_head() {
             ready!(self.wire.poll_waiting(task, Waiting::Head, times.head));
             self.wire.waiting = Waiting::Nothing;
             self.refuse_with(StatusCode::REQUEST_TIMEOUT);
@@ -560,6 +567,13 @@ impl<'a, S: Transport> Busy<'a, S> {
         self.wire.waiting = Waiting::Nothing;
         self.wire.timer.clear();
         Poll::Pending
+    }
+
+    /// Whether it is up to the peer that there is another head. Bytes that wait for the end of a
+    /// reply, or are no head's, are none of its slowness.
+    fn awaits_head(&self) -> bool {
+        let at_its_turn = self.tools.entries.is_empty() && self.sending.is_none() && !self.held;
+        at_its_turn && self.going == Going::On && self.receiving.is_none() && self.is_amid_head() && !self.ended
     }
 
     /// Whether it is up to the peer that the body goes on: the service waits for bytes, and the peer
