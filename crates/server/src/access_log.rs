@@ -24,8 +24,8 @@ use crate::diagnostics;
 use line::Format;
 use output::Output;
 
-/// Requests whose lines may wait to be written. About a second's worth for a busy core, and some
-/// megabytes at most.
+/// Requests whose lines may wait to be written. About a second's worth for a busy core: a few
+/// megabytes, and 25 MiB if each of them is as long as it may be.
 const WAITING_MAX: usize = 8192;
 
 /// After a write, lines gather for so long before the next one. Under load this makes one write, and

@@ -51,7 +51,7 @@ fn combined(access: &Access, clock: &mut Clock, line: &mut String) {
     let _ = write!(line, " - - [{}] \"", clock.at(access.began, "%d/%b/%Y:%H:%M:%S %z"));
     escape(access.method.as_str().as_bytes(), line);
     line.push(' ');
-    escape(target(access).as_bytes(), line);
+    escape(access.target.as_bytes(), line);
     let _ = write!(line, " {:?}\" {} {}", access.version, status(access), access.sent_bytes);
     for header in [&access.referer, &access.user_agent] {
         line.push_str(" \"");
@@ -73,19 +73,11 @@ fn terminal(access: &Access, colour: bool, clock: &mut Clock, line: &mut String)
     escape(access.method.as_str().as_bytes(), &mut method);
     let (time, size, duration) = (clock.at(access.began, "%H:%M:%S"), size(access.sent_bytes), took(access.duration));
     let _ = write!(line, "{time}  {begin}{status}{end}  {method:<4}  {size:>8}  {duration:>8}  ");
-    escape(target(access).as_bytes(), line);
+    escape(access.target.as_bytes(), line);
 }
 
 fn status(access: &Access) -> u16 {
     access.status.map_or(CLIENT_WENT_AWAY, |status| StatusCode::as_u16(&status))
-}
-
-/// What was asked for: path and query, or the host of a `CONNECT`.
-fn target(access: &Access) -> &str {
-    match access.uri.path_and_query() {
-        Some(path) => path.as_str(),
-        None => access.uri.authority().map_or("-", |authority| authority.as_str()),
-    }
 }
 
 /// Writes what a client sent so that it can neither end its field or line nor reach a terminal.
@@ -154,7 +146,7 @@ mod tests {
             duration: Duration::from_micros(1_234),
             peer: Some("[::ffff:192.0.2.7]:4711".parse().unwrap()),
             method: Method::GET,
-            uri: "/a%20b?c".parse().unwrap(),
+            target: "/a%20b?c".into(),
             version: Version::HTTP_11,
             status: Some(StatusCode::OK),
             sent_bytes: 2_345,
@@ -178,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_client_that_went_away_has_a_status_of_its_own() {
-        let access = Access { peer: None, status: None, uri: "*".parse().unwrap(), referer: None, ..access() };
+        let access = Access { peer: None, status: None, target: "*".into(), referer: None, ..access() };
         check(
             combined,
             &access,

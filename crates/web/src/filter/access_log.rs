@@ -8,11 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use tokio::time::Instant;
 use unary_http::{Request, Response, message};
 use unary_service::flow::Emitter;
 use unary_service::{Error, Filter, HasContext, Lasting, Service};
+
+/// How much is kept of each text that a client chose: events wait in memory, and a text may be as
+/// long as a whole head. A longer one is cut.
+pub const TEXT_BYTES_MAX: usize = 1024;
 
 /// What is to be known of a request once it is over.
 #[derive(Clone, Debug)]
@@ -25,8 +29,8 @@ pub struct Access {
     pub peer: Option<SocketAddr>,
     /// Its method.
     pub method: Method,
-    /// What it asked for.
-    pub uri: Uri,
+    /// What it asked for: path and query, or the host of a `CONNECT`.
+    pub target: Box<str>,
     /// Its version.
     pub version: Version,
     /// How it was answered. `None` if the peer went away before that.
@@ -99,18 +103,17 @@ struct Call {
 impl Call {
     fn begin(log: Arc<Emitter<Access>>, request: &Request) -> Self {
         let peer = request.context().and_then(|context| context.peer.as_ref()?.address());
-        let header = |name| request.headers().get(name).cloned();
         let access = Access {
             began: SystemTime::now(),
             duration: Duration::ZERO,
             peer,
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            target: target(request.uri()),
             version: request.version(),
             status: None,
             sent_bytes: 0,
-            referer: header(header::REFERER),
-            user_agent: header(header::USER_AGENT),
+            referer: header(request, header::REFERER),
+            user_agent: header(request, header::USER_AGENT),
         };
         Self { access: Some(access), began: Instant::now(), sent: Arc::default(), log }
     }
@@ -126,7 +129,9 @@ impl Call {
     fn failed(mut self, error: &Error) {
         let reply = message::failure(error);
         self.set_status(reply.status());
-        self.sent.store(reply.body().length().unwrap_or(0), Ordering::Relaxed);
+        let is_head = self.access.as_ref().is_some_and(|access| access.method == Method::HEAD);
+        let length = if is_head { 0 } else { reply.body().length().unwrap_or(0) };
+        self.sent.store(length, Ordering::Relaxed);
     }
 
     fn set_status(&mut self, status: StatusCode) {
@@ -148,6 +153,21 @@ impl Drop for Call {
     }
 }
 
+// Copies, short ones too: what they are part of holds the whole head.
+
+fn target(uri: &Uri) -> Box<str> {
+    let target = match uri.path_and_query() {
+        Some(path) => path.as_str(),
+        None => uri.authority().map_or("-", |authority| authority.as_str()),
+    };
+    target[..target.floor_char_boundary(TEXT_BYTES_MAX)].into()
+}
+
+fn header(request: &Request, name: HeaderName) -> Option<HeaderValue> {
+    let value = request.headers().get(name)?.as_bytes();
+    HeaderValue::from_bytes(&value[..value.len().min(TEXT_BYTES_MAX)]).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -158,8 +178,18 @@ mod tests {
 
     use super::*;
 
-    /// Answers `path` through the log, does `then` with the outcome, and gives what was logged.
+    /// Answers a GET for `path` through the log, does `then` with the outcome, and gives what was
+    /// logged.
     async fn logged<Then, Done>(path: &str, then: Then) -> Vec<Access>
+    where
+        Then: FnOnce(Result<Response, Error>, UnderWay) -> Done,
+        Done: Future<Output = ()>,
+    {
+        let request = http::Request::builder().uri(path).header("user-agent", "test");
+        logged_of(request.body(Body::empty()).unwrap(), then).await
+    }
+
+    async fn logged_of<Then, Done>(request: Request, then: Then) -> Vec<Access>
     where
         Then: FnOnce(Result<Response, Error>, UnderWay) -> Done,
         Done: Future<Output = ()>,
@@ -172,7 +202,6 @@ mod tests {
             "/fails" => Err(Error::overloaded("testing")),
             _ => Ok(message::text("12345")),
         }));
-        let request = http::Request::builder().uri(path).header("user-agent", "test").body(Body::empty()).unwrap();
         tokio::select! {
             biased;
             outcome = app.call(request) => then(outcome, under_way).await,
@@ -220,6 +249,25 @@ mod tests {
     async fn a_failure_is_logged_as_the_peer_sees_it() {
         let seen = logged("/fails", async |reply, _| assert!(reply.is_err())).await;
         check(&seen, Some(503), "503 Service Unavailable\n".len() as u64);
+    }
+
+    #[tokio::test]
+    async fn the_failure_of_a_head_is_logged_without_a_body() {
+        let request = http::Request::head("/fails").header("user-agent", "test").body(Body::empty()).unwrap();
+        check(&logged_of(request, async |reply, _| assert!(reply.is_err())).await, Some(503), 0);
+    }
+
+    #[tokio::test]
+    async fn texts_are_kept_up_to_a_length() {
+        let long = "x".repeat(TEXT_BYTES_MAX * 2);
+        let uri = format!("/{}\u{e9}{long}", "x".repeat(TEXT_BYTES_MAX - 2));
+        let request = http::Request::get(uri).header("referer", &long).header("user-agent", &long);
+        let logged = logged_of(request.body(Body::empty()).unwrap(), async |reply, _| drop(reply)).await;
+        let access = &logged[0];
+        // One less: it is not cut inside a character.
+        assert_eq!(access.target.len(), TEXT_BYTES_MAX - 1);
+        assert_eq!(access.referer.as_ref().unwrap(), &long[..TEXT_BYTES_MAX]);
+        assert_eq!(access.user_agent.as_ref().unwrap(), &long[..TEXT_BYTES_MAX]);
     }
 
     #[tokio::test]
