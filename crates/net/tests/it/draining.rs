@@ -152,3 +152,20 @@ async fn the_deadline_cuts_what_is_left_on_all_loops() {
     }
     running.join().unwrap();
 }
+
+#[tokio::test]
+async fn what_hangs_behind_a_queue_does_not_outlast_the_deadline() {
+    let (go, begun) = Default::default();
+    let drain = Drain::new();
+    let listener = Listener::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+    let address = listener.addresses()[0].clone();
+    let on = Listen::from(listener).draining(drain.clone());
+    let line = (listen(on) >> connect(Lines)).queue(4).fork(4) >> process(waiting(&go, &begun)) >> reply();
+    let running = std::thread::spawn(move || line.run_on(EventLoops::new().threads(2).ready(|_| {})).unwrap());
+    let mut client = client_of(&address).await;
+    client.say("wait\n").await;
+    begun.notified().await;
+    drain.start();
+    drain.expire();
+    tokio::task::spawn_blocking(|| running.join().unwrap()).await.unwrap();
+}

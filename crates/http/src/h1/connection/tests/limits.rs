@@ -225,3 +225,33 @@ async fn a_stream_may_pause_for_long() {
         client.expect("3\r\ntea\r\n").await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_takes_its_time_is_no_slowness_of_the_peers() {
+    // Only the end of the connection ends the body: a second reply would be part of it.
+    let (feed, stream) = piped();
+    let mut client = serve(first(Response::new(stream)));
+    client.send("GET / HTTP/1.0\r\n\r\nX").await;
+    sleep(Duration::from_secs(60)).await;
+    feed.send(data("tea")).await.unwrap();
+    drop(feed);
+    let said = client.receive_to_end().await;
+    assert!(said.ends_with(b"\r\n\r\ntea"), "{}", said.escape_ascii());
+
+    // The rest of a body waits for the service; it is no head.
+    let mut client = serve(service_fn(async |request: Request| {
+        let (sender, body) = piped();
+        tokio::spawn(async move {
+            let mut incoming = request.into_body();
+            while let Some(bytes) = incoming.next_bytes().await? {
+                sleep(Duration::from_secs(15)).await;
+                let _ = sender.send(Ok(Frame::data(bytes))).await;
+            }
+            Ok::<_, Error>(())
+        });
+        Ok(Response::new(body))
+    }));
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n").await;
+    let said = client.receive_to_end().await;
+    assert!(said.ends_with(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"), "{}", said.escape_ascii());
+}

@@ -165,3 +165,22 @@ async fn more_requests_than_fit_a_read_are_all_answered() {
     received.extend(client.receive_to_end().await);
     assert_eq!(undated(&received), ok("ignored").repeat(3_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_unsafe_request_waits_for_the_end_of_the_reply_before_it() {
+    let (feed, stream) = piped();
+    let stream = Mutex::new(Some(stream));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let mut client = serve(service_fn(move |_: Request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let stream = stream.lock().expect("no panic while the lock is held").take();
+        std::future::ready(Ok(Response::new(stream.unwrap_or_default())))
+    }));
+    client.send(post("/a", "x") + &post("/b", "y")).await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(calls.load(Ordering::Relaxed), 1, "its reply is still being sent");
+    drop(feed);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
