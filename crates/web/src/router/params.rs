@@ -40,10 +40,10 @@ pub fn rest<B>(request: &Request<B>) -> &str {
     matched.and_then(Matched::rest).unwrap_or_else(|| request.uri().path())
 }
 
-/// The path as it arrived, whatever a prefix-stripping filter made of it since.
+/// The path as it arrived, whatever prefix-stripping filters made of it since.
 pub fn original_path<B>(request: &Request<B>) -> &str {
-    let matched: Option<&Matched> = request.extensions().get();
-    matched.map_or_else(|| request.uri().path(), |matched| matched.path.path())
+    let outermost = around(request.extensions().get()).last();
+    outermost.map_or_else(|| request.uri().path(), |matched| matched.path.path())
 }
 
 /// See [`params`].
@@ -97,9 +97,13 @@ impl<'a> Params<'a> {
     }
 
     fn taken(&self) -> impl Iterator<Item = (&'a str, Taken<'a>)> {
-        let all = std::iter::successors(self.0, |matched| matched.outer.as_deref());
-        all.flat_map(Matched::taken)
+        around(self.0).flat_map(Matched::taken)
     }
+}
+
+/// A match and those around it, outwards.
+fn around(innermost: Option<&Matched>) -> impl Iterator<Item = &Matched> {
+    std::iter::successors(innermost, |matched| matched.outer.as_deref())
 }
 
 /// What a parameter took, as it was sent.

@@ -184,7 +184,7 @@ fn a_router_can_be_a_route_of_another() {
 #[test]
 fn stripping_shows_others_the_rest_as_the_path() {
     let original = async |request: Request| Ok(message::text(original_path(&request).to_owned()));
-    let inner = Router::new().get("/{b}", says("b")).get("/", says("root"));
+    let inner = Router::new().get("/{b}", says("b")).get("/{b}/o", service_fn(original)).get("/", says("root"));
     let app = Router::new()
         .any("/x/*", strip().and_then(says("x")))
         .any("/o/*", strip().and_then(service_fn(original)))
@@ -193,6 +193,7 @@ fn stripping_shows_others_the_rest_as_the_path() {
     check(&app, "/x/a%20b?q=1", "x rest=/a%20b path=/a%20b");
     check(&app, "/o/a", "/o/a");
     check(&app, "/1/r/2", "b b=2 a=1 rest=/2 path=/2");
+    check(&app, "/1/r/2/o", "/1/r/2/o");
 }
 
 /// A filter that leaves its mark on replies.
