@@ -28,6 +28,10 @@ const GRANULE: Duration = Duration::from_millis(20);
 /// The same where it keeps no fractions of a second: 2 s on FAT.
 const GRANULE_COARSE: Duration = Duration::from_secs(2);
 
+/// And a file too large for memory has to have been quiet for so long: whoever writes it in place
+/// takes that many ticks or more, and no tag may be of what is half written.
+const GRANULE_OPEN: Duration = Duration::from_secs(1);
+
 /// An open file is asked this often whether it was changed in place.
 const ASKED_MS: u64 = 10;
 
@@ -231,11 +235,13 @@ impl Loading<'_> {
 
 /// The strong entity tag of a file: its length, and a digest of inode, length and both times.
 ///
-/// Equal tags are equal bytes: every write, rename into place or change of the times sets the
-/// change time, which nobody can choose; a file that is replaced has another inode or another
-/// change time. What two writes within one tick of the clock could fool is not settled and gets
-/// no tag. The device is left out, since its number may change with every boot; a digest is told
-/// rather than the numbers, since inodes are nobody's business.
+/// Equal tags are equal bytes for files that are replaced by rename: those have another inode or
+/// another change time, which nobody can choose. So it is for files written in place once they have
+/// been quiet, as what could be changed unseen is not settled and gets no tag; but a large one is
+/// read while it is sent, and whoever overwrites it then changes what goes out under its old tag.
+///
+/// The device is left out, since its number may change with every boot; a digest is told rather
+/// than the numbers, since inodes are nobody's business.
 fn tag(stamp: &Stamp) -> HeaderValue {
     let mut digest = DefaultHasher::new(); // The same in every process: its keys are fixed.
     (stamp.inode, stamp.length, stamp.modified, stamp.changed).hash(&mut digest);
@@ -243,12 +249,17 @@ fn tag(stamp: &Stamp) -> HeaderValue {
 }
 
 /// Whether the clock of the file system has surely ticked since the last change, so that another
-/// change cannot leave the same stamp.
+/// change cannot leave the same stamp; and for a file that stays open, whether nobody seems to be
+/// writing it.
 fn is_settled(stamp: &Stamp, now: SystemTime) -> bool {
     let of_second =
         |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     let coarse = of_second(stamp.changed) == 0 && of_second(stamp.modified) == 0;
-    let granule = if coarse { GRANULE_COARSE } else { GRANULE };
+    let granule = match (coarse, stamp.length <= MEMORY_BYTES_MAX) {
+        (true, _) => GRANULE_COARSE,
+        (false, true) => GRANULE,
+        (false, false) => GRANULE_OPEN,
+    };
     now.duration_since(stamp.changed).is_ok_and(|quiet| quiet > granule)
 }
 
@@ -262,5 +273,32 @@ fn text_value(text: Cow<'static, str>) -> HeaderValue {
     match text {
         Cow::Borrowed(text) => HeaderValue::from_static(text),
         Cow::Owned(text) => HeaderValue::try_from(text).expect("types, tags and dates are visible ASCII"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unary_net::file::NodeKind;
+
+    use super::*;
+
+    /// How long a file of this length, changed at this time, has to be quiet.
+    #[track_caller]
+    fn check(length: u64, changed: Duration, quiet: Duration) {
+        let changed = SystemTime::UNIX_EPOCH + changed;
+        let stamp = Stamp { kind: NodeKind::File, device: 1, inode: 1, length, modified: changed, changed };
+        assert!(!is_settled(&stamp, changed + quiet), "{length}: as long");
+        assert!(is_settled(&stamp, changed + quiet + Duration::from_millis(1)), "{length}: longer");
+        assert!(!is_settled(&stamp, changed - quiet), "{length}: of the future");
+    }
+
+    #[test]
+    fn a_file_is_settled_once_it_has_been_quiet() {
+        let (fine, coarse) = (Duration::from_millis(1_000_000_001), Duration::from_secs(1_000_000));
+        check(MEMORY_BYTES_MAX, fine, Duration::from_millis(20));
+        check(MEMORY_BYTES_MAX + 1, fine, Duration::from_secs(1));
+        for length in [1, MEMORY_BYTES_MAX + 1] {
+            check(length, coarse, Duration::from_secs(2));
+        }
     }
 }
