@@ -1,7 +1,7 @@
 //! A client that sends the bytes it is told to, and reads what comes.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use crate::server::Server;
 use crate::wait::PATIENCE;
@@ -37,7 +37,16 @@ impl Client {
     ///
     /// Those of connecting.
     pub fn try_connect(server: &Server) -> io::Result<Self> {
-        Self::over(TcpStream::connect_timeout(&server.address(), PATIENCE)?)
+        Self::try_connect_to(server.address())
+    }
+
+    /// The same, to this address.
+    ///
+    /// # Errors
+    ///
+    /// Those of connecting.
+    pub fn try_connect_to(address: SocketAddr) -> io::Result<Self> {
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE)?)
     }
 
     /// The same over a connected socket.

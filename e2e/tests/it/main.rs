@@ -9,6 +9,7 @@ mod log;
 mod peers;
 mod slow_storage;
 mod start;
+mod terminal;
 mod traversal;
 
 use std::path::{Path, PathBuf};

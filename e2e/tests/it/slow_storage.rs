@@ -1,9 +1,10 @@
 //! Storage that takes a second a read: whoever asks for it waits, and nobody else does.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use unary_e2e::slow_disk::content;
-use unary_e2e::{Client, SlowDisk, alone, eventually, serve, skip};
+use unary_e2e::{Client, SlowDisk, alone, eventually, has, serve, skip};
 use unary_testkit::TempDir;
 
 const READ_TIME: Duration = Duration::from_secs(1);
@@ -19,12 +20,15 @@ fn others_are_served_at_once_while_many_wait_for_a_slow_disk() {
     let name = "slow_storage::others_are_served_at_once_while_many_wait_for_a_slow_disk";
     let folder = TempDir::with([("warm.txt", "warm")]);
     folder.folder("slow");
+    if !Path::new("/dev/fuse").exists() {
+        return skip(name, "/dev/fuse");
+    }
+    if !has(name, "fusermount3") {
+        return;
+    }
     let disk = match SlowDisk::mount(&folder.join("slow"), READ_TIME, 300_000) {
         Ok(disk) => disk,
-        Err(error) => {
-            let missing = if std::path::Path::new("/dev/fuse").exists() { "fusermount3" } else { "/dev/fuse" };
-            return skip(name, &format!("{missing} does not work here: {error}"));
-        }
+        Err(error) => return skip(name, &format!("permission to mount: {error}")),
     };
     let _alone = alone();
     // One loop: there is no other that could serve while it is held.
