@@ -247,7 +247,7 @@ fn a_root_has_to_be_a_folder() {
 #[test]
 fn a_root_has_to_be_one_that_may_be_entered() {
     let folder = TempDir::with([("locked/a", "x"), ("open/a", "x")]);
-    fs::set_permissions(folder.join("locked"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(folder.join("locked"), fs::Permissions::from_mode(0o000)).unwrap();
     let open = |name: &str| {
         let path = folder.join(name);
         let opening = move || {
