@@ -29,13 +29,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use rustix::io::Errno;
 use tokio::time::Instant;
 use unary_http::{Request, Response, message};
-use unary_net::file::Root;
+use unary_net::file::{Root, View};
 use unary_service::{Available, Error, Kind, Service};
 
 use cache::{Cache, Known, Seen};
 use entry::Entry;
 use glob::Glob;
-use listing::Wish;
+use listing::{Key, Shelf, Wish};
 use path::{Refusal, Target};
 use settings::Settings;
 use survey::{Survey, survey};
@@ -67,6 +67,7 @@ pub struct Files {
     root: Root,
     settings: Arc<Settings>,
     cache: Cache,
+    shelf: Shelf,
     /// The time of day, to compare with that of files.
     clock: fn() -> SystemTime,
 }
@@ -83,7 +84,7 @@ impl Files {
     pub fn new(root: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = root.into();
         let root = Root::open(&path).map_err(|cause| error_of(format!("opening {}", path.display()), cause))?;
-        Ok(Self { root, settings: Arc::default(), cache: Cache::new(), clock: SystemTime::now })
+        Ok(Self { root, settings: Arc::default(), cache: Cache::new(), shelf: Shelf::new(), clock: SystemTime::now })
     }
 
     /// What stands for a folder: the first of these that is in it. Set out with: `index.html`.
@@ -175,10 +176,9 @@ impl<'a> Asked<'a> {
     }
 
     /// Whether somebody goes to a page, rather than a program asking for a file.
-    fn is_navigation(&self, target: &Target<'_>) -> bool {
-        let has_extension = target.names().next_back().is_some_and(|name| name.contains(&b'.'));
+    fn accepts_html(&self) -> bool {
         let mut accepted = self.headers.get_all(header::ACCEPT).iter();
-        !has_extension && accepted.any(|value| value.to_str().is_ok_and(|value| value.contains("text/html")))
+        accepted.any(|value| value.to_str().is_ok_and(|value| value.contains("text/html")))
     }
 }
 
@@ -231,7 +231,7 @@ impl Files {
             Found::Missing => {}
         }
         match &self.settings.single_page {
-            Some(page) if asked.is_navigation(&target) => self.application(asked, page).await,
+            Some(page) if !target.has_extension() => self.application(asked, page).await,
             _ => self.not_found(asked).await,
         }
     }
@@ -257,7 +257,7 @@ impl Files {
         };
         let found = match found {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Missing, // It went while we looked.
-            found => found.map_err(|cause| error_of(format!("opening {}", target.path().display()), cause))?,
+            found => found.map_err(|cause| error_of(format!("opening {:?}", target.path()), cause))?,
         };
         match &found {
             Found::File(entry) => self.cache.put(target.key(), entry.clone(), seen),
@@ -285,20 +285,28 @@ impl Files {
     }
 
     async fn list(&self, asked: Asked<'_>, target: &Target<'_>) -> Result<Option<Response>, Error> {
+        if self.settings.listing == Listing::Off {
+            return Ok(None);
+        }
         let wish = Wish::of(asked.uri.query(), asked.headers);
+        let key = Key { folder: target.key().into(), wish };
         let (settings, folder) = (self.settings.clone(), target.clone().into_owned());
-        let drawn = self.root.look(move |view| listing::draw(view, &settings, &folder, wish)).await;
-        match drawn {
-            Ok(drawn) => Ok(drawn.map(listing::reply)),
+        let draw = move |view: &View| listing::draw(view, &settings, &folder, wish);
+        match self.shelf.page(key, &self.root, draw).await {
+            Ok(page) => Ok(page.map(listing::reply)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(error_of(format!("listing {}", target.path().display()), cause)),
+            Err(cause) => Err(error_of(format!("listing {:?}", target.path()), cause)),
         }
     }
 
+    /// What leads to nothing and may be a page of an application: that is for whoever asks for HTML,
+    /// and not found for others. Caches are told so either way.
     async fn application(&self, asked: Asked<'_>, page: &Target<'_>) -> Result<Response, Error> {
-        let Found::File(entry) = self.find(page).await? else { return self.not_found(asked).await };
-        let mut response = reply::reply(asked, reply::choose(asked, &entry), self.clock);
-        // Whoever does not ask for HTML gets a 404 at the same place.
+        let found = if asked.accepts_html() { self.find(page).await? } else { Found::Missing };
+        let mut response = match found {
+            Found::File(entry) => reply::reply(asked, reply::choose(asked, &entry), self.clock),
+            _ => self.not_found(asked).await?,
+        };
         response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
         Ok(response)
     }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::entry::Entry;
 
 /// What is known is believed for so long; with as much for the root, a change shows within a second.
-const FRESH: Duration = Duration::from_millis(500);
+pub(super) const FRESH: Duration = Duration::from_millis(500);
 /// While one request looks again, the others go on with what is known, but no longer than this.
 const STALE_MAX: Duration = Duration::from_millis(900);
 /// A file that was changed just now is looked at again this soon.
@@ -231,7 +231,7 @@ impl Slot {
 }
 
 impl Seen {
-    fn is_within(&self, age: Duration, now: Self) -> bool {
+    pub(super) fn is_within(&self, age: Duration, now: Self) -> bool {
         self.generation == now.generation && now.at.saturating_duration_since(self.at) < age
     }
 }

@@ -1,9 +1,11 @@
 //! The contents of a folder, drawn for people or told to programs.
 //!
-//! Here is decided what is shown, in which order and to whom; `page` draws it and `json` tells it.
+//! Here is decided what is shown, in which order and to whom; `page` draws it, `json` tells it, and
+//! `shelf` keeps what was drawn.
 
 mod json;
 mod page;
+mod shelf;
 mod time;
 
 use std::cmp::Ordering;
@@ -16,29 +18,31 @@ use unary_net::file::{Entry, NodeKind, View};
 use super::path::{self, Target};
 use super::settings::{Listing, Settings};
 
+pub(super) use shelf::{Key, Page, Shelf};
+
 /// How a folder is to be shown: what the query and `Accept` ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Wish {
     format: Format,
     column: Column,
     order: Order,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Format {
     Page,
     Json,
 }
 
 /// What entries are ordered by. Folders come first in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Column {
     Name,
     Size,
     Date,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Order {
     Ascending,
     Descending,
@@ -98,14 +102,13 @@ pub(super) fn draw(view: &View, settings: &Settings, target: &Target<'_>, wish: 
 }
 
 /// The reply with what was drawn.
-pub(super) fn reply(drawn: Drawn) -> Response {
-    let policy = HeaderValue::try_from(drawn.policy).expect("a policy is visible ASCII");
-    let mut response = message::content(drawn.media_type, drawn.content);
+pub(super) fn reply(page: Page) -> Response {
+    let mut response = message::content(page.media_type, page.content);
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(header::CONTENT_SECURITY_POLICY, page.policy);
     response
 }
 

@@ -68,6 +68,11 @@ impl<'a> Target<'a> {
         Target(Cow::Owned(self.0.into_owned()))
     }
 
+    /// Whether its last name is that of a file with an extension, which no page of an application has.
+    pub(super) fn has_extension(&self) -> bool {
+        self.names().next_back().is_some_and(|name| name.contains(&b'.'))
+    }
+
     /// Whether it asks for a folder: it is the root or ends in a slash.
     pub(super) fn is_folder(&self) -> bool {
         self.0.is_empty() || self.0.ends_with(b"/")

@@ -1,5 +1,7 @@
 //! Folders: redirects to them, pages of them, JSON of them.
 
+use tokio::sync::Semaphore;
+
 use super::*;
 
 #[tokio::test]
@@ -101,4 +103,38 @@ async fn an_enormous_folder_is_shown_in_part() {
     let told: serde_json::Value = serde_json::from_slice(&got.body).unwrap();
     assert_eq!(told["entries"].as_array().unwrap().len(), unary_net::file::ENTRIES_MAX);
     assert_eq!(told["truncated"], true);
+}
+
+/// Files of which one listing is drawn at once, with room for so many bytes of them.
+fn files_with(folder: &TempDir, turns: &Arc<Semaphore>, room_bytes: usize) -> Files {
+    Files { shelf: Shelf::of(turns.clone(), Arc::new(Semaphore::new(room_bytes))), ..files(folder) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_waits_for_its_turn_and_not_for_long() {
+    let folder = TempDir::with([("a.txt", "x"), ("sub/b.txt", "x")]);
+    let turns = Arc::new(Semaphore::new(1));
+    let files = files_with(&folder, &turns, 100_000);
+    let turn = turns.try_acquire().unwrap();
+    assert_eq!(get(&files, "/", &[]).await.status, 503);
+    drop(turn);
+    assert_eq!(get(&files, "/", &[]).await.status, 200);
+    let _turn = turns.try_acquire().unwrap();
+    assert_eq!(get(&files, "/", &[]).await.status, 200, "it was drawn just now");
+    assert_eq!(get(&files, "/?sort=size", &[]).await.status, 503, "that is another one");
+    assert_eq!(get(&files, "/sub/", &[]).await.status, 503);
+    assert_eq!(get(&files, "/a.txt", &[]).await.body, "x", "files wait for nobody");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_is_not_read_holds_its_room() {
+    let folder = TempDir::with([("a.txt", "x"), ("sub/b.txt", "x")]);
+    let turns = Arc::new(Semaphore::new(1));
+    let page_bytes = get(&files_with(&folder, &turns, 100_000), "/", &[]).await.body.len();
+    let files = files_with(&folder, &turns, page_bytes * 3 / 2);
+    let ask = || http::Request::builder().uri("/").body(Body::empty()).unwrap();
+    let unread = [files.call(ask()).await.unwrap(), files.call(ask()).await.unwrap()];
+    assert_eq!(get(&files, "/sub/", &[]).await.status, 503);
+    drop(unread);
+    assert_eq!(get(&files, "/sub/", &[]).await.status, 200);
 }

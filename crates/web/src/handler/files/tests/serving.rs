@@ -132,3 +132,14 @@ fn a_root_that_is_not_there_is_said() {
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(error.to_string().contains("/no/such/folder"), "{error}");
 }
+
+#[tokio::test]
+async fn an_error_tells_a_path_in_one_line() {
+    let folder = TempDir::with([("a\n\u{85}\u{202e}b/x", "x")]);
+    let turns = Arc::new(tokio::sync::Semaphore::new(0));
+    turns.close();
+    let files = Files { shelf: Shelf::of(turns.clone(), turns), ..files(&folder) };
+    let request = http::Request::builder().uri("/a%0a%C2%85%E2%80%AEb/").body(Body::empty()).unwrap();
+    let error = files.call(request).await.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (Kind::Overloaded, r#"listing "a\n\u{85}\u{202e}b""#));
+}
