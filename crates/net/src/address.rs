@@ -1,6 +1,7 @@
 //! Where to listen or dial: `host:port`, `:port` or `unix:/path`.
 
 use std::fmt;
+use std::io;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -24,14 +25,25 @@ pub enum Address {
 pub struct BadAddress(String);
 
 impl Address {
-    /// The socket addresses it stands for now, which may ask a name server.
-    pub fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+    /// The socket addresses it stands for now, which may ask a name server. A host name that stands
+    /// for none is an [`InvalidInput`](io::ErrorKind::InvalidInput).
+    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         match self {
             Self::Tcp { host: None, port } => Ok(vec![(Ipv6Addr::UNSPECIFIED, *port).into()]),
-            Self::Tcp { host: Some(host), port } => Ok((host.as_str(), *port).to_socket_addrs()?.collect()),
+            Self::Tcp { host: Some(host), port } => match (host.as_str(), *port).to_socket_addrs() {
+                Ok(resolved) => Ok(resolved.collect()),
+                Err(cause) => Err(no_such_host(host, &cause)),
+            },
             Self::Unix(_) => Ok(Vec::new()),
         }
     }
+}
+
+fn no_such_host(host: &str, cause: &io::Error) -> io::Error {
+    let cause = cause.to_string();
+    let cause = cause.strip_prefix("failed to lookup address information: ").unwrap_or(&cause);
+    let sentence = format!("no address is known of a host `{host}` ({cause}). Write the address itself, or `:PORT`");
+    io::Error::new(io::ErrorKind::InvalidInput, sentence)
 }
 
 impl FromStr for Address {

@@ -96,7 +96,11 @@ fn bind_tcp(address: std::net::SocketAddr) -> io::Result<Bound> {
 fn bind_unix(path: &Path) -> io::Result<Bound> {
     use std::os::unix::net::{UnixListener, UnixStream};
     let listener = match UnixListener::bind(path) {
-        Err(taken) if taken.kind() == io::ErrorKind::AddrInUse && is_socket(path) => {
+        Err(taken) if taken.kind() == io::ErrorKind::AddrInUse && !is_socket(path) => {
+            let advice = "a file that is no socket is there. Remove it or choose another path";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, advice));
+        }
+        Err(taken) if taken.kind() == io::ErrorKind::AddrInUse => {
             // A path that nobody answers on was left behind by a process that died.
             match UnixStream::connect(path) {
                 Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
@@ -117,15 +121,18 @@ fn is_socket(path: &Path) -> bool {
 }
 
 pub(crate) fn cannot_listen(address: &Address, cause: io::Error) -> Error {
+    let step = format!("listening on {address}");
     let advice = match cause.kind() {
         io::ErrorKind::AddrInUse => "another program listens there. Stop it, or choose another address with --listen",
         io::ErrorKind::PermissionDenied if matches!(address, Address::Tcp { .. }) => {
             "permission denied. Run as root, or allow it: setcap cap_net_bind_service=+ep $(which unary)"
         }
         io::ErrorKind::AddrNotAvailable => "this machine has no such address. `:PORT` listens on all it has",
-        _ => return Error::new(Kind::Unavailable, format!("listening on {address}")).because(cause),
+        // No attempt would succeed: a name that is no host's, a path that is too long for a socket.
+        io::ErrorKind::InvalidInput => return Error::new(Kind::Invalid, step).because(cause),
+        _ => return Error::new(Kind::Unavailable, step).because(cause),
     };
-    Error::new(Kind::Unavailable, format!("listening on {address}")).because(advice)
+    Error::new(Kind::Unavailable, step).because(advice)
 }
 
 /// A listening socket in an event loop.

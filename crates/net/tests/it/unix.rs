@@ -58,6 +58,7 @@ async fn a_path_in_use_is_refused_and_left_alone() {
 #[test]
 fn what_is_no_socket_is_left_alone() {
     let folder = TempDir::with([("file", "precious")]);
-    assert!(Listener::bind(&[Address::Unix(folder.join("file"))]).is_err());
+    let refused = Listener::bind(&[Address::Unix(folder.join("file"))]).unwrap_err();
+    assert!(refused.to_string().contains("a file that is no socket is there"), "{refused}");
     assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "precious");
 }
