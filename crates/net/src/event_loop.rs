@@ -5,6 +5,7 @@
 //! is queued in it when a loop ends, and would let a second server take a busy port unnoticed.
 
 use std::future::{Future, poll_fn};
+use std::io::{self, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -211,7 +212,8 @@ where
 
 fn say_where(addresses: &[Address]) {
     for address in addresses {
-        eprintln!("listening on {address}");
+        // Nobody may be there to read it, which is no reason to stop.
+        let _ = writeln!(io::stderr(), "listening on {address}");
     }
 }
 

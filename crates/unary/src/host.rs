@@ -4,17 +4,21 @@
 //! with the gateways, behind the same [`main`].
 
 use std::ffi::OsString;
-use std::fmt;
+use std::fmt::{self, Arguments};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use unary_http::h1::connection::http;
 use unary_http::{Request, Response};
 use unary_net::event_loop::EventLoops;
 use unary_net::{Address, Listen, Run, connect, descriptors, listen, process, reply};
-use unary_service::{Error, Service};
+use unary_service::{Error, Kind, Service};
 
 /// Where a program listens if it was not told: this machine only.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+
+/// The exit code for what makes no sense: whoever tries again has to say something else.
+const NONSENSE: u8 = 2;
 
 /// Runs a service as whatever this program was started as, until it is told to stop.
 ///
@@ -55,15 +59,15 @@ impl Daemon {
     /// Runs `server` with what was told, or says what makes no sense in it, and gives the exit code.
     pub fn run(self, server: impl FnOnce(&Self) -> Result<(), Error>) -> ExitCode {
         if let Err(nonsense) = &self.told {
-            eprintln!("{nonsense}");
-            return ExitCode::from(2);
+            say(format_args!("{nonsense}"));
+            return ExitCode::from(NONSENSE);
         }
         descriptors::raise_limit();
         match server(&self) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
+                say(format_args!("error: {error}"));
+                if error.kind() == Kind::Invalid { ExitCode::from(NONSENSE) } else { ExitCode::FAILURE }
             }
         }
     }
@@ -86,8 +90,14 @@ impl Daemon {
 
     /// The same for a server of HTTP, which says where it listens as browsers take it.
     pub fn http_loops(&self) -> EventLoops {
-        self.loops().ready(|addresses| addresses.iter().for_each(|address| eprintln!("listening on {}", link(address))))
+        self.loops()
+            .ready(|addresses| addresses.iter().for_each(|address| say(format_args!("listening on {}", link(address)))))
     }
+}
+
+/// Says a line on standard error. Nobody may be there to read it, which is no reason to stop.
+fn say(line: Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn link(address: &Address) -> String {
