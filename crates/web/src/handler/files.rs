@@ -29,13 +29,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use rustix::io::Errno;
 use tokio::time::Instant;
 use unary_http::{Request, Response, message};
-use unary_net::file::{Root, View};
+use unary_net::file::Root;
 use unary_service::{Available, Error, Kind, Service};
 
 use cache::{Cache, Known, Seen};
 use entry::Entry;
 use glob::Glob;
-use listing::{Key, Shelf, Wish};
+use listing::{Key, Page, Shelf, Wish};
 use path::{Refusal, Target};
 use settings::Settings;
 use survey::{Survey, survey};
@@ -285,18 +285,22 @@ impl Files {
     }
 
     async fn list(&self, asked: Asked<'_>, target: &Target<'_>) -> Result<Option<Response>, Error> {
-        if self.settings.listing == Listing::Off {
-            return Ok(None);
-        }
-        let wish = Wish::of(asked.uri.query(), asked.headers);
-        let key = Key { folder: target.key().into(), wish };
-        let (settings, folder) = (self.settings.clone(), target.clone().into_owned());
-        let draw = move |view: &View| listing::draw(view, &settings, &folder, wish);
-        match self.shelf.page(key, &self.root, draw).await {
+        match self.page(asked, target).await {
             Ok(page) => Ok(page.map(listing::reply)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(cause) => Err(error_of(format!("listing {:?}", target.path()), cause)),
         }
+    }
+
+    async fn page(&self, asked: Asked<'_>, target: &Target<'_>) -> io::Result<Option<Page>> {
+        let settings = self.settings.clone();
+        if !self.root.look(move |view| listing::is_shown(view, &settings)).await? {
+            return Ok(None);
+        }
+        let wish = Wish::of(asked.uri.query(), asked.headers);
+        let key = Key { folder: target.key().into(), wish };
+        let folder = target.clone().into_owned();
+        self.shelf.page(key, &self.root, move |view| listing::draw(view, &folder, wish)).await.map(Some)
     }
 
     /// What leads to nothing and may be a page of an application: that is for whoever asks for HTML,

@@ -86,19 +86,30 @@ pub(super) struct Drawn {
     policy: String,
 }
 
-/// Draws a folder; `None` if this one is not shown. Takes its time: not for an event loop.
-pub(super) fn draw(view: &View, settings: &Settings, target: &Target<'_>, wish: Wish) -> io::Result<Option<Drawn>> {
-    if !is_shown(view, settings)? {
-        return Ok(None);
+/// Whether folders are shown.
+pub(super) fn is_shown(view: &View, settings: &Settings) -> io::Result<bool> {
+    if settings.listing != Listing::Auto {
+        return Ok(settings.listing == Listing::On);
     }
+    for index in &settings.index {
+        match view.stamp(index.as_ref()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found.map(|_| false),
+        }
+    }
+    Ok(true)
+}
+
+/// Draws a folder. Takes its time: not for an event loop.
+pub(super) fn draw(view: &View, target: &Target<'_>, wish: Wish) -> io::Result<Drawn> {
     let listed = view.list(target.path(), path::is_servable)?;
     let mut folder =
         Folder { names: target.names().collect(), entries: listed.entries, is_truncated: listed.truncated };
     sort(&mut folder.entries, wish);
-    Ok(Some(match wish.format {
-        Format::Page => page::draw(&folder, wish),
-        Format::Json => json::draw(&folder)?,
-    }))
+    match wish.format {
+        Format::Page => Ok(page::draw(&folder, wish)),
+        Format::Json => json::draw(&folder),
+    }
 }
 
 /// The reply with what was drawn.
@@ -110,14 +121,6 @@ pub(super) fn reply(page: Page) -> Response {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, page.policy);
     response
-}
-
-fn is_shown(view: &View, settings: &Settings) -> io::Result<bool> {
-    Ok(match settings.listing {
-        Listing::Off => false,
-        Listing::On => true,
-        Listing::Auto => !settings.index.iter().any(|index| view.stamp(index.as_ref()).is_ok()),
-    })
 }
 
 /// Whether a client names JSON and no HTML, as programs do and browsers do not.

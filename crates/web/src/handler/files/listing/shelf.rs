@@ -79,32 +79,30 @@ impl Shelf {
         Self { turns, room, kept: Arc::default() }
     }
 
-    /// The listing: as it was drawn lately, or drawn anew. `None` if that gives none.
+    /// The listing: as it was drawn lately, or drawn anew.
     ///
     /// # Errors
     ///
     /// Those of `draw`, and `ResourceBusy` where there is no turn or no room.
-    pub(in crate::handler::files) async fn page<F>(&self, key: Key, root: &Root, draw: F) -> io::Result<Option<Page>>
+    pub(in crate::handler::files) async fn page<F>(&self, key: Key, root: &Root, draw: F) -> io::Result<Page>
     where
-        F: Fn(&View) -> io::Result<Option<Drawn>> + Send + 'static,
+        F: Fn(&View) -> io::Result<Drawn> + Send + 'static,
     {
         if let Some(page) = self.get(&key, seen(root)) {
-            return Ok(Some(page));
+            return Ok(page);
         }
         let turn = self.turn().await?;
         let seen = seen(root);
         if let Some(page) = self.get(&key, seen) {
-            return Ok(Some(page)); // Drawn while we waited.
+            return Ok(page); // Drawn while we waited.
         }
         let shelf = self.clone();
         let drawn = root.look(move |view| {
             let _turn = &turn; // Ours until the work ends, even if nobody waits for it any more.
-            draw(view)?.map(|drawn| shelf.admit(drawn)).transpose()
+            shelf.admit(draw(view)?)
         });
         let page = drawn.await?;
-        if let Some(page) = &page {
-            self.put(key, page.clone(), seen);
-        }
+        self.put(key, page.clone(), seen);
         Ok(page)
     }
 
@@ -209,15 +207,14 @@ mod tests {
     }
 
     /// A listing of this length, once all may wait for the disk.
-    fn drawn(view: &View, length: usize) -> io::Result<Option<Drawn>> {
+    fn drawn(view: &View, length: usize) -> io::Result<Drawn> {
         view.list(Path::new(""), |_| true)?;
         let policy = String::new();
-        Ok(Some(Drawn { content: "x".repeat(length), media_type: "text/plain", policy }))
+        Ok(Drawn { content: "x".repeat(length), media_type: "text/plain", policy })
     }
 
     async fn page(shelf: &Shelf, root: &Root, folder: &str, length: usize) -> io::Result<Page> {
-        let page = shelf.page(key(folder), root, move |view| drawn(view, length)).await;
-        page.map(|page| page.expect("it is drawn"))
+        shelf.page(key(folder), root, move |view| drawn(view, length)).await
     }
 
     /// Waits for a thread of the pool, without letting time pass.

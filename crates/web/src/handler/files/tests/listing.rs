@@ -124,6 +124,8 @@ async fn a_listing_waits_for_its_turn_and_not_for_long() {
     assert_eq!(get(&files, "/?sort=size", &[]).await.status, 503, "that is another one");
     assert_eq!(get(&files, "/sub/", &[]).await.status, 503);
     assert_eq!(get(&files, "/a.txt", &[]).await.body, "x", "files wait for nobody");
+    let files = files.listing(Listing::Off);
+    assert_eq!(get(&files, "/sub/", &[]).await.status, 404, "nor does what is not shown");
 }
 
 #[tokio::test(start_paused = true)]
