@@ -32,6 +32,9 @@ const WAITING_MAX: usize = 8192;
 /// one waking of the thread that writes, of hundreds; a line by itself is written at once.
 const GATHER: Duration = Duration::from_millis(10);
 
+/// A write of so much is worth a waking: whoever has that much does not wait for more.
+const WRITE_BYTES: usize = 16 * 1024;
+
 /// How long the last lines have to be written when the program ends.
 const END_MAX: Duration = Duration::from_secs(1);
 
@@ -84,8 +87,9 @@ async fn write(source: Line<Events<Access>, Id>, format: Format, output: Output)
         let output = output.clone();
         sink(move |lines: Vec<u8>| {
             lock(&output).write(&lines);
-            async {
-                tokio::time::sleep(GATHER).await;
+            let gather = if lines.len() < WRITE_BYTES { GATHER } else { Duration::ZERO };
+            async move {
+                tokio::time::sleep(gather).await;
                 Ok(())
             }
         })

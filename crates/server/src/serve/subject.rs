@@ -1,10 +1,11 @@
 //! What a path leads to, as far as serving it is concerned.
 
-use std::fs;
+use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::{fs, io};
 
-use unary_service::{Error, Kind};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use unary_web::handler::files::{Files, Listing};
 
 use crate::failure::{Failure, in_words};
@@ -20,7 +21,7 @@ impl Subject {
     pub(super) fn find(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let about = fs::metadata(path).map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::NotFound => Failure::nonsense(format!("there is no folder {shown}")),
+            io::ErrorKind::NotFound => Failure::nonsense(format!("there is no folder {shown}")),
             _ => Failure::nonsense(format!("cannot look at {shown}: {}", in_words(cause))),
         })?;
         if !about.is_dir() {
@@ -30,8 +31,13 @@ impl Subject {
             let why = "Its index.php would be shown as text, for running PHP programs is not built yet";
             return Err(Failure::nonsense(format!("{shown} is a PHP folder. {why}")));
         }
-        // Folders without an index are shown: whoever names a folder wants to share it.
-        let files = Files::new(path).map_err(|error| unreadable(path, &error))?;
+        // Folders without an index are shown: whoever names a folder wants to share it. That takes
+        // reading the folder; files whose names are known need it entered only.
+        if !path.join("index.html").exists() {
+            let readable = accessat(CWD, path, Access::READ_OK | Access::EXEC_OK, AtFlags::EACCESS);
+            readable.map_err(|cause| cannot_open(path, Some(&cause.into())))?;
+        }
+        let files = Files::new(path).map_err(|error| cannot_open(path, error.source()))?;
         Ok(Self::Folder(files.listing(Listing::On)))
     }
 }
@@ -49,8 +55,10 @@ fn refusal_of_file(path: &Path, about: &fs::Metadata) -> String {
     format!("{shown} is no folder. Name the folder it is in")
 }
 
-fn unreadable(path: &Path, error: &Error) -> Failure {
-    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {}", in_words(cause)));
-    let advice = if error.kind() == Kind::Forbidden { ". This user may not read it" } else { "" };
+fn cannot_open(path: &Path, cause: Option<&(dyn Error + 'static)>) -> Failure {
+    let forbidden = |cause: &io::Error| cause.kind() == io::ErrorKind::PermissionDenied;
+    let is_forbidden = cause.and_then(<dyn Error>::downcast_ref).is_some_and(forbidden);
+    let cause = cause.map_or_else(String::new, |cause| format!(": {}", in_words(cause)));
+    let advice = if is_forbidden { ". This user may not read it" } else { "" };
     Failure::nonsense(format!("cannot open {}{cause}{advice}", path.display()))
 }
