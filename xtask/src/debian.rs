@@ -39,11 +39,30 @@ pub(crate) fn install(programs: &[Program]) -> String {
     if let Err(line) = apt_get.run(&["update"]) {
         return format!("missing, and apt-get update failed: {wanted} ({line})");
     }
-    let mut install = vec!["install", "--yes", "--no-install-recommends"];
-    install.extend(packages);
-    match apt_get.run(&install) {
-        Ok(()) => format!("installed {wanted}"),
-        Err(line) => format!("missing, and apt-get install failed: {wanted} ({line})"),
+    install_with(&packages, |packages| {
+        apt_get.run(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+    })
+}
+
+/// Installs all at once, or, if that fails, each by itself: one that cannot be had costs no other.
+fn install_with(packages: &[&str], install: impl Fn(&[&str]) -> Result<(), String>) -> String {
+    let wanted = packages.join(" ");
+    let Err(line) = install(packages) else { return format!("installed {wanted}") };
+    let (mut installed, mut failed) = (Vec::new(), vec![format!("{wanted} ({line})")]);
+    if packages.len() > 1 {
+        failed.clear();
+        for &package in packages {
+            match install(&[package]) {
+                Ok(()) => installed.push(package),
+                Err(line) => failed.push(format!("{package} ({line})")),
+            }
+        }
+    }
+    let failed = failed.join(", ");
+    match installed.as_slice() {
+        [] => format!("missing, and apt-get install failed: {failed}"),
+        some if failed.is_empty() => format!("installed {}", some.join(" ")),
+        some => format!("installed {}; missing, and apt-get install failed: {failed}", some.join(" ")),
     }
 }
 
@@ -58,6 +77,12 @@ fn is_there(program: &str) -> bool {
         .chain(SYSTEM_FOLDERS.iter().map(Into::into))
         .any(|folder| folder.join(program).is_file())
 }
+
+/// How long `apt-get` may take each time, in seconds: a browser and all it needs, over a slow line.
+const SECONDS_MAX: &str = "300";
+
+/// What `timeout` exits with when the time was up.
+const TIMED_OUT: i32 = 124;
 
 /// `apt-get` as root, or through a `sudo` that does not ask for a password.
 struct AptGet {
@@ -79,6 +104,7 @@ impl AptGet {
     fn run(&self, words: &[&str]) -> Result<(), String> {
         // RUNLEVEL=1 keeps maintainer scripts from starting what they install: nginx would take port 80.
         let mut line = self.prefix.to_vec();
+        line.extend(["timeout", "--kill-after=10", SECONDS_MAX]);
         line.extend(["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get", "-qq"]);
         line.extend(words);
         let output = Command::new(line[0])
@@ -89,6 +115,9 @@ impl AptGet {
         if output.status.success() {
             return Ok(());
         }
+        if output.status.code() == Some(TIMED_OUT) {
+            return Err(format!("it took more than {SECONDS_MAX} s"));
+        }
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         Err(text.lines().last().unwrap_or("it said nothing").to_owned())
     }
@@ -98,4 +127,26 @@ impl AptGet {
 fn output_of(words: &[&str]) -> Option<String> {
     let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Installs three packages where `bad` ones cannot be had.
+    #[track_caller]
+    fn check(bad: &[&str], expected: &str) {
+        let install = |packages: &[&str]| match packages.iter().any(|package| bad.contains(package)) {
+            true => Err("no".to_owned()),
+            false => Ok(()),
+        };
+        assert_eq!(install_with(&["a", "b", "c"], install), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_had_costs_no_other() {
+        check(&[], "installed a b c");
+        check(&["b"], "installed a c; missing, and apt-get install failed: b (no)");
+        check(&["a", "b", "c"], "missing, and apt-get install failed: a (no), b (no), c (no)");
+    }
 }
