@@ -43,9 +43,13 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // `test` ends with its counts, which stay the last line; its failure is an empty string.
+            // `test` ends with its counts, which stay the last line; its failure is an empty string,
+            // unless it could not begin.
             if !failure.is_empty() {
                 eprintln!("error: {failure}");
+                if words.first() == Some(&"test") {
+                    println!("{}", test::NOT_BEGUN);
+                }
             }
             ExitCode::FAILURE
         }

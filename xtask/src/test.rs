@@ -25,6 +25,9 @@ pub(crate) enum Install {
     Nothing,
 }
 
+/// The counts of a run that could not begin. `.ci/run` says the same when this program is not even there.
+pub(crate) const NOT_BEGUN: &str = "0 passed, 1 failed, 0 skipped";
+
 /// How long each fuzz target runs: some thousands of inputs, on every change.
 const FUZZ_SECONDS: &str = "5";
 
