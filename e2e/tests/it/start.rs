@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::process::Command;
 
 use unary_e2e::server::{Signal, binary};
@@ -79,6 +80,7 @@ fn an_address_of_another_machine_is_said() {
     let site = example_site().display().to_string();
     check(&["serve", &site, "--listen", "192.0.2.77:80"], 1, "this machine has no such address");
     check(&["serve", &site, "--listen", "unix:/no/such/folder/a.sock"], 1, "No such file or directory");
+    check(&["serve", &site, "--listen", "no..host:80"], 2, "no address is known of a host `no..host`");
 }
 
 #[test]
@@ -90,21 +92,47 @@ fn a_forbidden_port_is_said_and_what_to_do() {
     }
     let site = TempDir::with([("index.html", "")]);
     std::fs::set_permissions(site.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
-    let mut command = Command::new(binary());
-    if rustix::process::geteuid().is_root() {
-        if !has(name, "setpriv") {
-            return;
-        }
-        // Nobody may run what is in root's own folder.
-        let copy = site.join("unary");
-        std::fs::copy(binary(), &copy).expect("it can be copied");
-        command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"]).arg(copy);
-    }
+    let Some(mut command) = without_rights(name, &site) else { return };
     let ran = run(command.arg("serve").arg(site.path()).args(["--listen", "127.0.0.1:1"]));
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     let expected = "error: cannot listen on 127.0.0.1:1: permission denied. Run as root, or allow it: setcap";
     assert!(ran.stderr.starts_with(expected), "{}", ran.stderr);
+}
+
+#[test]
+fn a_folder_that_may_not_be_read_is_said() {
+    let site = TempDir::with([("shut/index.html", ""), ("unread/a.txt", "")]);
+    let allow =
+        |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("it is ours");
+    allow(site.path(), 0o755);
+    allow(&site.join("shut"), 0o600);
+    allow(&site.join("unread"), 0o311);
+    for folder in ["shut", "unread"] {
+        let folder = site.join(folder);
+        let Some(mut command) = without_rights("start::a_folder_that_may_not_be_read_is_said", &site) else { return };
+        let ran = run(command.arg("serve").arg(&folder).args(["--listen", "127.0.0.1:0"]));
+        let why = "Permission denied. This user may not read it";
+        let expected = format!("error: cannot open {}: {why}\n", folder.display());
+        assert_eq!((ran.code, ran.stderr), (Some(2), expected));
+        allow(&folder, 0o755); // So that it can be removed.
+    }
+}
+
+/// The program as it is run by who has no special rights. `None` if the test `name` is skipped, for
+/// it cannot be. A copy of it may have to be put into `folder`.
+fn without_rights(name: &str, folder: &TempDir) -> Option<Command> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(Command::new(binary()));
+    }
+    if !has(name, "setpriv") {
+        return None;
+    }
+    // Nobody may run what is in root's own folder.
+    let copy = folder.join("unary");
+    std::fs::copy(binary(), &copy).expect("it can be copied");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"]).arg(copy);
+    Some(command)
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Subject {
         // reading the folder; files whose names are known need it entered only.
         if !path.join("index.html").exists() {
             let readable = accessat(CWD, path, Access::READ_OK | Access::EXEC_OK, AtFlags::EACCESS);
-            readable.map_err(|cause| cannot_open(path, Some(&cause.into())))?;
+            readable.map_err(|cause| cannot_open(path, Some(&io::Error::from(cause))))?;
         }
         let files = Files::new(path).map_err(|error| cannot_open(path, error.source()))?;
         Ok(Self::Folder(files.listing(Listing::On)))
