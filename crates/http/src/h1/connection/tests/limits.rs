@@ -251,7 +251,9 @@ async fn a_reply_that_takes_its_time_is_no_slowness_of_the_peers() {
         });
         Ok(Response::new(body))
     }));
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+        .await;
     let said = client.receive_to_end().await;
     assert!(said.ends_with(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"), "{}", said.escape_ascii());
 }
