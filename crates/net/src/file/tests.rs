@@ -146,7 +146,10 @@ async fn a_cold_file_is_read_on_the_pool_and_then_is_warm() {
     let folder = TempDir::new();
     let Some((_, file)) = cold(&folder, 100_000) else { return };
     let file = Arc::new(file);
-    assert_eq!(file.read_now(0, 100_000).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    // Asking fetches what comes next, and the machine has other programs: not every try finds it cold.
+    let is_cold = |file: &OpenFile| file.read_now(0, 100_000).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
+    let evict = |file: &OpenFile| fadvise(&file.file, 0, None, Advice::DontNeed).unwrap();
+    assert!((0..EVICTIONS_MAX).any(|_| is_cold(&file) || (evict(&file), false).1));
     let mut offset = 0;
     while offset < 100_000 {
         let bytes = file.clone().read_at(offset, READ_BYTES_MAX).await.unwrap();
