@@ -1,4 +1,4 @@
-//! Composition: `filter.and_then(filter).and_then(service)`.
+//! Composition: `filter.and_then(filter.and_then(service))`.
 
 use std::future::Future;
 
@@ -9,7 +9,7 @@ use crate::{Available, Error, Filter, Service, Status};
 /// A trait of its own, on every type: on [`Filter`] itself the call would be ambiguous, as a
 /// filter may fit many request types.
 pub trait Compose: Sized {
-    /// This filter, then `next`: a service if `next` is one, a longer filter otherwise.
+    /// This filter, then `next`: a service if `next` is one.
     fn and_then<N>(self, next: N) -> AndThen<Self, N> {
         AndThen { filter: self, next }
     }
