@@ -70,15 +70,6 @@ impl Timer {
         }
     }
 
-    /// How long until it runs out, for whoever goes on measuring later. Nothing if it is not set.
-    pub fn left(&self) -> Ticks {
-        let Some((ticker, entry)) = &self.entry else { return Ticks(0) };
-        match entry.deadline.load(Ordering::Relaxed) {
-            NEVER => Ticks(0),
-            deadline => Ticks(deadline.saturating_sub(ticker.now.load(Ordering::Relaxed))),
-        }
-    }
-
     /// Ready once it has run out, until it is set again. The task is woken then.
     pub fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
         let Some((ticker, entry)) = &self.entry else { return Poll::Pending };
