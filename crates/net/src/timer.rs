@@ -70,6 +70,14 @@ impl Timer {
         }
     }
 
+    /// Sets it to never, and forgets the task it would have woken: the next to poll it may be another.
+    pub fn hand_over(&mut self) {
+        self.clear();
+        if let Some((_, entry)) = &self.entry {
+            entry.watched.store(false, Ordering::Release);
+        }
+    }
+
     /// Ready once it has run out, until it is set again. The task is woken then.
     pub fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
         let Some((ticker, entry)) = &self.entry else { return Poll::Pending };
@@ -186,6 +194,18 @@ mod tests {
         timer.set(Ticks::of(Duration::from_secs(5)));
         timer.run_out().await;
         assert!(begun.elapsed() >= Duration::from_millis(5500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wakes_the_task_it_was_handed_to() {
+        let mut timer = Timer::default();
+        timer.set(Ticks::of(Duration::from_secs(1)));
+        let poll = std::future::poll_fn(|task| Poll::Ready(timer.poll(task)));
+        assert_eq!(poll.await, Poll::Pending);
+        timer.hand_over();
+        timer.set(Ticks::of(Duration::from_secs(1)));
+        let other = tokio::spawn(async move { timer.run_out().await });
+        assert!(tokio::time::timeout(Duration::from_secs(3), other).await.is_ok());
     }
 
     #[test]
