@@ -1,5 +1,15 @@
 //! Filters: what stands around a site's handlers.
 
 pub mod access_log;
+pub mod body_limit;
+pub mod headers;
+pub mod hsts;
+pub mod redirect;
+pub mod rewrite;
 
 pub use access_log::AccessLog;
+pub use body_limit::BodyLimit;
+pub use headers::Headers;
+pub use hsts::Hsts;
+pub use redirect::Redirect;
+pub use rewrite::Rewrite;

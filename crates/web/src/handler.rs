@@ -1,5 +1,9 @@
 //! Handlers: services at the end of a route.
 
 pub mod files;
+pub mod redirect;
+pub mod respond;
 
 pub use files::Files;
+pub use redirect::Redirect;
+pub use respond::Respond;

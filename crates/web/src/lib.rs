@@ -4,3 +4,6 @@
 pub mod filter;
 pub mod handler;
 pub mod router;
+pub mod scheme;
+pub mod setting;
+mod template;

@@ -72,8 +72,8 @@ mod live;
 mod params;
 mod pattern;
 mod resource;
-mod segment;
-mod strip;
+pub(crate) mod segment;
+pub(crate) mod strip;
 mod trie;
 
 use std::fmt;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// The segment with its percent-sequences decoded (RFC 3986 §2.1); `None` if one is malformed.
-pub(super) fn decode(segment: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub(crate) fn decode(segment: &[u8]) -> Option<Cow<'_, [u8]>> {
     let Some(first) = segment.iter().position(|&byte| byte == b'%') else { return Some(Cow::Borrowed(segment)) };
     let mut decoded = segment[..first].to_vec();
     let mut left = &segment[first..];
@@ -32,7 +32,7 @@ pub(super) fn is_dots(decoded: &[u8]) -> bool {
 }
 
 /// Whether any segment of this path is `.` or `..`, encoded or not.
-pub(super) fn has_dots(path: &str) -> bool {
+pub(crate) fn has_dots(path: &str) -> bool {
     // Encoded, `..` is six bytes long, and a dot is `.` or begins `%2`.
     let dots = |segment: &[u8]| {
         matches!(segment.first(), Some(b'.' | b'%'))

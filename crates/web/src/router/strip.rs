@@ -27,22 +27,28 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Strip {
     async fn apply(&self, mut request: Request, next: &Next) -> Result<Response, Error> {
         let matched: Option<&Matched> = request.extensions().get();
         if let Some(rest) = matched.and_then(Matched::rest) {
-            let uri = with_path(request.uri(), rest)?;
-            *request.uri_mut() = uri;
-            if let Some(matched) = request.extensions_mut().get_mut::<Matched>() {
-                matched.stripped = true;
-            }
+            let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+            let slash = if rest.is_empty() { "/" } else { "" };
+            let target = format!("{slash}{rest}{query}");
+            set_target(&mut request, target)?;
         }
         next.call(request).await
     }
 }
 
-/// The same URI with another path, `/` if that is empty.
-fn with_path(uri: &Uri, path: &str) -> Result<Uri, Error> {
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let slash = if path.is_empty() { "/" } else { "" };
-    let target = PathAndQuery::from_maybe_shared(format!("{slash}{path}{query}"));
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(target.map_err(|cause| Error::internal("stripping a prefix").because(cause))?);
-    Uri::from_parts(parts).map_err(|cause| Error::internal("stripping a prefix").because(cause))
+/// Gives a request another path and query; routers within go by these, whatever those around them
+/// matched.
+pub(crate) fn set_target(request: &mut Request, target: String) -> Result<(), Error> {
+    let target = PathAndQuery::from_maybe_shared(target).map_err(impossible)?;
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = Some(target);
+    *request.uri_mut() = Uri::from_parts(parts).map_err(impossible)?;
+    if let Some(matched) = request.extensions_mut().get_mut::<Matched>() {
+        matched.stripped = true;
+    }
+    Ok(())
+}
+
+fn impossible(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::internal("giving a request another path").because(cause)
 }
