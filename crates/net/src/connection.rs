@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::listener::Door;
 use crate::pipeline::{Drain, Watch};
 use crate::{Peer, Socket};
 
@@ -25,6 +26,7 @@ impl Connection<Socket> {
     /// A connection that a listener made.
     pub(crate) fn accepted(stream: Socket, drain: &Drain, permit: OwnedSemaphorePermit) -> Self {
         let peer = stream.peer().clone();
+        let drain = peer.door().and_then(Door::drain).unwrap_or(drain);
         let watch = drain.watch(peer.number());
         Self { stream, peer, buffered: BytesMut::new(), watch, permit: Some(permit) }
     }

@@ -1,8 +1,7 @@
 //! Event loops: one single-threaded runtime per core, each serving its own connections.
 //!
-//! There is no work stealing and no lock shared between cores on the request path. Every loop
-//! accepts from the same listening sockets: one socket per loop (`SO_REUSEPORT`) would lose what
-//! is queued in it when a loop ends, and would let a second server take a busy port unnoticed.
+//! There is no work stealing and no lock shared between cores on the request path. Each loop accepts
+//! from TCP sockets of its own: see [`listener`](crate::listener).
 
 use std::future::{Future, poll_fn};
 use std::io::{self, Write};
@@ -19,7 +18,7 @@ use unary_service::Error;
 use unary_service::flow::{Consumer, Forked, Line, Producer, Queued, Transducer};
 
 use crate::pipeline::drain::Phase;
-use crate::{Address, Drain};
+use crate::{Address, Drain, Pulse};
 
 /// How long connections have to finish once the server is told to stop.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -90,6 +89,7 @@ pub struct EventLoops {
     drain_deadline: Duration,
     ready: Ready,
     stopping: Box<dyn FnOnce()>,
+    pulse: Option<Pulse>,
 }
 
 type Ready = Box<dyn FnOnce(&[Address])>;
@@ -98,7 +98,8 @@ impl EventLoops {
     /// One loop per core this process may use; says on standard error where it listens.
     pub fn new() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, drain_deadline: DRAIN_DEADLINE, ready: Box::new(say_where), stopping: Box::new(|| {}) }
+        let (ready, stopping) = (Box::new(say_where), Box::new(|| {}));
+        Self { threads, drain_deadline: DRAIN_DEADLINE, ready, stopping, pulse: None }
     }
 
     /// This many loops instead, at least one.
@@ -125,6 +126,12 @@ impl EventLoops {
         self
     }
 
+    /// Lets the loops beat, for somebody who watches whether they turn.
+    pub fn pulse(mut self, pulse: &Pulse) -> Self {
+        self.pulse = Some(pulse.clone());
+        self
+    }
+
     fn run<P, C>(self, line: Line<P, C>) -> Result<(), Error>
     where
         P: Source + 'static,
@@ -135,7 +142,7 @@ impl EventLoops {
         let addresses = source.prepare()?;
         let drain = source.drain();
         // Signals are caught before anyone is told that we are there.
-        let first = event_loop()?;
+        let first = event_loop(self.pulse.as_ref())?;
         let stop = {
             let _inside = first.enter();
             stop_on_signal(drain.clone(), self.drain_deadline, self.stopping)?
@@ -144,11 +151,13 @@ impl EventLoops {
         let (begin, begun) = sync_channel(self.threads);
         for index in 1..self.threads {
             let (source, down, drain, begin) = (source.clone(), down.clone(), drain.clone(), begin.clone());
+            let pulse = self.pulse.clone();
             let work = move || {
                 let begin = move || {
                     let _ = begin.send(());
                 };
-                let result = event_loop().and_then(|event_loop| event_loop.block_on(drive(source, down, begin)));
+                let event_loop = event_loop(pulse.as_ref());
+                let result = event_loop.and_then(|event_loop| event_loop.block_on(drive(source, down, begin)));
                 if result.is_err() {
                     drain.expire(); // One loop less would go unnoticed; stopping does not.
                 }
@@ -217,9 +226,13 @@ fn say_where(addresses: &[Address]) {
     }
 }
 
-fn event_loop() -> Result<Runtime, Error> {
+fn event_loop(pulse: Option<&Pulse>) -> Result<Runtime, Error> {
     let built = Builder::new_current_thread().enable_all().build();
-    built.map_err(|cause| Error::internal("starting an event loop").because(cause))
+    let event_loop = built.map_err(|cause| Error::internal("starting an event loop").because(cause))?;
+    if let Some(pulse) = pulse {
+        event_loop.spawn(pulse.beating());
+    }
+    Ok(event_loop)
 }
 
 /// Drains on the first SIGTERM or SIGINT, and gives up what is left at the deadline or at the

@@ -1,190 +1,203 @@
-//! Listening sockets: bound, accepting, and what is said when they cannot be.
+//! Listening sockets: those of a server, which may change while it runs.
+//!
+//! Each event loop has a TCP socket of its own for every address (`SO_REUSEPORT`): a shared one would
+//! wake every loop for each connection. A socket that no loop accepts from would strand who is queued
+//! in it, so each belongs to a loop that runs; where there are fewer sockets than loops, as with Unix
+//! sockets and those somebody else opened, several loops share one.
+
+mod acceptor;
+mod bind;
+mod opened;
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use unary_service::{Error, Kind};
+use unary_service::Error;
 
-use crate::{Address, Socket};
+use crate::pipeline::drain::Phase;
+use crate::{Address, Drain};
+use acceptor::Seat;
+pub(crate) use acceptor::{Acceptor, is_about_one_connection};
+use bind::Bound;
+pub(crate) use bind::{BACKLOG, cannot_listen};
+pub use opened::Opened;
 
-/// Connections the kernel completes ahead of us. Linux cuts it to `net.core.somaxconn`.
-pub(crate) const BACKLOG: i32 = 4_096;
-
-/// Bound sockets, listening.
+/// Bound sockets, listening. Cheap to clone; all clones are one, and a server that runs on it follows
+/// when an address is opened or closed.
 #[derive(Clone, Debug)]
-pub struct Listener(Arc<Vec<Bound>>);
+pub struct Listener(Arc<Shared>);
 
-#[derive(Debug)]
-enum Bound {
-    Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener, Arc<UnixPath>),
+/// An address that is listened on. A connection knows its own: [`Peer::door`](crate::Peer::door).
+#[derive(Clone, Debug)]
+pub struct Door {
+    number: u64,
+    address: Address,
+    /// Tells the connections that came in here to finish, where that may happen to one address alone.
+    drain: Option<Drain>,
 }
 
-/// Removes the socket's path when the last that accepts from it closes.
-#[derive(Debug)]
-pub(crate) struct UnixPath(PathBuf);
-
-impl Drop for UnixPath {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+impl Door {
+    /// The address, as it was asked for: a host name is not resolved, a port of 0 is 0.
+    pub fn address(&self) -> &Address {
+        &self.address
     }
+
+    pub(crate) fn drain(&self) -> Option<&Drain> {
+        self.drain.as_ref()
+    }
+}
+
+/// The doors of the process, numbered.
+static DOORS: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// How many loops there will be; `None` if it is not known, and each binds a socket of its own.
+    loops: Option<usize>,
+    /// The server's drain, which all doors' drains follow.
+    drain: Option<Drain>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: Vec<Open>,
+    seats: Vec<Weak<Seat>>,
+    seats_taken: usize,
+}
+
+/// A door and its sockets: for each address that its own stands for, one or more that share it.
+#[derive(Debug)]
+struct Open {
+    door: Door,
+    groups: Vec<Vec<Bound>>,
 }
 
 impl Listener {
     /// Binds every address and listens on it. A host name binds all addresses it stands for;
     /// `:port` all of this machine's.
     pub fn bind(addresses: &[Address]) -> Result<Self, Error> {
-        let mut bound = Vec::new();
+        let mut open = Vec::new();
         for address in addresses {
-            bind(address, &mut bound).map_err(|cause| cannot_listen(address, cause))?;
+            let groups = bind::bind(address, 1).map_err(|cause| cannot_listen(address, cause))?;
+            open.push(Open { door: Door::new(address, None), groups });
         }
-        Ok(Self(Arc::new(bound)))
+        let state = Mutex::new(State { open, ..State::default() });
+        Ok(Self(Arc::new(Shared { state, loops: None, drain: None })))
+    }
+
+    /// Takes over sockets that are open already, for so many event loops. Connections that come in by
+    /// an address that is closed later are drained by themselves; by `drain`, all.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is no listening socket.
+    pub fn adopt(opened: Vec<Opened>, loops: usize, drain: &Drain) -> Result<Self, Error> {
+        let shared = Shared { state: Mutex::default(), loops: Some(loops.max(1)), drain: Some(drain.clone()) };
+        let listener = Self(Arc::new(shared));
+        opened.into_iter().try_for_each(|opened| listener.open(opened))?;
+        Ok(listener)
     }
 
     /// Where it listens, with the ports the kernel chose.
     pub fn addresses(&self) -> Vec<Address> {
-        let address = |bound: &Bound| match bound {
-            Bound::Tcp(socket) => socket.local_addr().ok().map(Address::from),
-            Bound::Unix(_, path) => Some(Address::Unix(path.0.clone())),
-        };
-        self.0.iter().filter_map(address).collect()
+        let state = self.0.lock();
+        state.open.iter().flat_map(|open| &open.groups).filter_map(|group| group.first()?.address()).collect()
+    }
+
+    /// Listens there too. A server that runs accepts from it at once.
+    ///
+    /// # Errors
+    ///
+    /// If that is no listening socket.
+    pub fn open(&self, opened: Opened) -> Result<(), Error> {
+        let Opened { address, sockets } = opened;
+        let groups = bind::adopt(sockets).map_err(|cause| cannot_listen(&address, cause))?;
+        let drain = self.0.drain.as_ref().map(|_| Drain::new());
+        let mut state = self.0.lock();
+        state.open.push(Open { door: Door::new(&address, drain), groups });
+        state.tell();
+        Ok(())
+    }
+
+    /// Listens there no longer: who is queued is let in, and then the sockets are closed. Who came in
+    /// there is told to finish; the drain that tells them is given back, to end the wait.
+    pub fn close(&self, address: &Address) -> Option<Drain> {
+        let mut state = self.0.lock();
+        let at = state.open.iter().position(|open| open.door.address == *address)?;
+        let closed = state.open.remove(at);
+        state.tell();
+        drop(state);
+        let drain = closed.door.drain.unwrap_or_default();
+        drain.start();
+        Some(drain)
     }
 
     /// The sockets as this thread's event loop takes them.
     pub(crate) fn acceptors(&self) -> Result<Vec<Acceptor>, Error> {
-        let acceptors: io::Result<_> = self.0.iter().map(Acceptor::new).collect();
-        acceptors.map_err(|cause| Error::internal("listening").because(cause))
-    }
-}
-
-fn bind(address: &Address, bound: &mut Vec<Bound>) -> io::Result<()> {
-    if let Address::Unix(path) = address {
-        bound.push(bind_unix(path)?);
-        return Ok(());
-    }
-    let Address::Tcp { host, port } = address else { return Ok(()) };
-    let mut resolved = address.resolve()?;
-    if *port == 0 {
-        resolved.truncate(1); // Several would each get a port of their own.
-    }
-    for socket_address in resolved {
-        match bind_tcp(socket_address) {
-            // A machine without IPv6 still has every IPv4 address.
-            Err(_) if host.is_none() => bound.push(bind_tcp((std::net::Ipv4Addr::UNSPECIFIED, *port).into())?),
-            socket => bound.push(socket?),
+        let (seat, index) = self.0.take_seat();
+        let acceptor = Acceptor::new(&self.0, seat, index);
+        let acceptor = acceptor.map_err(|cause| Error::internal("listening").because(cause))?;
+        if let (0, Some(drain)) = (index, &self.0.drain) {
+            tokio::spawn(follow(drain.clone(), self.0.clone()));
         }
+        Ok(vec![acceptor])
     }
-    Ok(())
 }
 
-fn bind_tcp(address: std::net::SocketAddr) -> io::Result<Bound> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    // Accepted sockets inherit this, which saves a system call for each.
-    socket.set_tcp_nodelay(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+impl Door {
+    fn new(address: &Address, drain: Option<Drain>) -> Self {
+        Self { number: DOORS.fetch_add(1, Ordering::Relaxed), address: address.clone(), drain }
     }
-    socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
-    Ok(Bound::Tcp(socket.into()))
 }
 
-fn bind_unix(path: &Path) -> io::Result<Bound> {
-    use std::os::unix::net::{UnixListener, UnixStream};
-    let listener = match UnixListener::bind(path) {
-        Err(taken) if taken.kind() == io::ErrorKind::AddrInUse && !is_socket(path) => {
-            let advice = "a file that is no socket is there. Remove it or choose another path";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, advice));
-        }
-        Err(taken) if taken.kind() == io::ErrorKind::AddrInUse => {
-            // A path that nobody answers on was left behind by a process that died.
-            match UnixStream::connect(path) {
-                Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-                _ => return Err(taken),
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while the lock is held")
+    }
+
+    fn take_seat(&self) -> (Arc<Seat>, usize) {
+        let seat = Arc::new(Seat::default());
+        let mut state = self.lock();
+        state.seats.push(Arc::downgrade(&seat));
+        state.seats_taken += 1;
+        (seat, state.seats_taken - 1)
+    }
+
+    /// The sockets of a door that are loop `index`'s.
+    fn share(&self, open: &Open, index: usize) -> io::Result<Vec<Bound>> {
+        let mut share = Vec::new();
+        for group in &open.groups {
+            match self.loops {
+                None if index == 0 => share.push(group[0].try_clone()?),
+                None => share.push(bind::join(&group[0]).or_else(|_| group[0].try_clone())?),
+                Some(loops) if group.len() < loops => share.push(group[index % group.len()].try_clone()?),
+                Some(loops) => {
+                    for bound in group.iter().skip(index % loops).step_by(loops) {
+                        share.push(bound.try_clone()?);
+                    }
+                }
             }
-            UnixListener::bind(path)?
         }
-        listener => listener?,
-    };
-    listener.set_nonblocking(true)?;
-    Ok(Bound::Unix(listener, Arc::new(UnixPath(path.to_owned()))))
-}
-
-/// Whether a socket is there, which may be removed; connecting to a file is refused just the same.
-fn is_socket(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
-}
-
-pub(crate) fn cannot_listen(address: &Address, cause: io::Error) -> Error {
-    let step = format!("listening on {address}");
-    let advice = match cause.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there. Stop it, or choose another address with --listen",
-        io::ErrorKind::PermissionDenied if matches!(address, Address::Tcp { .. }) => {
-            "permission denied. Run as root, or allow it: setcap cap_net_bind_service=+ep $(which unary)"
-        }
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address. `:PORT` listens on all it has",
-        // No attempt would succeed: a name that is no host's, a path that is too long for a socket.
-        io::ErrorKind::InvalidInput => return Error::new(Kind::Invalid, step).because(cause),
-        _ => return Error::new(Kind::Unavailable, step).because(cause),
-    };
-    Error::new(Kind::Unavailable, step).because(advice)
-}
-
-/// A listening socket in an event loop.
-pub(crate) enum Acceptor {
-    Tcp(TcpListener),
-    Unix { listener: UnixListener, _path: Arc<UnixPath> },
-}
-
-impl Acceptor {
-    fn new(bound: &Bound) -> io::Result<Self> {
-        Ok(match bound {
-            Bound::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket.try_clone()?)?),
-            Bound::Unix(socket, path) => {
-                Self::Unix { listener: UnixListener::from_std(socket.try_clone()?)?, _path: path.clone() }
-            }
-        })
-    }
-
-    /// Waits for the next connection.
-    pub(crate) async fn accept(&self) -> io::Result<Socket> {
-        Ok(match self {
-            Self::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                Socket::tcp(stream, address)
-            }
-            Self::Unix { listener, .. } => Socket::unix(listener.accept().await?.0),
-        })
-    }
-
-    /// The next connection if it is there, asked of the kernel: the event loop may not have heard of
-    /// it yet. `WouldBlock` if none is.
-    pub(crate) fn accept_now(&self) -> io::Result<Socket> {
-        let listener = match self {
-            Self::Tcp(listener) => SockRef::from(listener),
-            Self::Unix { listener, .. } => SockRef::from(listener),
-        };
-        let (socket, address) = listener.accept()?;
-        socket.set_nonblocking(true)?;
-        Ok(match address.as_socket() {
-            Some(address) => Socket::tcp(TcpStream::from_std(socket.into())?, address),
-            None => Socket::unix(UnixStream::from_std(socket.into())?),
-        })
+        Ok(share)
     }
 }
 
-/// Errors of accept(2) that concern the connection that was to be accepted, not the listener.
-pub(crate) fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, PermissionDenied, TimedOut,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | PermissionDenied | TimedOut
-    ) || error.raw_os_error() == Some(libc::EPROTO)
+impl State {
+    /// Tells all loops to look.
+    fn tell(&mut self) {
+        self.seats.retain(|seat| seat.upgrade().inspect(|seat| seat.tell()).is_some());
+    }
+}
+
+/// Hands the server's draining on to the doors', and lets go of the sockets.
+async fn follow(server: Drain, shared: Arc<Shared>) {
+    let mut watch = server.watch(0);
+    watch.reached(Phase::Draining).await;
+    let open = std::mem::take(&mut shared.lock().open);
+    let drains: Vec<Drain> = open.into_iter().filter_map(|open| open.door.drain).collect();
+    drains.iter().for_each(Drain::start);
+    watch.reached(Phase::Over).await;
+    drains.iter().for_each(Drain::expire);
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use unary_service::{Context, Remote};
 
+use crate::listener::Door;
+
 /// The other end of a connection. Cheap to clone, and may be kept after the connection is over.
 #[derive(Clone)]
 pub struct Peer(Arc<Inner>);
@@ -18,6 +20,7 @@ struct Inner {
     number: u64,
     address: Option<SocketAddr>,
     local: Option<SocketAddr>,
+    door: Option<Arc<Door>>,
     /// The socket while it is open. Its owner empties this, under the lock, before closing it.
     socket: Mutex<Option<RawFd>>,
 }
@@ -27,11 +30,11 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 impl Peer {
     /// A peer at this address, met at `local` where that is known, with no socket of its own.
     pub fn new(address: Option<SocketAddr>, local: Option<SocketAddr>) -> Self {
-        Self::with(address, local, None)
+        Self::with(address, local, None, None)
     }
 
-    pub(crate) fn of_socket(address: Option<SocketAddr>, socket: BorrowedFd<'_>) -> Self {
-        Self::with(address, None, Some(socket.as_raw_fd()))
+    pub(crate) fn of_socket(address: Option<SocketAddr>, socket: BorrowedFd<'_>, door: Option<Arc<Door>>) -> Self {
+        Self::with(address, None, door, Some(socket.as_raw_fd()))
     }
 
     /// The same connection with other addresses: what a proxy in between says they are. The socket
@@ -40,12 +43,18 @@ impl Peer {
     pub(crate) fn proxied(&self, address: SocketAddr, local: SocketAddr) -> Self {
         let socket = self.0.socket.lock().expect("no panic while the lock is held").take();
         let (number, address, local) = (self.0.number, Some(address), Some(local));
-        Self(Arc::new(Inner { number, address, local, socket: Mutex::new(socket) }))
+        let door = self.0.door.clone();
+        Self(Arc::new(Inner { number, address, local, door, socket: Mutex::new(socket) }))
     }
 
-    fn with(address: Option<SocketAddr>, local: Option<SocketAddr>, socket: Option<RawFd>) -> Self {
+    fn with(
+        address: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+        door: Option<Arc<Door>>,
+        socket: Option<RawFd>,
+    ) -> Self {
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
-        Self(Arc::new(Inner { number, address, local, socket: Mutex::new(socket) }))
+        Self(Arc::new(Inner { number, address, local, door, socket: Mutex::new(socket) }))
     }
 
     /// The connection's number within this process, from 1.
@@ -63,6 +72,11 @@ impl Peer {
         self.0.local.or_else(|| {
             self.with_socket(|socket| rustix::net::getsockname(socket).ok().and_then(|name| name.try_into().ok()))?
         })
+    }
+
+    /// The listened-on address that the connection came in by; `None` for what no listener accepted.
+    pub fn door(&self) -> Option<&Door> {
+        self.0.door.as_deref()
     }
 
     /// What TCP knows of the connection as of now. `None` once it is closed, and for what is not TCP.

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -11,6 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::Peer;
 use crate::file::FileRange;
+use crate::listener::Door;
 
 /// What a protocol needs of its bytes beyond reading and writing them. The defaults are right for
 /// everything that is not a socket: TLS, memory.
@@ -62,13 +64,21 @@ macro_rules! each {
 impl Socket {
     /// A connected TCP socket.
     pub fn tcp(stream: TcpStream, address: SocketAddr) -> Self {
-        let peer = Peer::of_socket(Some(address), stream.as_fd());
-        Self { stream: Stream::Tcp(stream), peer }
+        Self::tcp_through(stream, address, None)
     }
 
     /// A connected Unix socket.
     pub fn unix(stream: UnixStream) -> Self {
-        let peer = Peer::of_socket(None, stream.as_fd());
+        Self::unix_through(stream, None)
+    }
+
+    pub(crate) fn tcp_through(stream: TcpStream, address: SocketAddr, door: Option<Arc<Door>>) -> Self {
+        let peer = Peer::of_socket(Some(address), stream.as_fd(), door);
+        Self { stream: Stream::Tcp(stream), peer }
+    }
+
+    pub(crate) fn unix_through(stream: UnixStream, door: Option<Arc<Door>>) -> Self {
+        let peer = Peer::of_socket(None, stream.as_fd(), door);
         Self { stream: Stream::Unix(stream), peer }
     }
 

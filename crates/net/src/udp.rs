@@ -1,9 +1,8 @@
 //! UDP: the same line over datagrams, `listen_udp(…) >> connect(codec) >> process(…) >> reply()`.
 //!
-//! Each event loop has a socket of its own on the same port (`SO_REUSEPORT`), unlike TCP's, which
-//! share one. A shared socket would wake every loop for every datagram, and what speaks against a
-//! socket each does not hold here: nothing that is queued in it gets reset, and [`UdpListener`]
-//! still refuses a port that is taken. A peer's datagrams stay with one loop.
+//! Each event loop has a socket of its own on the same port (`SO_REUSEPORT`): a shared one would wake
+//! every loop for every datagram. [`UdpListener`] still refuses a port that is taken. A peer's
+//! datagrams stay with one loop.
 
 mod packet;
 mod protocol;

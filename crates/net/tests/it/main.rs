@@ -4,6 +4,7 @@ mod actor;
 mod connections;
 mod draining;
 mod lines;
+mod listener;
 mod pipeline;
 mod proxy_protocol;
 mod server;
