@@ -1,6 +1,7 @@
 //! Filters: what stands around a service, from a time-out to a translation of both types.
 
 pub mod in_flight;
+pub mod rate_limit;
 pub mod timeout;
 
 use std::future::Future;
