@@ -1,6 +1,7 @@
 //! What a site needs: a router, filters and handlers.
 #![forbid(unsafe_code)]
 
+pub mod choose;
 pub mod filter;
 pub mod handler;
 pub mod router;

@@ -66,7 +66,7 @@
 //! the connection sends its length and drops the rest.
 
 mod answer;
-mod host;
+pub(crate) mod host;
 mod into;
 mod live;
 mod params;

@@ -11,7 +11,7 @@ const HOST_BYTES_MAX: usize = 255;
 
 /// The host a route is for. Names are lower case, without port and trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Host {
+pub(crate) enum Host {
     /// Whatever host the request names.
     Any,
     /// This one.
@@ -22,7 +22,7 @@ pub(super) enum Host {
 
 impl Host {
     /// Reads the host of a pattern; empty and `*` are any.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() || text == "*" {
             return Ok(Self::Any);
         }
@@ -43,7 +43,7 @@ impl Host {
 
 /// A value per host.
 #[derive(Clone, Debug)]
-pub(super) struct Hosts<T> {
+pub(crate) struct Hosts<T> {
     exact: Names<T>,
     below: Names<T>,
 }
@@ -58,7 +58,12 @@ impl<T> Hosts<T> {
     /// The value for the host this request names: that of the name itself, else that of the
     /// nearest name it is below.
     pub(super) fn find<B>(&self, request: &Request<B>) -> Option<&T> {
-        let asked = host_of(request)?;
+        self.named(host_of(request)?)
+    }
+
+    /// The same for the host of this name, which may have a port.
+    pub(crate) fn named(&self, host: &str) -> Option<&T> {
+        let asked = plain(host);
         let mut lower = [0; HOST_BYTES_MAX];
         let lower = lower.get_mut(..asked.len())?;
         lower.copy_from_slice(asked.as_bytes());
@@ -79,7 +84,7 @@ impl<T> Hosts<T> {
     }
 
     /// The same, made where there is none; `None` for any host.
-    pub(super) fn entry(&mut self, host: &Host) -> Option<&mut T>
+    pub(crate) fn entry(&mut self, host: &Host) -> Option<&mut T>
     where
         T: Default,
     {
@@ -124,8 +129,13 @@ impl<T> Default for Hosts<T> {
 /// The host a request names: the target's (absolute-form, HTTP/2), else the `Host` field's.
 fn host_of<B>(request: &Request<B>) -> Option<&str> {
     let field = || request.headers().get(header::HOST)?.to_str().ok();
-    let host = without_port(request.uri().host().or_else(field)?);
-    Some(host.strip_suffix('.').unwrap_or(host))
+    request.uri().host().or_else(field)
+}
+
+/// The name alone, without port and trailing dot.
+pub(crate) fn plain(host: &str) -> &str {
+    let host = without_port(host);
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 fn without_port(host: &str) -> &str {

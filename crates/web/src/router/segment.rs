@@ -45,10 +45,10 @@ pub(crate) fn has_dots(path: &str) -> bool {
 /// Hashes a segment of a path or the name of a host, eight bytes a step. The keys of the tables
 /// are the operator's and no peer can add one, so nobody can make them collide on purpose.
 #[derive(Default)]
-pub(super) struct Short(u64);
+pub(crate) struct Short(u64);
 
 /// See [`Short`].
-pub(super) type BuildShort = BuildHasherDefault<Short>;
+pub(crate) type BuildShort = BuildHasherDefault<Short>;
 
 impl Hasher for Short {
     fn write(&mut self, bytes: &[u8]) {
