@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod body_limit;
+pub mod compress;
 pub mod headers;
 pub mod hsts;
 pub mod redirect;
@@ -9,6 +10,7 @@ pub mod rewrite;
 
 pub use access_log::AccessLog;
 pub use body_limit::BodyLimit;
+pub use compress::Compress;
 pub use headers::Headers;
 pub use hsts::Hsts;
 pub use redirect::Redirect;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod choose;
+pub mod encoding;
 pub mod filter;
 pub mod handler;
 pub mod router;

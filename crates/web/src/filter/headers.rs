@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_text_is_kept_once() {
-        let [one, other] = ["x-kept-once"; 2].map(|text| kept(&text.to_owned()).unwrap());
+        let [one, other] = ["x-kept-once"; 2].map(|text| kept(text).unwrap());
         assert!(std::ptr::eq(one, other));
         assert_eq!(kept(&"x".repeat(KEPT_BYTES_MAX + 1)), None);
     }

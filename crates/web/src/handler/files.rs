@@ -1,12 +1,11 @@
 //! Files of a folder: [`Files`].
 //!
 //! A request goes through the modules of this folder in this order: `path` (what does it ask for?),
-//! `cache` (do we know it?), `survey` (what is there?), `entry` (open it), `reply` with `condition`,
-//! `range` and `encoding` (what of it does the client want?). Folders are drawn by `listing`.
+//! `cache` (do we know it?), `survey` (what is there?), `entry` (open it), `reply` with `condition`
+//! and `range` (what of it does the client want?). Folders are drawn by `listing`.
 
 mod cache;
 mod condition;
-mod encoding;
 mod entry;
 mod glob;
 mod listing;

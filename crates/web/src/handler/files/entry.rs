@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use unary_http::Body;
 use unary_net::file::{FileRange, Node, OpenFile, Stamp, View};
 
-use super::encoding::Coding;
 use super::media;
 use super::settings::Settings;
 use super::survey::FileSurvey;
+use crate::encoding::Coding;
 
 /// Files up to this many bytes are kept in memory: a read costs less than a `sendfile`, and
 /// thousands of them fit. Larger ones stay open.

@@ -7,10 +7,10 @@ use unary_http::{Body, Response, message};
 
 use super::Asked;
 use super::condition::{self, Validators, Verdict};
-use super::encoding::Accepted;
 use super::entry::{Entry, Form};
 use super::multipart::multipart;
 use super::range::{Selection, Span, select};
+use crate::encoding::Accepted;
 
 /// What a 304 says of the representation (RFC 9110 §15.4.5).
 const KEPT: [HeaderName; 4] = [header::ETAG, header::LAST_MODIFIED, header::CACHE_CONTROL, header::VARY];

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use unary_net::file::{NodeKind, Stamp, View};
 
-use super::encoding::Coding;
 use super::media;
 use super::path::Target;
 use super::settings::Settings;
+use crate::encoding::Coding;
 
 /// What a target leads to.
 #[derive(Debug)]

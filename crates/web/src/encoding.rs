@@ -2,11 +2,14 @@
 
 use http::{HeaderMap, header};
 
-/// A content coding that a file may have been compressed with beforehand.
+/// A content coding that replies are compressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub enum Coding {
+    /// `br` (RFC 7932).
     Brotli,
+    /// `zstd` (RFC 8878).
     Zstandard,
+    /// `gzip` (RFC 1952).
     Gzip,
 }
 
@@ -14,11 +17,11 @@ pub(super) enum Coding {
 const MEMBERS_MAX: usize = 16;
 
 impl Coding {
-    /// The smallest first, as experience has it: so they are preferred where a client is indifferent.
-    pub(super) const ALL: [Self; 3] = [Self::Brotli, Self::Zstandard, Self::Gzip];
+    /// Of what was compressed with patience, the smallest first, as experience has it.
+    pub const ALL: [Self; 3] = [Self::Brotli, Self::Zstandard, Self::Gzip];
 
     /// As `Content-Encoding` says it.
-    pub(super) fn token(self) -> &'static str {
+    pub fn token(self) -> &'static str {
         match self {
             Self::Brotli => "br",
             Self::Zstandard => "zstd",
@@ -27,7 +30,7 @@ impl Coding {
     }
 
     /// What the name of a compressed sibling ends in.
-    pub(super) fn extension(self) -> &'static str {
+    pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::Brotli => ".br",
             Self::Zstandard => ".zst",
@@ -35,7 +38,8 @@ impl Coding {
         }
     }
 
-    fn named(name: &[u8]) -> Option<Self> {
+    /// The coding of this name, as `Accept-Encoding` says it.
+    pub fn named(name: &[u8]) -> Option<Self> {
         match name.len() {
             2 if name.eq_ignore_ascii_case(b"br") => Some(Self::Brotli),
             4 if name.eq_ignore_ascii_case(b"gzip") => Some(Self::Gzip),
@@ -48,14 +52,14 @@ impl Coding {
 
 /// How much a client likes each coding, in thousandths; 0 is not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Accepted {
+pub(crate) struct Accepted {
     codings: [u16; Coding::ALL.len()],
     identity: u16,
 }
 
 impl Accepted {
     /// Reads `Accept-Encoding`. Without one nothing is taken for granted but the plain content.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(header::ACCEPT_ENCODING).iter();
         let members = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).take(MEMBERS_MAX);
         let (mut codings, mut identity, mut others) = ([None; Coding::ALL.len()], None, None);
@@ -75,15 +79,15 @@ impl Accepted {
         Self { codings, identity }
     }
 
-    /// The coding to send, of those there are; `None` is the plain content.
+    /// The coding to send, of those there are; `None` is the plain content. Where a client is
+    /// indifferent, the first.
     ///
-    /// That is sent too where it was refused and nothing else is to be had: it serves a client
-    /// better than a 406.
-    pub(super) fn best(&self, there_are: impl Iterator<Item = Coding>) -> Option<Coding> {
-        let quality = |coding: Coding| self.codings[coding as usize];
-        let liked = there_are.filter(|&coding| quality(coding) > 0 && quality(coding) >= self.identity);
-        // Of equals, `max_by_key` takes the last: the order is turned round.
-        liked.max_by_key(|&coding| (quality(coding), std::cmp::Reverse(coding as usize)))
+    /// Plain content is sent too where it was refused and nothing else is to be had: it serves a
+    /// client better than a 406.
+    pub(crate) fn best(&self, there_are: impl Iterator<Item = Coding>) -> Option<Coding> {
+        let qualities = there_are.map(|coding| (coding, self.codings[coding as usize]));
+        let liked = qualities.filter(|&(_, quality)| quality > 0 && quality >= self.identity);
+        liked.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(coding, _)| coding)
     }
 }
 
