@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod body_limit;
 pub mod compress;
+pub mod forwarded;
 pub mod headers;
 pub mod hsts;
 pub mod redirect;
@@ -11,6 +12,7 @@ pub mod rewrite;
 pub use access_log::AccessLog;
 pub use body_limit::BodyLimit;
 pub use compress::Compress;
+pub use forwarded::Forwarded;
 pub use headers::Headers;
 pub use hsts::Hsts;
 pub use redirect::Redirect;

@@ -5,6 +5,7 @@ pub mod choose;
 pub mod encoding;
 pub mod filter;
 pub mod handler;
+pub mod networks;
 pub mod router;
 pub mod scheme;
 pub mod setting;
