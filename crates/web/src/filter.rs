@@ -6,6 +6,7 @@ pub mod compress;
 pub mod forwarded;
 pub mod headers;
 pub mod hsts;
+pub mod rate_limit;
 pub mod redirect;
 pub mod rewrite;
 
@@ -15,5 +16,6 @@ pub use compress::Compress;
 pub use forwarded::Forwarded;
 pub use headers::Headers;
 pub use hsts::Hsts;
+pub use rate_limit::RateLimit;
 pub use redirect::Redirect;
 pub use rewrite::Rewrite;
