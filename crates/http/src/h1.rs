@@ -7,9 +7,11 @@
 
 pub mod body;
 pub mod chunked;
+pub mod client;
 pub mod connection;
 pub mod decode;
 pub mod encode;
 pub mod error;
 pub mod head;
+pub mod pool;
 mod token;

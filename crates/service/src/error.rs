@@ -28,6 +28,8 @@ pub enum Kind {
     Timeout,
     /// Whatever does the work cannot be reached now; the request was not begun.
     Unavailable,
+    /// A server behind this one failed: what it sent makes no sense, or it went away amid it.
+    Upstream,
     /// The other end went away.
     Closed,
     /// The service panicked.
@@ -119,6 +121,7 @@ impl Kind {
             Self::Overloaded => "overloaded",
             Self::Timeout => "timed out",
             Self::Unavailable => "unavailable",
+            Self::Upstream => "failed upstream",
             Self::Closed => "closed by the other end",
             Self::Panicked => "panicked",
             Self::Internal => "failed",
