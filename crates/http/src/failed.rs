@@ -14,7 +14,10 @@ const REFUSALS_EVERY: Duration = Duration::from_secs(5);
 
 /// Logs why a request was answered with a failure. What peers bring about at will is for whoever
 /// looks closely (`debug`); what is ours is an error.
-pub(crate) fn log(id: RequestId, request: impl fmt::Display, peer: impl fmt::Debug, error: &Error) {
+///
+/// The engine does so with what a service returns; whoever makes a reply of a failure before that
+/// has to do it.
+pub fn log(id: RequestId, request: impl fmt::Display, peer: impl fmt::Debug, error: &Error) {
     let error = OneLine(error);
     match error.0.kind() {
         Kind::Internal | Kind::Panicked | Kind::Timeout => {

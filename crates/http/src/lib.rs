@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod body;
-mod failed;
+pub mod failed;
 pub mod h1;
 pub mod message;
 pub mod tower;

@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod body_limit;
 pub mod compress;
+pub mod error_page;
 pub mod forwarded;
 pub mod headers;
 pub mod hsts;
@@ -13,6 +14,7 @@ pub mod rewrite;
 pub use access_log::AccessLog;
 pub use body_limit::BodyLimit;
 pub use compress::Compress;
+pub use error_page::ErrorPage;
 pub use forwarded::Forwarded;
 pub use headers::Headers;
 pub use hsts::Hsts;

@@ -4,11 +4,11 @@
 //! Whatever a client sends can fill a place and nothing else: it ends no header line, names no
 //! other host, and adds no parameter to a query.
 
-use http::header;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use unary_http::Request;
 use unary_service::Error;
 
+use crate::filter::forwarded;
 use crate::setting::BadSetting;
 
 /// What no URI may contain as it is (RFC 3986 §2). Backslashes are here as browsers take them for
@@ -202,8 +202,7 @@ fn query(request: &Request, escape: Escape, filled: &mut String) {
 
 /// The name of the host, without a port. What goes into a URL must not be more than that.
 fn host_of(request: &Request) -> Result<&str, Error> {
-    let field = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = request.uri().host().or_else(field).unwrap_or_default();
+    let host = forwarded::host(request).unwrap_or_default();
     let port = match host.rfind(']') {
         Some(bracket) => host[bracket..].find(':').map(|at| bracket + at),
         None => host.find(':'),
@@ -218,6 +217,7 @@ fn host_of(request: &Request) -> Result<&str, Error> {
 
 #[cfg(test)]
 mod tests {
+    use http::header;
     use unary_http::Body;
 
     use super::*;
