@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use unary_service::{Error, Kind};
 
 use crate::Body;
@@ -27,8 +27,11 @@ pub fn html(page: impl Into<Body>) -> Response {
 /// `200 OK` with content of this media type.
 #[inline]
 pub fn content(media_type: &'static str, body: impl Into<Body>) -> Response {
+    // Nobody gets hold of the response before it is whole, so that it is made where it is to be.
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     let mut response = Response::new(body.into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    std::mem::swap(response.headers_mut(), &mut headers);
     response
 }
 

@@ -155,7 +155,7 @@ where
     let mut call = Some(down.accept(exchange));
     std::future::poll_fn(|task| {
         match call.take() {
-            Some(call) => calls.as_mut().start(call, task),
+            Some(call) => calls.as_mut().start(|| call, task),
             None => calls.as_mut().poll(task),
         }
         awaited.poll_take(task)

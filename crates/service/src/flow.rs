@@ -104,29 +104,21 @@ impl<P, C> Line<P, C> {
     }
 }
 
-impl<P: Producer, C: Transducer<P::Item>> Line<P, C> {
+impl<P: Producer + 'static, C: Transducer<P::Item, Out: 'static> + 'static> Line<P, C> {
     /// Puts a queue of at most `length` items here (at least one). What is before it runs beside
     /// what is after it, which takes one item at a time, in order.
-    pub fn queue(self, length: usize) -> Line<Queued<Line<P, Arc<C>>>, Id>
-    where
-        P: 'static,
-        C: 'static,
-        C::Out: 'static,
-    {
+    pub fn queue(self, length: usize) -> Line<Queued<Line<P, Arc<C>>>, Id> {
         line(Queued { line: self.shared(), length: length.max(1) })
     }
 
     /// Runs what is after this for at most `at_once` items at the same time (at least one), each
     /// in a task of its own; order is not kept. A failure of one item ends the line.
-    pub fn fork(self, at_once: usize) -> Line<Forked<Line<P, Arc<C>>>, Id>
-    where
-        P: 'static,
-        C: 'static,
-        C::Out: 'static,
-    {
+    pub fn fork(self, at_once: usize) -> Line<Forked<Line<P, Arc<C>>>, Id> {
         line(Forked { line: self.shared(), at_once: at_once.clamp(1, Semaphore::MAX_PERMITS) })
     }
+}
 
+impl<P: Producer, C: Transducer<P::Item>> Line<P, C> {
     /// Runs the line until its producer ends or a stage fails.
     pub fn drive(self) -> impl Future<Output = Result<(), Error>> + Send
     where

@@ -16,6 +16,7 @@ use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use fields::LastHost;
 pub(super) use fields::Section;
 pub(super) use name::may_trail;
 pub(super) use scan::Scan;
@@ -57,13 +58,14 @@ pub struct HeadDecoder {
     scan: Scan,
     empty_lines: u8,
     request_line: Option<RequestLine>,
+    host: LastHost,
 }
 
 impl HeadDecoder {
     /// A decoder at the start of a connection. It allocates nothing before the first bytes.
     pub fn new(mut limits: HeadLimits) -> Self {
         limits.head_bytes_max = limits.head_bytes_max.min(HEAD_BYTES_BOUND);
-        Self { limits, scan: Scan::default(), empty_lines: 0, request_line: None }
+        Self { limits, scan: Scan::default(), empty_lines: 0, request_line: None, host: LastHost::default() }
     }
 
     /// Forgets an unfinished head and the empty lines before it, to decode another connection's.
@@ -192,7 +194,7 @@ impl HeadDecoder {
     #[inline]
     fn read_fields(&mut self, head: &Bytes, headers: &mut HeaderMap, fields: &mut Fields) -> Result<(), DecodeError> {
         let (first, ends) = self.scan.ends().split_first().expect("a head has a first line");
-        Section { bytes: head, start: *first as usize + 2, ends }.read_headers(headers, fields)
+        Section { bytes: head, start: *first as usize + 2, ends }.read_headers(headers, fields, &mut self.host)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The calls a connection has under way, polled inside the connection's own task.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -27,12 +28,14 @@ impl<F: Future<Output = Result<(), Error>>> Calls<F> {
     }
 
     /// Begins a call and runs every one as far as it goes; most are done then.
-    pub fn start(mut self: Pin<&mut Self>, call: F, task: &mut Context<'_>) {
+    #[inline(always)] // So that the call is made where it is to be.
+    pub fn start(mut self: Pin<&mut Self>, call: impl FnOnce() -> F, task: &mut Context<'_>) {
         let mut this = self.as_mut().project();
-        match *this.first {
-            None => this.first.set(Some(call)),
-            Some(_) => this.others.push(Box::pin(call)),
-        }
+        let begun = catch_unwind(AssertUnwindSafe(|| match *this.first {
+            None => this.first.set(Some(call())),
+            Some(_) => this.others.push(Box::pin(call())),
+        }));
+        begun.unwrap_or_else(|panic| panicked(&*panic));
         self.poll(task);
     }
 
@@ -62,9 +65,13 @@ fn poll_caught<F: Future<Output = Result<(), Error>>>(call: Pin<&mut F>, task: &
             tracing::warn!(%error, "a stage of the pipeline failed");
             true
         }
-        Err(payload) => {
-            tracing::error!(error = %Error::panicked("answering a request", &*payload), "a request's handler panicked");
+        Err(panic) => {
+            panicked(&*panic);
             true
         }
     }
+}
+
+fn panicked(panic: &(dyn Any + Send)) {
+    tracing::error!(error = %Error::panicked("answering a request", panic), "a request's handler panicked");
 }

@@ -1,13 +1,15 @@
 //! A request, the slot its reply goes to, and the two stages between them.
 
+use std::any::Any;
 use std::cell::UnsafeCell;
-use std::future::poll_fn;
+use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
+use futures_util::FutureExt;
 use unary_service::flow::{Consumer, Transducer};
 use unary_service::{Error, Service};
 
@@ -171,34 +173,56 @@ pub fn process<S>(service: S) -> Process<S> {
 #[derive(Clone, Copy, Debug)]
 pub struct Process<S>(S);
 
-impl<T, R, S> Transducer<Exchange<T, R>> for Process<S>
-where
-    T: Send,
-    R: Send,
-    S: Service<T, Reply = R>,
-{
+impl<T: Send, R: Send, S: Service<T, Reply = R>> Transducer<Exchange<T, R>> for Process<S> {
     type Out = Answer<R>;
 
-    #[expect(clippy::manual_async_fn, reason = "an async fn would move its arguments once more")]
+    // By hand, as an `async` block would move the request and the reply several times more.
     fn feed<D: Consumer<Answer<R>>>(
         &self,
-        exchange: Exchange<T, R>,
+        Exchange { request, slot }: Exchange<T, R>,
         down: &D,
     ) -> impl Future<Output = Result<(), Error>> + Send {
-        async move {
-            let mut call = pin!(self.0.call(exchange.request));
-            // A panic costs this request, whatever task the stage runs in.
-            let caught = poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(task))) {
-                Ok(polled) => polled,
-                Err(payload) => Poll::Ready(Err(Error::panicked("answering a request", &*payload))),
-            });
-            match caught.await {
-                Ok(reply) => down.accept(Answer { reply, slot: exchange.slot }).await,
-                Err(error) => {
-                    exchange.slot.fill(Err(error));
-                    Ok(())
-                }
+        let hand_on = |answer| match answer {
+            Ok(reply) => down.accept(Answer { reply, slot }).left_future(),
+            Err(error) => {
+                slot.fill(Err(error));
+                ready(Ok(())).right_future()
             }
+        };
+        Processing::Calling { call: self.0.call(request), hand_on: Some(hand_on) }
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = Step]
+    enum Processing<C, F, A> {
+        Calling { #[pin] call: C, hand_on: Option<F> },
+        HandingOn { #[pin] handing_on: A },
+    }
+}
+
+impl<R, C, F, A> Future for Processing<C, F, A>
+where
+    C: Future<Output = Result<R, Error>>,
+    F: FnOnce(Result<R, Error>) -> A,
+    A: Future<Output = Result<(), Error>>,
+{
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if let Step::Calling { call, hand_on } = self.as_mut().project() {
+            // A panic costs this request, whatever task the stage runs in.
+            let called =
+                catch_unwind(AssertUnwindSafe(|| call.poll(task).map(|answer| hand_on.take().map(|f| f(answer)))));
+            let panicked = |panic: Box<dyn Any + Send>| Err(Error::panicked("answering a request", &*panic));
+            let handing_on =
+                ready!(called.unwrap_or_else(|panic| Poll::Ready(hand_on.take().map(|f| f(panicked(panic))))));
+            let Some(handing_on) = handing_on else { return Poll::Ready(Ok(())) };
+            self.set(Self::HandingOn { handing_on });
+        }
+        match self.project() {
+            Step::HandingOn { handing_on } => handing_on.poll(task),
+            Step::Calling { .. } => Poll::Ready(Ok(())),
         }
     }
 }

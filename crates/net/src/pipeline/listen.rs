@@ -127,12 +127,8 @@ impl Producer for Listen {
 
     async fn drive<D: Consumer<Connection<Socket>> + 'static>(self, down: D) -> Result<(), Error> {
         let listener = self.bound()?;
-        let producing = Producing {
-            down: Arc::new(down),
-            permits: self.permits.clone(),
-            drain: self.drain.clone(),
-            back_off: BACK_OFF.0,
-        };
+        let down = Arc::new(down);
+        let producing = Arc::new(Producing { down, permits: self.permits.clone(), drain: self.drain.clone() });
         let mut accepting = Vec::new();
         for acceptor in listener.acceptors()? {
             accepting.push(producing.clone().accept_all(acceptor));
@@ -170,18 +166,11 @@ struct Producing<D> {
     down: Arc<D>,
     permits: Arc<Semaphore>,
     drain: Drain,
-    back_off: Duration,
-}
-
-impl<D> Clone for Producing<D> {
-    fn clone(&self) -> Self {
-        let Self { down, permits, drain, back_off } = self;
-        Self { down: down.clone(), permits: permits.clone(), drain: drain.clone(), back_off: *back_off }
-    }
 }
 
 impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
-    async fn accept_all(mut self, acceptor: Acceptor) {
+    async fn accept_all(self: Arc<Self>, acceptor: Acceptor) {
+        let mut back_off = BACK_OFF.0;
         let mut watch = self.drain.watch(0);
         loop {
             let permits = self.permits.clone();
@@ -192,7 +181,7 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
             tokio::select! {
                 biased;
                 () = watch.reached(Phase::Draining) => break,
-                (accepted, permit) = next => self.accepted(accepted, permit).await,
+                (accepted, permit) = next => self.accepted(accepted, permit, &mut back_off).await,
             }
         }
         self.accept_waiting(&acceptor);
@@ -210,17 +199,17 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
         }
     }
 
-    async fn accepted(&mut self, accepted: io::Result<Socket>, permit: OwnedSemaphorePermit) {
+    async fn accepted(&self, accepted: io::Result<Socket>, permit: OwnedSemaphorePermit, back_off: &mut Duration) {
         match accepted {
             Ok(socket) => {
-                self.back_off = BACK_OFF.0;
+                *back_off = BACK_OFF.0;
                 self.begin(socket, permit);
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, wait = ?self.back_off, "cannot accept connections; trying again. Raise the limit on open files (ulimit -n) if this goes on");
-                tokio::time::sleep(self.back_off).await;
-                self.back_off = (self.back_off * 2).min(BACK_OFF.1);
+                tracing::warn!(%error, wait = ?back_off, "cannot accept connections; trying again. Raise the limit on open files (ulimit -n) if this goes on");
+                tokio::time::sleep(*back_off).await;
+                *back_off = (*back_off * 2).min(BACK_OFF.1);
             }
         }
     }

@@ -16,12 +16,7 @@ pub struct Queued<L> {
     pub(super) length: usize,
 }
 
-impl<P, C> Producer for Queued<Line<P, Arc<C>>>
-where
-    P: Producer + 'static,
-    C: Transducer<P::Item> + 'static,
-    C::Out: 'static,
-{
+impl<P: Producer + 'static, C: Transducer<P::Item, Out: 'static> + 'static> Producer for Queued<Line<P, Arc<C>>> {
     type Item = C::Out;
 
     async fn drive<D: Consumer<C::Out> + 'static>(self, down: D) -> Result<(), Error> {
@@ -55,12 +50,7 @@ pub struct Forked<L> {
     pub(super) at_once: usize,
 }
 
-impl<P, C> Producer for Forked<Line<P, Arc<C>>>
-where
-    P: Producer + 'static,
-    C: Transducer<P::Item> + 'static,
-    C::Out: 'static,
-{
+impl<P: Producer + 'static, C: Transducer<P::Item, Out: 'static> + 'static> Producer for Forked<Line<P, Arc<C>>> {
     type Item = C::Out;
 
     async fn drive<D: Consumer<C::Out> + 'static>(self, down: D) -> Result<(), Error> {

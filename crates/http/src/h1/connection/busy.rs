@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{Extensions, HeaderMap, Method, StatusCode, Version};
 use tokio::io::AsyncReadExt;
 use unary_net::pipeline::drain::Phase;
 use unary_net::pipeline::{Awaited, Calls};
@@ -135,8 +135,8 @@ impl<'a, S: Transport> Busy<'a, S> {
         }
         loop {
             let mut progress = false;
-            while let Some(exchange) = self.next_exchange() {
-                calls.as_mut().start(start(exchange), task);
+            while self.has_next() {
+                calls.as_mut().start(|| start(self.admit()), task);
                 self.encode(task)?;
                 progress = true;
             }
@@ -158,8 +158,8 @@ impl<'a, S: Transport> Busy<'a, S> {
         self.poll_deadlines(task).map(|()| Ok(Outcome::Close))
     }
 
-    /// Decodes the next request, if one is there and may run now.
-    fn next_exchange(&mut self) -> Option<Exchange<Request, Response>> {
+    /// Decodes the next request; whether there is one that may run now.
+    fn has_next(&mut self) -> bool {
         let may = self.going == Going::On
             && (self.held || !self.tools.input.is_empty())
             && self.receiving.is_none()
@@ -168,10 +168,10 @@ impl<'a, S: Transport> Busy<'a, S> {
             && self.tools.entries.len() < self.http.limits.pipelined_max
             && self.tools.output.front.len() < OUTPUT_BYTES;
         if !may {
-            return None;
+            return false;
         }
         if !std::mem::take(&mut self.held) && !self.decode() {
-            return None;
+            return false;
         }
         // Only safe requests run beside others (RFC 9112 §9.3.2), and an offer to leave HTTP runs
         // beside nothing.
@@ -181,10 +181,10 @@ impl<'a, S: Transport> Busy<'a, S> {
             let all_beside = self.tools.entries.iter().all(beside) && (self.sending.is_none() || self.sends_safely);
             if !(head.method.is_safe() && !head.upgrade && all_beside) {
                 self.held = true;
-                return None;
+                return false;
             }
         }
-        Some(self.admit())
+        true
     }
 
     /// Whether the last request offers to leave HTTP. What follows it may not be HTTP then.
@@ -203,6 +203,7 @@ impl<'a, S: Transport> Busy<'a, S> {
     }
 
     /// Makes an exchange of the head in the tools and as much of its body as is there.
+    #[inline(always)] // So that the exchange is made where it is to be.
     fn admit(&mut self) -> Exchange<Request, Response> {
         let id = RequestId { connection: self.wire.connection.peer.number(), sequence: self.wire.sequence };
         self.wire.sequence = self.wire.sequence.wrapping_add(1);
@@ -210,23 +211,28 @@ impl<'a, S: Transport> Busy<'a, S> {
             self.wire.waiting = Waiting::Nothing; // The next head, and body, has a time of its own.
         }
         let context = CallContext { id, peer: Some(self.wire.connection.peer.remote()), ..CallContext::default() };
-        let body = self.body().with_context(context);
-        let Tools { head, awaited, .. } = &mut *self.tools;
-        let mut awaited = awaited.pop().unwrap_or_default();
-        let slot = awaited.slot();
-        let mut request = Request::new(body);
+        let body = self.body();
+        let Tools { head, awaited, entries, .. } = &mut *self.tools;
         let method = head.method.clone();
-        *request.uri_mut() = std::mem::take(&mut head.uri);
-        *request.headers_mut() = std::mem::take(&mut head.headers);
-        *request.version_mut() = head.version;
-        *request.method_mut() = std::mem::take(&mut head.method);
         let takes_over = head.upgrade || method == Method::CONNECT;
+        let (upgrade, mut extensions) = match takes_over {
+            true => offer(),
+            false => (None, Extensions::new()),
+        };
         let asked = Asked { method, version: head.version, keep_alive: head.keep_alive, id };
         if !asked.keep_alive {
             self.going = Going::ToAnswers;
         }
-        let upgrade = takes_over.then(|| offer(&mut request));
-        self.tools.entries.push_back(Entry { awaited, upgrade, asked });
+        let mut awaited = awaited.pop().unwrap_or_default();
+        let slot = awaited.slot();
+        entries.push_back(Entry { awaited, upgrade, asked });
+        let mut request = Request::new(body.with_context(context));
+        // Swapped, not taken: what is empty on both sides need not be dropped.
+        std::mem::swap(request.extensions_mut(), &mut extensions);
+        std::mem::swap(request.headers_mut(), &mut head.headers);
+        std::mem::swap(request.uri_mut(), &mut head.uri);
+        std::mem::swap(request.method_mut(), &mut head.method);
+        *request.version_mut() = head.version;
         Exchange { request, slot }
     }
 
@@ -375,7 +381,7 @@ impl<'a, S: Transport> Busy<'a, S> {
         }
         if !self.held {
             // The next head uses its memory again.
-            self.tools.head.headers = std::mem::take(response.headers_mut());
+            std::mem::swap(&mut self.tools.head.headers, response.headers_mut());
         }
         let body = response.body_mut();
         match (plan.framing, body.bytes()) {

@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
+use http::Extensions;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use unary_net::pipeline::Watch;
 use unary_net::{Connection, Peer, Transport};
 use unary_service::Error;
-
-use crate::Request;
 
 /// The offer to take a request's connection over. A service that answers 101 (or 2xx to
 /// `CONNECT`) awaits it, outside the call, to get the bytes that follow.
@@ -51,11 +50,13 @@ impl Upgrade {
     }
 }
 
-/// Puts an offer into a request.
-pub(super) fn offer(request: &mut Request) -> Offer {
+/// An offer, and the extensions by which a request makes it.
+#[cold]
+pub(super) fn offer() -> (Option<Offer>, Extensions) {
     let (sender, receiver) = oneshot::channel();
-    request.extensions_mut().insert(Shared(Arc::new(Mutex::new(Some(Upgrade(receiver))))));
-    Offer(sender)
+    let mut extensions = Extensions::new();
+    extensions.insert(Shared(Arc::new(Mutex::new(Some(Upgrade(receiver))))));
+    (Some(Offer(sender)), extensions)
 }
 
 impl Offer {

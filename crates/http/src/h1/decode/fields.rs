@@ -26,20 +26,28 @@ pub(in crate::h1) struct Section<'a> {
 impl Section<'_> {
     /// Appends the fields of a head to `headers` and notes in `fields` what they say of the message.
     #[inline]
-    pub(super) fn read_headers(&self, headers: &mut HeaderMap, fields: &mut Fields) -> Result<(), DecodeError> {
+    pub(super) fn read_headers(
+        &self,
+        headers: &mut HeaderMap,
+        fields: &mut Fields,
+        host: &mut LastHost,
+    ) -> Result<(), DecodeError> {
         let mut start = self.start;
         for &end in self.ends {
             let line = Line::parse(self.bytes, start, end as usize, self.start)?;
             start = end as usize + 2;
-            let value = || line.value(self.bytes);
             match recognise(line.name(self.bytes)) {
+                Some(known) if known.notice == Notice::Host => {
+                    let value = host.value(self.bytes, &line, fields)?;
+                    append(headers, &known.name, value, line.value_start)?;
+                }
                 Some(known) => {
                     if !matches!(known.notice, Notice::Nothing | Notice::HeadOnly) {
                         fields.notice(known.notice, self.bytes, line.value_start..line.value_end)?;
                     }
-                    append(headers, &known.name, value(), line.value_start)?;
+                    append(headers, &known.name, line.value(self.bytes)?, line.value_start)?;
                 }
-                None => append(headers, line.unknown_name(self.bytes)?, value(), line.value_start)?,
+                None => append(headers, line.unknown_name(self.bytes)?, line.value(self.bytes)?, line.value_start)?,
             }
         }
         Ok(())
@@ -56,17 +64,51 @@ impl Section<'_> {
                 Some(known) => known.name.clone(),
                 None => line.unknown_name(self.bytes)?,
             };
-            append(trailers, name, line.value(self.bytes), line.value_start)?;
+            append(trailers, name, line.value(self.bytes)?, line.value_start)?;
         }
         Ok(())
     }
 }
 
+/// The `Host` read last. Nearly every request names the same one again, and shares its value instead of
+/// having its own checked.
+#[derive(Debug, Default)]
+pub(super) struct LastHost(Option<HeaderValue>);
+
+/// What is kept of other people's bytes beyond their head: as much as a domain name has.
+const HOST_BYTES_KEPT: usize = 255;
+
+impl LastHost {
+    #[inline]
+    fn value(&mut self, bytes: &Bytes, line: &Line, fields: &mut Fields) -> Result<HeaderValue, DecodeError> {
+        let range = line.value_start..line.value_end;
+        match &self.0 {
+            Some(last) if *last.as_bytes() == bytes[range.clone()] => {
+                fields.notice_valid_host(line.value_start);
+                Ok(last.clone())
+            }
+            _ => self.other(bytes, line, fields),
+        }
+    }
+
+    #[cold]
+    fn other(&mut self, bytes: &Bytes, line: &Line, fields: &mut Fields) -> Result<HeaderValue, DecodeError> {
+        let range = line.value_start..line.value_end;
+        let value = line.value(bytes)?;
+        if fields.notice_host(bytes, range) && value.len() <= HOST_BYTES_KEPT {
+            self.0 = HeaderValue::from_bytes(value.as_bytes()).ok();
+        }
+        Ok(value)
+    }
+}
+
 #[inline]
-fn append(headers: &mut HeaderMap, name: impl IntoHeaderName, value: Bytes, at: usize) -> Result<(), DecodeError> {
-    let Ok(value) = HeaderValue::from_maybe_shared(value) else {
-        return Err(DecodeError::new(Reason::InvalidValue, at)); // A control byte, refused already.
-    };
+fn append(
+    headers: &mut HeaderMap,
+    name: impl IntoHeaderName,
+    value: HeaderValue,
+    at: usize,
+) -> Result<(), DecodeError> {
     match headers.try_append(name, value) {
         Ok(_) => Ok(()),
         // The map has a bound of its own, beyond any that makes sense here.
@@ -115,8 +157,11 @@ impl Line {
         &bytes[self.start..self.colon]
     }
 
-    fn value(&self, bytes: &Bytes) -> Bytes {
-        bytes.slice(self.value_start..self.value_end)
+    #[inline]
+    fn value(&self, bytes: &Bytes) -> Result<HeaderValue, DecodeError> {
+        let value = HeaderValue::from_maybe_shared(bytes.slice(self.value_start..self.value_end));
+        // A control byte is refused already.
+        value.map_err(|_| DecodeError::new(Reason::InvalidValue, self.value_start))
     }
 
     /// A name that is not in the table: one nobody thought of, or none at all.

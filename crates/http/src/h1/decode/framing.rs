@@ -58,26 +58,35 @@ impl Fields {
     #[inline]
     pub(super) fn notice(&mut self, notice: Notice, head: &Bytes, value: Range<usize>) -> Result<(), DecodeError> {
         match notice {
-            Notice::Host => self.notice_host(head, value),
             Notice::ContentLength => self.notice_content_length(head, value)?,
             Notice::TransferEncoding => self.notice_transfer_encoding(head, value)?,
             Notice::Connection => self.notice_connection(&head[value]),
             Notice::Upgrade => self.upgrade_named |= !value.is_empty(),
             Notice::Expect => self.notice_expect(head, value),
-            Notice::Nothing | Notice::HeadOnly => {}
+            Notice::Host | Notice::Nothing | Notice::HeadOnly => {}
         }
         Ok(())
     }
 
-    #[inline]
-    fn notice_host(&mut self, head: &Bytes, value: Range<usize>) {
-        let at = value.start;
-        if self.host {
-            self.request_fault = Some(DecodeError::new(Reason::RepeatedHost, at));
-        } else if !is_host(&head[value.clone()]) {
-            self.request_fault = Some(DecodeError::new(Reason::InvalidHost(head.slice(value)), at));
+    /// Takes note of a `Host`; whether it is a valid one.
+    pub(super) fn notice_host(&mut self, head: &Bytes, value: Range<usize>) -> bool {
+        let valid = is_host(&head[value.clone()]);
+        match valid {
+            true => self.notice_valid_host(value.start),
+            false => {
+                let at = value.start;
+                self.request_fault = Some(DecodeError::new(Reason::InvalidHost(head.slice(value)), at));
+            }
         }
-        self.host = true;
+        valid
+    }
+
+    /// The same, for one that is known to be valid.
+    #[inline]
+    pub(super) fn notice_valid_host(&mut self, at: usize) {
+        if std::mem::replace(&mut self.host, true) {
+            self.request_fault = Some(DecodeError::new(Reason::RepeatedHost, at));
+        }
     }
 
     /// One number, once. RFC 9110 §8.6 would let a list of equal ones pass (`5, 5`); nobody who means
