@@ -106,6 +106,11 @@ impl Listener {
         state.open.iter().flat_map(|open| &open.groups).filter_map(|group| group.first()?.address()).collect()
     }
 
+    /// The addresses it was told to listen on, as they were asked for.
+    pub fn doors(&self) -> Vec<Address> {
+        self.0.lock().open.iter().map(|open| open.door.address.clone()).collect()
+    }
+
     /// Listens there too. A server that runs accepts from it at once.
     ///
     /// # Errors

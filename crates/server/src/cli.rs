@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use unary_net::Address;
 
 use crate::failure::Failure;
+use crate::run::{CONFIG_DEFAULT, SERVER_PROCESS};
 
 /// One function, one process, any program: a web server that is a single binary.
 #[derive(Debug, Parser)]
@@ -21,7 +22,7 @@ Examples:
   unary serve                            this folder, for this machine: http://localhost:8080/
   unary serve ./public --listen :8080    a folder, for everybody who can reach this machine
 
-Not built yet: run, check, fmt, explain, reload, upgrade, stop, status
+Not built yet: check, fmt, explain, status
 ";
 
 const SERVE_EXAMPLES: &str = "\
@@ -39,6 +40,37 @@ a dot are not served. SIGTERM or Ctrl-C finishes what is running and stops; the 
 pub(crate) enum Command {
     /// Serve one thing, without a config: a folder of files
     Serve(Serve),
+    /// Serve what a config says
+    Run(Run),
+    /// Let the running one take on its config anew
+    Reload(Keeper),
+    /// Let the running one become the program that is on disk now
+    Upgrade(Keeper),
+    /// Let the running one finish what it does, and end
+    Stop(Keeper),
+    /// The server of `unary run`, which starts it
+    #[command(name = SERVER_PROCESS, hide = true)]
+    ServerProcess,
+}
+
+/// What `unary run` is told.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The config
+    #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    pub(crate) config: PathBuf,
+}
+
+/// Whom a command is for.
+#[derive(Debug, Args)]
+pub(crate) struct Keeper {
+    /// The config of the running one, which says where to reach it
+    #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    pub(crate) config: PathBuf,
+
+    /// Where to reach it, without a config: unix:/path
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<Address>,
 }
 
 /// What `unary serve` is told.
@@ -70,7 +102,7 @@ const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 const THREADS_MAX: i64 = 1024;
 
 /// Commands that are promised. They are known, so that nobody hunts for a typing mistake.
-const NOT_BUILT_YET: [&str; 8] = ["run", "check", "fmt", "explain", "reload", "upgrade", "stop", "status"];
+const NOT_BUILT_YET: [&str; 4] = ["check", "fmt", "explain", "status"];
 
 impl Cli {
     /// Reads this process's command line. Says what is wrong with it and ends the process, if

@@ -14,12 +14,22 @@ pub(crate) struct Failure {
 }
 
 const FAILED: u8 = 1;
-const NONSENSE: u8 = 2;
+pub(crate) const NONSENSE: u8 = 2;
 
 impl Failure {
     /// It was told what makes no sense: whoever tries again has to say something else.
     pub(crate) fn nonsense(sentence: impl Into<String>) -> Self {
         Self { sentence: sentence.into(), code: NONSENSE }
+    }
+
+    /// It failed while running.
+    pub(crate) fn failed(sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into(), code: FAILED }
+    }
+
+    /// Somebody else knows how it failed.
+    pub(crate) fn with(sentence: impl Into<String>, code: u8) -> Self {
+        Self { sentence: sentence.into(), code }
     }
 
     pub(crate) fn code(&self) -> ExitCode {

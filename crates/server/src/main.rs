@@ -5,11 +5,13 @@ mod access_log;
 mod cli;
 mod diagnostics;
 mod failure;
+mod run;
 mod serve;
 
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
+use unary_workers::keeper::Command as Order;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -17,6 +19,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let outcome = Cli::read().and_then(|cli| match cli.command {
         Command::Serve(told) => serve::run(&told),
+        Command::Run(told) => run::run(&told),
+        Command::Reload(keeper) => run::tell(Order::Reload, &keeper),
+        Command::Upgrade(keeper) => run::tell(Order::Upgrade, &keeper),
+        Command::Stop(keeper) => run::tell(Order::Stop, &keeper),
+        Command::ServerProcess => run::serve(),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

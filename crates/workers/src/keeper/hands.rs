@@ -1,0 +1,343 @@
+//! What the keeper does, over the sockets, processes and files there are.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Signal, kill_process};
+use rustix::time::{ClockId, clock_gettime};
+use unary_net::{Address, Opened};
+
+use super::admin::{Admin, PATH_BYTES_MAX};
+use super::channel::Channel;
+use super::keeping::{self, Asker, Heirloom, Outcome, Pid, SUCCESSION, State};
+use super::message::Order;
+use super::sockets::{Change, Held, Sockets};
+use super::spawn::spawn;
+use super::succession::{self, Estate};
+use super::user::User;
+use super::watch::Watch;
+use super::{Front, Refusal, Wanted, program};
+use crate::service_manager;
+
+/// All that the keeper holds.
+pub(super) struct Hands<F> {
+    front: F,
+    program: PathBuf,
+    server_arguments: Vec<OsString>,
+    sockets: Sockets,
+    pub(super) admin: Admin,
+    lock: OwnedFd,
+    wanted: Wanted,
+    config: OwnedFd,
+    proposal: Option<Proposal>,
+    pub(super) channels: Vec<(Pid, Channel)>,
+    pub(super) watch: Watch,
+    /// Where it has said that it listens.
+    told: Vec<Address>,
+    is_watched: bool,
+}
+
+struct Proposal {
+    wanted: Wanted,
+    config: OwnedFd,
+    change: Change,
+}
+
+impl<F: Front> Hands<F> {
+    /// Reads the config and opens everything, with the sockets that the service manager gave.
+    pub(super) fn new(mut front: F, server_arguments: Vec<OsString>, given: Vec<OwnedFd>) -> Result<Self, Refusal> {
+        let failed = |why: String| Refusal { why, code: 1 };
+        let (wanted, text) = front.read()?;
+        let user = user_of(&wanted).map_err(failed)?;
+        let lock = lock(&wanted.admin).map_err(failed)?;
+        let mut sockets = Sockets { given, ..Sockets::default() };
+        let change = sockets.prepare(&wanted.listen, wanted.sockets_each, user.as_ref()).map_err(failed)?;
+        sockets.make(change);
+        for unknown in sockets.given.drain(..) {
+            let opened = Opened { address: Address::Tcp { host: None, port: 0 }, sockets: vec![unknown] };
+            let place = opened.addresses().first().map_or_else(|| "somewhere".to_owned(), Address::to_string);
+            front.say(&format!(
+                "the service manager gave a socket at {place}, where the config does not listen; closing it"
+            ));
+        }
+        let cannot = |error: io::Error| failed(format!("cannot listen on unix:{}: {error}", wanted.admin.display()));
+        let admin = Admin::open(&wanted.admin).map_err(cannot)?;
+        make_state_folder(&wanted, user.as_ref()).map_err(failed)?;
+        Self::with(front, server_arguments, sockets, admin, lock, wanted, &text)
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    fn with(
+        front: F,
+        server_arguments: Vec<OsString>,
+        sockets: Sockets,
+        admin: Admin,
+        lock: OwnedFd,
+        wanted: Wanted,
+        text: &[u8],
+    ) -> io::Result<Self> {
+        Ok(Self {
+            front,
+            program: program::path()?,
+            server_arguments,
+            sockets,
+            admin,
+            lock,
+            config: succession::sealed("unary-config", text)?,
+            proposal: None,
+            channels: Vec::new(),
+            watch: Watch::new(&wanted.watch, Instant::now()),
+            told: Vec::new(),
+            is_watched: service_manager::watches(),
+            wanted,
+        })
+    }
+
+    /// Takes over what the keeper before left.
+    pub(super) fn inherit(front: F, server_arguments: Vec<OsString>, estate: Estate) -> io::Result<Self> {
+        let Estate { servers, sockets, admin, lock, asker, config, wanted, .. } = estate;
+        let own = succession::own;
+        let mut held = Vec::new();
+        for (address, origin, sockets) in sockets {
+            let address = address.parse().map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
+            let sockets = sockets.into_iter().map(own).collect::<Result<_, _>>()?;
+            held.push(Held { opened: Opened { address, sockets }, origin });
+        }
+        let not_a_channel = || io::Error::new(io::ErrorKind::InvalidData, "a server's channel is none");
+        let channel = |(pid, channel)| Ok((pid, Channel::of(own(channel)?).ok_or_else(not_a_channel)?));
+        let channels = servers.into_iter().map(channel).collect::<io::Result<_>>()?;
+        let mut admin = Admin::resume(wanted.admin.clone(), UnixListener::from(own(admin)?))?;
+        if let Some((number, stream)) = asker {
+            admin.resume_asker(number, UnixStream::from(own(stream)?));
+        }
+        let sockets = Sockets { held, given: Vec::new() };
+        let told = sockets.held.iter().flat_map(|held| held.opened.addresses()).collect();
+        let hands = Self::with(front, server_arguments, sockets, admin, own(lock)?, wanted, b"")?;
+        Ok(Self { channels, told, config: own(config)?, ..hands })
+    }
+
+    /// Hands an admin connection to the server.
+    pub(super) fn hand_over(&self, server: Option<Pid>, mut stream: UnixStream, read: Vec<u8>) {
+        let channel = server.and_then(|server| self.channel(server));
+        let sent = channel.is_some_and(|channel| channel.send(&Order::Admin(read).encode(), &[stream.as_fd()]).is_ok());
+        if !sent {
+            let _ = stream.write_all(b"failed\nno server is running\n");
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        self.admin.close();
+    }
+
+    fn channel(&self, server: Pid) -> Option<&Channel> {
+        self.channels.iter().find(|(pid, _)| *pid == server).map(|(_, channel)| channel)
+    }
+
+    /// An order that may fail only because the server is ending, which is noticed otherwise.
+    fn tell(&self, server: Pid, order: &Order) {
+        if let Some(channel) = self.channel(server)
+            && let Err(error) = channel.send(&order.encode(), &[])
+        {
+            tracing::warn!(server, %error, "cannot tell a server something");
+        }
+    }
+
+    fn try_start(&mut self) -> Result<Pid, String> {
+        let user = user_of(&self.wanted)?;
+        let in_words = |error: io::Error| format!("cannot start a server: {error}");
+        let (ours, theirs) = Channel::pair().map_err(in_words)?;
+        let pid = spawn(&self.program, &self.server_arguments, theirs, user.as_ref())?;
+        let told = send_sockets(&ours, &self.sockets.held)
+            .and_then(|()| ours.send(&Order::Start.encode(), &[self.config.as_fd()]));
+        self.channels.push((pid, ours));
+        if let Err(error) = told {
+            // It ends before it served, and that is handled where it is noticed.
+            tracing::warn!(pid, %error, "cannot tell a server what to do");
+            keeping::Hands::kill(self, pid);
+        }
+        Ok(pid)
+    }
+
+    fn try_propose(&mut self, to: Option<Pid>) -> Result<(), String> {
+        let (wanted, text) = self.front.read().map_err(|refusal| refusal.why)?;
+        if wanted.admin != self.wanted.admin {
+            return Err("the admin socket cannot be moved while the keeper runs. Stop it and start it anew".to_owned());
+        }
+        let user = user_of(&wanted)?;
+        let config = succession::sealed("unary-config", &text).map_err(|error| error.to_string())?;
+        let change = self.sockets.prepare(&wanted.listen, wanted.sockets_each, user.as_ref())?;
+        if let Some(channel) = to.and_then(|server| self.channel(server)) {
+            let order = Order::Reload(wanted.listen.clone());
+            let told =
+                send_sockets(channel, change.added()).and_then(|()| channel.send(&order.encode(), &[config.as_fd()]));
+            if let Err(error) = told {
+                self.sockets.undo(change);
+                return Err(format!("cannot tell the server of the new config: {error}"));
+            }
+        }
+        self.proposal = Some(Proposal { wanted, config, change });
+        Ok(())
+    }
+}
+
+impl<F: Front> keeping::Hands for Hands<F> {
+    fn start(&mut self) -> Result<Pid, String> {
+        self.try_start()
+    }
+
+    fn drain(&mut self, server: Pid, within: Duration) {
+        self.tell(server, &Order::Drain(within));
+    }
+
+    fn kill(&mut self, server: Pid) {
+        // A child of ours that was not waited for: the number is still its own.
+        if let Some(pid) = rustix::process::Pid::from_raw(server) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    fn reopen(&mut self, server: Pid) {
+        self.tell(server, &Order::Reopen);
+    }
+
+    fn propose(&mut self, to: Option<Pid>) -> Result<(), String> {
+        self.try_propose(to)
+    }
+
+    fn accept_proposal(&mut self) {
+        if let Some(Proposal { wanted, config, change }) = self.proposal.take() {
+            self.sockets.make(change);
+            self.watch = Watch::new(&wanted.watch, Instant::now());
+            (self.wanted, self.config) = (wanted, config);
+        }
+    }
+
+    fn drop_proposal(&mut self) {
+        if let Some(Proposal { change, .. }) = self.proposal.take() {
+            self.sockets.undo(change);
+        }
+    }
+
+    fn close(&mut self) {
+        self.sockets.close();
+    }
+
+    fn succeed(&mut self, heirloom: &Heirloom) -> String {
+        let number = |descriptor: BorrowedFd<'_>| descriptor.as_raw_fd();
+        let sockets = self.sockets.held.iter().map(|held| {
+            let sockets = held.opened.sockets.iter().map(AsRawFd::as_raw_fd).collect();
+            (held.opened.address.to_string(), held.origin, sockets)
+        });
+        let asker = heirloom.asker.and_then(|asker| Some((asker, self.admin.stream_of(asker)?.as_raw_fd())));
+        let estate = Estate {
+            version: SUCCESSION,
+            heirloom: heirloom.clone(),
+            servers: self.channels.iter().map(|(pid, channel)| (*pid, number(channel.as_fd()))).collect(),
+            sockets: sockets.collect(),
+            admin: self.admin.listener.as_raw_fd(),
+            lock: self.lock.as_raw_fd(),
+            asker,
+            config: self.config.as_raw_fd(),
+            wanted: self.wanted.clone(),
+        };
+        succession::become_program(&self.program, &estate).to_string()
+    }
+
+    fn answer(&mut self, asker: Asker, outcome: &Outcome) {
+        self.admin.answer(asker, outcome);
+    }
+
+    fn notify(&mut self, state: State) {
+        match state {
+            State::Ready => {
+                service_manager::notify(&format!("READY=1\nMAINPID={}", std::process::id()));
+                let addresses = self.sockets.held.iter().flat_map(|held| held.opened.addresses());
+                let new: Vec<Address> = addresses.filter(|address| !self.told.contains(address)).collect();
+                self.front.listens(&new);
+                self.told = self.sockets.held.iter().flat_map(|held| held.opened.addresses()).collect();
+            }
+            State::Reloading => service_manager::notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us())),
+            State::Stopping => service_manager::notify("STOPPING=1"),
+            State::Alive if self.is_watched => service_manager::notify("WATCHDOG=1"),
+            State::Alive => {}
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.front.say(line);
+    }
+
+    fn drain_deadline(&self) -> Duration {
+        self.wanted.drain_deadline
+    }
+}
+
+fn send_sockets(channel: &Channel, all: &[Held]) -> io::Result<()> {
+    for held in all {
+        let sockets: Vec<BorrowedFd<'_>> = held.opened.sockets.iter().map(AsFd::as_fd).collect();
+        channel.send(&Order::Listener(held.opened.address.clone()).encode(), &sockets)?;
+    }
+    Ok(())
+}
+
+/// Whom the server is to become, if that is somebody else.
+fn user_of(wanted: &Wanted) -> Result<Option<User>, String> {
+    let Some(name) = &wanted.user else { return Ok(None) };
+    let user = User::named(name)?;
+    if user.is_current() {
+        return Ok(None);
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err(format!(
+            "cannot run the server as the user `{name}`: only root may. Start it as root, or as `{name}`"
+        ));
+    }
+    Ok(Some(user))
+}
+
+/// Holds the admin socket's path for this keeper alone, for as long as the descriptor is open.
+fn lock(admin: &Path) -> Result<OwnedFd, String> {
+    let shown = admin.display();
+    if admin.as_os_str().len() > PATH_BYTES_MAX {
+        return Err(format!("the admin socket's path is too long: {shown}. {PATH_BYTES_MAX} bytes are the most"));
+    }
+    if let Some(folder) = admin.parent() {
+        fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    }
+    let mut path = admin.as_os_str().to_owned();
+    path.push(".lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| format!("cannot open {}: {error}", Path::new(&path).display()))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file.into()),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(format!(
+            "another keeper runs with the admin socket {shown}. Stop it, or give this one another: `server {{ admin \"unix:PATH\" }}`"
+        )),
+        Err(error) => Err(format!("cannot lock {}: {error}", Path::new(&path).display())),
+    }
+}
+
+fn make_state_folder(wanted: &Wanted, user: Option<&User>) -> Result<(), String> {
+    let Some(folder) = &wanted.state else { return Ok(()) };
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let cannot = |error: io::Error| format!("cannot make the state folder {}: {error}", folder.display());
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot)?;
+    if let Some(user) = user {
+        chown(folder, Some(user.uid), Some(user.gid)).map_err(cannot)?;
+    }
+    Ok(())
+}
+
+fn monotonic_us() -> i64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}

@@ -1,0 +1,151 @@
+//! The keeper's loop: waits for signals, servers, and whoever asks something; tells what happened to what
+//! decides.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{self, WaitOptions, WaitStatus, getpid, set_child_subreaper};
+use unary_net::descriptors;
+
+use super::admin::Wish;
+use super::hands::Hands;
+use super::keeping::{Keeping, Over, Pid};
+use super::message::{Command, Report};
+use super::signals::{Signal, Signals};
+use super::succession::Estate;
+use super::{Front, Refusal, activation};
+
+/// Messages of one server that are read before others have their turn.
+const MESSAGES_AT_ONCE_MAX: usize = 64;
+
+/// Keeps a server until it is told to stop. `server_arguments` make this same program the server: what it
+/// has to do then is [`Guest::begin`](super::Guest::begin).
+///
+/// To be called first of all, by a process with one thread.
+///
+/// # Errors
+///
+/// If it could not begin.
+pub fn run<F: Front>(front: F, server_arguments: Vec<OsString>) -> Result<(), Refusal> {
+    let failed = |error: io::Error| Refusal { why: format!("cannot begin to keep a server: {error}"), code: 1 };
+    let signals = Signals::catch().map_err(failed)?;
+    let estate = Estate::take().map_err(failed)?;
+    set_child_subreaper(Some(getpid())).map_err(|error| failed(error.into()))?;
+    let mut keeping = match estate {
+        Some(estate) => {
+            let heirloom = estate.heirloom.clone();
+            let hands = Hands::inherit(front, server_arguments, estate).map_err(failed)?;
+            Keeping::resume(hands, Instant::now(), &heirloom)
+        }
+        None => {
+            let given = activation::take();
+            descriptors::raise_limit();
+            Keeping::begin(Hands::new(front, server_arguments, given)?, Instant::now())
+        }
+    };
+    reap(&mut keeping); // Somebody may have ended before signals were caught.
+    while keeping.over().is_none() {
+        wait(&keeping, &signals).map_err(failed)?;
+        hear(&mut keeping);
+        for signal in signals.take() {
+            obey(&mut keeping, signal);
+        }
+        listen(&mut keeping);
+        let now = Instant::now();
+        if keeping.hands.watch.has_changed(now) {
+            keeping.asked(now, Command::Reload, None);
+        }
+        keeping.tick(now);
+    }
+    keeping.hands.finish();
+    match keeping.over() {
+        Some(Over::Failed { code, why }) => Err(Refusal { why: why.clone(), code: *code }),
+        Some(Over::Stopped) | None => Ok(()),
+    }
+}
+
+/// Waits until something happens, or is due.
+fn wait<F: Front>(keeping: &Keeping<Hands<F>>, signals: &Signals) -> io::Result<()> {
+    let hands = &keeping.hands;
+    let channels = hands.channels.iter().map(|(_, channel)| channel.as_fd());
+    let descriptors = [signals.as_fd()].into_iter().chain(hands.admin.waits_for()).chain(channels);
+    let mut descriptors: Vec<PollFd<'_>> =
+        descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
+    let deadlines = [keeping.deadline(), hands.admin.deadline(), hands.watch.deadline()];
+    let timeout = deadlines.into_iter().flatten().min().map(|deadline| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        Timespec { tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }
+    });
+    match poll(&mut descriptors, timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Hears what servers say.
+fn hear<F: Front>(keeping: &mut Keeping<Hands<F>>) {
+    let servers: Vec<Pid> = keeping.hands.channels.iter().map(|(pid, _)| *pid).collect();
+    for server in servers {
+        hear_one(keeping, server);
+    }
+}
+
+fn hear_one<F: Front>(keeping: &mut Keeping<Hands<F>>, server: Pid) {
+    for _ in 0..MESSAGES_AT_ONCE_MAX {
+        let Some(at) = keeping.hands.channels.iter().position(|(pid, _)| *pid == server) else { return };
+        match keeping.hands.channels[at].1.receive() {
+            Ok(Some(received)) => match Report::decode(&received.message) {
+                Some(report) => keeping.heard(Instant::now(), server, report),
+                None => tracing::warn!(server, "a server said what makes no sense"),
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            // It has ended, or is about to. Whether it does is not for it to decide.
+            Ok(None) | Err(_) => {
+                keeping.hands.channels.swap_remove(at);
+                return;
+            }
+        }
+    }
+}
+
+fn obey<F: Front>(keeping: &mut Keeping<Hands<F>>, signal: Signal) {
+    let now = Instant::now();
+    match signal {
+        Signal::Stop => keeping.asked(now, Command::Stop, None),
+        Signal::Reload => keeping.asked(now, Command::Reload, None),
+        Signal::Upgrade => keeping.asked(now, Command::Upgrade, None),
+        Signal::Reopen => keeping.reopen(),
+        Signal::Child => reap(keeping),
+    }
+}
+
+/// Waits for all children that have ended, also those that others left behind.
+fn reap<F: Front>(keeping: &mut Keeping<Hands<F>>) {
+    while let Ok(Some((pid, status))) = process::wait(WaitOptions::NOHANG) {
+        let pid = pid.as_raw_nonzero().get();
+        hear_one(keeping, pid); // Its last words may be why.
+        keeping.hands.channels.retain(|(server, _)| *server != pid);
+        keeping.died(Instant::now(), pid, &in_words(status));
+    }
+}
+
+fn in_words(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (_, Some(signal)) => format!("signal {signal}"),
+        _ => "it is gone".to_owned(),
+    }
+}
+
+fn listen<F: Front>(keeping: &mut Keeping<Hands<F>>) {
+    let now = Instant::now();
+    for wish in keeping.hands.admin.listen(now) {
+        match wish {
+            Wish::Command(command, asker) => keeping.asked(now, command, Some(asker)),
+            Wish::Server { stream, read } => keeping.hands.hand_over(keeping.serving(), stream, read),
+        }
+    }
+}

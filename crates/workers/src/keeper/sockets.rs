@@ -1,0 +1,173 @@
+//! The listening sockets the keeper holds: opened, or given by the service manager; kept open whatever
+//! becomes of the servers that accept from them.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::lchown;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use unary_net::{Address, Opened};
+
+use super::channel::DESCRIPTORS_MAX;
+use super::user::User;
+
+/// Addresses one server listens on.
+pub const ADDRESSES_MAX: usize = 256;
+
+/// Whose a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Origin {
+    /// We opened it; a Unix socket's path goes with it.
+    Ours,
+    /// The service manager did.
+    Given,
+}
+
+/// The sockets of one address.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) opened: Opened,
+    pub(super) origin: Origin,
+}
+
+/// All of them, and those that were given but nobody asked for yet.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    pub(super) held: Vec<Held>,
+    pub(super) given: Vec<OwnedFd>,
+}
+
+/// What a new config changes. Dropped, it changes nothing.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    added: Vec<Held>,
+    removed: Vec<Address>,
+}
+
+impl Sockets {
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.held.iter().map(|held| held.opened.address.clone()).collect()
+    }
+
+    /// Opens what is wanted and not there yet. What is there stays until the change is made.
+    pub(super) fn prepare(
+        &mut self,
+        wanted: &[Address],
+        sockets_each: usize,
+        user: Option<&User>,
+    ) -> Result<Change, String> {
+        if wanted.len() > ADDRESSES_MAX {
+            return Err(format!("{} addresses to listen on are too many: {ADDRESSES_MAX} are the most", wanted.len()));
+        }
+        let mut change = Change::default();
+        for address in wanted {
+            let is_new = |held: &Held| held.opened.address != *address;
+            if self.held.iter().chain(&change.added).all(is_new) {
+                let held = self.open(address, sockets_each, user);
+                match held {
+                    Ok(held) => change.added.push(held),
+                    Err(why) => {
+                        self.undo(change);
+                        return Err(why);
+                    }
+                }
+            }
+        }
+        change.removed = self.addresses().into_iter().filter(|address| !wanted.contains(address)).collect();
+        Ok(change)
+    }
+
+    /// Makes the change: what is no longer wanted is closed here.
+    pub(super) fn make(&mut self, change: Change) {
+        let Change { added, removed } = change;
+        for address in removed {
+            if let Some(at) = self.held.iter().position(|held| held.opened.address == address) {
+                self.held.remove(at).close();
+            }
+        }
+        self.held.extend(added);
+    }
+
+    /// Does not make it.
+    pub(super) fn undo(&mut self, change: Change) {
+        for held in change.added {
+            match held.origin {
+                Origin::Ours => held.close(),
+                Origin::Given => self.given.extend(held.opened.sockets),
+            }
+        }
+    }
+
+    /// Closes all.
+    pub(super) fn close(&mut self) {
+        self.held.drain(..).for_each(Held::close);
+        self.given.clear();
+    }
+
+    fn open(&mut self, address: &Address, sockets_each: usize, user: Option<&User>) -> Result<Held, String> {
+        let sockets = self.take_given(address);
+        if !sockets.is_empty() {
+            return Ok(Held { opened: Opened { address: address.clone(), sockets }, origin: Origin::Given });
+        }
+        // A host name may stand for an IPv6 and an IPv4 address, and all have to fit into one message.
+        let sockets_each = sockets_each.clamp(1, DESCRIPTORS_MAX / 2);
+        let opened = Opened::open(address, sockets_each).map_err(in_words)?;
+        if let (Address::Unix(path), Some(user)) = (address, user) {
+            lchown(path, Some(user.uid), Some(user.gid))
+                .map_err(|error| format!("cannot give {address} to the server's user: {error}"))?;
+        }
+        Ok(Held { opened, origin: Origin::Ours })
+    }
+
+    /// Those given sockets that listen on the address.
+    fn take_given(&mut self, address: &Address) -> Vec<OwnedFd> {
+        if self.given.is_empty() {
+            return Vec::new();
+        }
+        let wanted = address.resolve().unwrap_or_default();
+        let (taken, given) =
+            std::mem::take(&mut self.given).into_iter().partition(|socket| fits(socket, address, &wanted));
+        self.given = given;
+        taken
+    }
+}
+
+/// Whether a socket listens on the address, which stands for these.
+fn fits(socket: &OwnedFd, address: &Address, wanted: &[SocketAddr]) -> bool {
+    let Ok(local) = socket2::SockRef::from(socket).local_addr() else { return false };
+    match (local.as_socket(), address) {
+        (Some(local), Address::Tcp { host: None, port }) => local.ip().is_unspecified() && local.port() == *port,
+        (Some(local), _) => wanted.contains(&local),
+        (None, Address::Unix(path)) => local.as_pathname() == Some(path.as_path()),
+        (None, _) => false,
+    }
+}
+
+impl Held {
+    fn close(self) {
+        if let (Origin::Ours, Address::Unix(path)) = (self.origin, &self.opened.address) {
+            remove(path);
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    let _ = std::fs::remove_file(path); // Whoever removed it before us did what we want.
+}
+
+impl Change {
+    /// What a server needs to be handed.
+    pub(super) fn added(&self) -> &[Held] {
+        &self.added
+    }
+}
+
+/// An error as a sentence for people.
+fn in_words(error: unary_service::Error) -> String {
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    match error.step().strip_prefix("listening on ") {
+        Some(address) => format!("cannot listen on {address}{cause}"),
+        None => format!("{}{cause}", error.step()),
+    }
+}
