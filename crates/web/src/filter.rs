@@ -1,6 +1,7 @@
 //! Filters: what stands around a site's handlers.
 
 pub mod access_log;
+pub mod basic_auth;
 pub mod body_limit;
 pub mod compress;
 pub mod error_page;
@@ -12,6 +13,7 @@ pub mod redirect;
 pub mod rewrite;
 
 pub use access_log::AccessLog;
+pub use basic_auth::BasicAuth;
 pub use body_limit::BodyLimit;
 pub use compress::Compress;
 pub use error_page::ErrorPage;

@@ -10,3 +10,4 @@ pub mod router;
 pub mod scheme;
 pub mod setting;
 mod template;
+pub mod user;
