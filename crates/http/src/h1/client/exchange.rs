@@ -31,6 +31,8 @@ pub(in crate::h1) struct Exchange {
     upload: Option<Upload>,
     offers_upgrade: bool,
     takes_trailers: bool,
+    /// What the request says of the connection.
+    persistence: Persistence,
     interims: u8,
     /// Whether bytes of a reply have come.
     is_answered: bool,
@@ -71,6 +73,7 @@ impl Exchange {
             upload: None,
             offers_upgrade,
             takes_trailers: false,
+            persistence: Persistence::KeepAlive,
             interims: 0,
             is_answered: false,
             taken_before: 0,
@@ -90,7 +93,7 @@ impl Exchange {
         self.takes_trailers |= headers.remove(TE).is_some_and(|value| accepts_trailers(value.as_bytes()));
         self.taken_before = wire.output.taken();
         let out = &mut wire.output.front;
-        encode_request(
+        self.persistence = encode_request(
             &OutgoingRequest {
                 method: &self.method,
                 uri: &self.uri,
@@ -227,7 +230,7 @@ impl Exchange {
             return Ok(response);
         }
         let persistence = match sent {
-            Sent::Whole | Sent::InPart(_) if keep_alive => Persistence::KeepAlive,
+            Sent::Whole | Sent::InPart(_) if keep_alive => self.persistence,
             _ => Persistence::Close,
         };
         let reading = Reading::new(framing, persistence);

@@ -55,6 +55,17 @@ async fn a_connection_that_is_to_close_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_may_be_the_last_of_its_connection() {
+    let last = || {
+        let mut request = get();
+        request.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+        request
+    };
+    let sent = "GET /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    check(last, sent, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "200 content-length: 2, \"hi\"").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_comes_behind_a_reply_belongs_to_nobody() {
     let mut server = Server::of(get()).await;
     server.expect(GET).await;

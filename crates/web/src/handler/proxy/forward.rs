@@ -1,0 +1,90 @@
+//! Telling the server behind who asks: `Forwarded` (RFC 7239) and the `X-Forwarded-` fields.
+//!
+//! What is told is what [`filter::forwarded`](crate::filter::forwarded) believes, which is the
+//! connection's own facts unless a trusted proxy says otherwise. What the client wrote is replaced.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use http::header::{FORWARDED, HOST, HeaderName};
+use http::{HeaderMap, HeaderValue};
+use unary_http::Request;
+
+use super::Tell;
+use crate::filter::forwarded::{self, Client};
+use crate::scheme::Scheme;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST_ASKED: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// What the server is told.
+pub(super) struct Told {
+    client: Option<HeaderValue>,
+    host: Option<HeaderValue>,
+    scheme: HeaderValue,
+    forwarded: Option<HeaderValue>,
+    tell: Tell,
+}
+
+impl Told {
+    pub(super) fn of(request: &Request, tell: Tell) -> Self {
+        let scheme = match Scheme::of(request) {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        let mut told =
+            Self { client: None, host: None, scheme: HeaderValue::from_static(scheme), forwarded: None, tell };
+        if tell == Tell::Nothing {
+            return told;
+        }
+        let client = Client::of(request);
+        let host = forwarded::host(request);
+        if tell != Tell::Forwarded {
+            if let Client::Address(address) = client {
+                told.client = text(format_args!("{address}"));
+            }
+            // As a rule it is the field's own value, which costs a reference and no copy.
+            let field = request.headers().get(HOST).filter(|field| host.is_some_and(|host| *field == host));
+            told.host = field.cloned().or_else(|| HeaderValue::from_str(host?).ok());
+        }
+        if tell != Tell::XForwarded {
+            told.forwarded = element(client, host, scheme);
+        }
+        told
+    }
+
+    /// Replaces what is in the headers.
+    pub(super) fn write(self, headers: &mut HeaderMap) {
+        put(headers, FOR, self.client);
+        put(headers, HOST_ASKED, self.host);
+        put(headers, PROTO, matches!(self.tell, Tell::Both | Tell::XForwarded).then_some(self.scheme));
+        put(headers, FORWARDED, self.forwarded);
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => drop(headers.insert(name, value)),
+        None => drop(headers.remove(name)),
+    }
+}
+
+/// `for=192.0.2.1;host="example.com";proto=http`.
+fn element(client: Client, host: Option<&str>, scheme: &str) -> Option<HeaderValue> {
+    let quotable = |host: &&str| !host.contains(['"', '\\']);
+    let host = host.filter(quotable);
+    let (before, host, after) = host.map_or(("", "", ""), |host| (";host=\"", host, "\""));
+    match client {
+        Client::Address(IpAddr::V4(v4)) => text(format_args!("for={v4}{before}{host}{after};proto={scheme}")),
+        // RFC 7239 §6: brackets, and for their sake quotes.
+        Client::Address(IpAddr::V6(v6)) => text(format_args!("for=\"[{v6}]\"{before}{host}{after};proto={scheme}")),
+        Client::Local | Client::Unknown => text(format_args!("for=unknown{before}{host}{after};proto={scheme}")),
+    }
+}
+
+fn text(arguments: std::fmt::Arguments<'_>) -> Option<HeaderValue> {
+    let mut text = String::with_capacity(64); // Room for what is usual, in one piece.
+    text.write_fmt(arguments).ok()?;
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok()
+}
