@@ -223,10 +223,11 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Compres
     async fn apply(&self, request: Request, next: &Next) -> Result<Response, Error> {
         let accepted = Accepted::of(request.headers());
         let method = request.method().clone();
-        let mut reply = next.call(request).await?;
-        if method == Method::CONNECT || !self.suits(&reply, &method) {
-            return Ok(reply);
+        let outcome = next.call(request).await;
+        if !outcome.as_ref().is_ok_and(|reply| method != Method::CONNECT && self.suits(reply, &method)) {
+            return outcome;
         }
+        let mut reply = outcome?;
         vary(reply.headers_mut());
         let Some(coding) = accepted.best(self.levels.iter().map(|level| level.coding())) else { return Ok(reply) };
         let Some(level) = self.levels.iter().find(|level| level.coding() == coding) else { return Ok(reply) };

@@ -124,11 +124,11 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Headers
         for edit in &self.request {
             edit.apply(request.headers_mut());
         }
-        let mut reply = next.call(request).await?;
-        for edit in &self.reply {
-            edit.apply(reply.headers_mut());
+        let mut outcome = next.call(request).await;
+        if let Ok(reply) = &mut outcome {
+            self.reply.iter().for_each(|edit| edit.apply(reply.headers_mut()));
         }
-        Ok(reply)
+        outcome // As it was got: to take the reply out and put it back would move it twice.
     }
 }
 

@@ -75,11 +75,13 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Hsts {
 
     async fn apply(&self, request: Request, next: &Next) -> Result<Response, Error> {
         let scheme = Scheme::of(&request);
-        let mut reply = next.call(request).await?;
-        if scheme == Scheme::Https {
+        let mut outcome = next.call(request).await;
+        if scheme == Scheme::Https
+            && let Ok(reply) = &mut outcome
+        {
             self.say(reply.headers_mut());
         }
-        Ok(reply)
+        outcome
     }
 }
 
