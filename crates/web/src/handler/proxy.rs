@@ -219,3 +219,6 @@ impl<U> fmt::Debug for Proxy<U> {
         f.debug_struct("Proxy").field("endpoint", &self.endpoint.to_string()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 //! What is told is what [`filter::forwarded`](crate::filter::forwarded) believes, which is the
 //! connection's own facts unless a trusted proxy says otherwise. What the client wrote is replaced.
 
-use std::fmt::Write;
+use std::fmt::Arguments;
+use std::io::Write;
 use std::net::IpAddr;
 
 use http::header::{FORWARDED, HOST, HeaderName};
@@ -83,8 +84,15 @@ fn element(client: Client, host: Option<&str>, scheme: &str) -> Option<HeaderVal
     }
 }
 
-fn text(arguments: std::fmt::Arguments<'_>) -> Option<HeaderValue> {
-    let mut text = String::with_capacity(64); // Room for what is usual, in one piece.
-    text.write_fmt(arguments).ok()?;
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok()
+/// What is usual fits here, and costs one allocation of its own length.
+const USUAL_BYTES: usize = 256;
+
+fn text(arguments: Arguments<'_>) -> Option<HeaderValue> {
+    let mut usual = [0; USUAL_BYTES];
+    let mut rest = &mut usual[..];
+    if rest.write_fmt(arguments).is_err() {
+        return HeaderValue::from_str(&arguments.to_string()).ok();
+    }
+    let length = USUAL_BYTES - rest.len();
+    HeaderValue::from_bytes(&usual[..length]).ok()
 }

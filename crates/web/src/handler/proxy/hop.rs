@@ -43,7 +43,10 @@ pub(super) fn strip(headers: &mut HeaderMap, upgrading: Upgrading) {
 /// must not make a request lose its `Host`, nor the framing look other than it is.
 fn names(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
     let options = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    let names = options.filter_map(|option| HeaderName::from_bytes(option).ok());
+    // The two that are usual name no field.
+    let unusual =
+        |option: &&[u8]| !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close");
+    let names = options.filter(unusual).filter_map(|option| HeaderName::from_bytes(option).ok());
     names.filter(|name| ![HOST, TE, UPGRADE, TRANSFER_ENCODING].contains(name))
 }
 
