@@ -49,4 +49,7 @@ mod pages {
 
     #[doc = include_str!("../../../docs/library.md")]
     struct Library;
+
+    #[doc = include_str!("../../../docs/filters.md")]
+    struct Filters;
 }
