@@ -4,4 +4,5 @@ mod command_line;
 mod descriptors;
 mod examples;
 mod program;
+mod proxy;
 mod websocket;
