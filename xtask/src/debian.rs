@@ -17,6 +17,7 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "curl", package: "curl" },
     Program { name: "fusermount3", package: "fuse3" },
     Program { name: "chromium", package: "chromium" },
+    Program { name: "nginx", package: "nginx" },
 ];
 
 /// What `cargo xtask bench` wants on the machine.
