@@ -1,6 +1,5 @@
 //! The calls a connection has under way, polled inside the connection's own task.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -27,25 +26,32 @@ impl<F: Future<Output = Result<(), Error>>> Calls<F> {
         self.first.is_none() && self.others.is_empty()
     }
 
-    /// Begins a call and runs every one as far as it goes; most are done then.
+    /// Begins a call and runs it as far as it goes; most are done then.
     #[inline(always)] // So that the call is made where it is to be.
-    pub fn start(mut self: Pin<&mut Self>, call: impl FnOnce() -> F, task: &mut Context<'_>) {
-        let mut this = self.as_mut().project();
-        let begun = catch_unwind(AssertUnwindSafe(|| match *this.first {
-            None => this.first.set(Some(call())),
-            Some(_) => this.others.push(Box::pin(call())),
-        }));
-        begun.unwrap_or_else(|panic| panicked(&*panic));
-        self.poll(task);
+    pub fn start(self: Pin<&mut Self>, call: impl FnOnce() -> F, task: &mut Context<'_>) {
+        let mut this = self.project();
+        if this.first.is_some() {
+            is_over(|| {
+                let mut call = Box::pin(call());
+                let polled = call.as_mut().poll(task);
+                polled.is_pending().then(|| this.others.push(call));
+                polled
+            });
+        } else if is_over(|| {
+            this.first.set(Some(call()));
+            this.first.as_mut().as_pin_mut().map_or(Poll::Pending, |call| call.poll(task))
+        }) {
+            this.first.set(None);
+        }
     }
 
     /// Runs every call as far as it goes.
     pub fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) {
         let mut this = self.project();
-        if this.first.as_mut().as_pin_mut().is_some_and(|call| poll_caught(call, task)) {
+        if this.first.as_mut().as_pin_mut().is_some_and(|call| is_over(|| call.poll(task))) {
             this.first.set(None);
         }
-        this.others.retain_mut(|call| !poll_caught(call.as_mut(), task));
+        this.others.retain_mut(|call| !is_over(|| call.as_mut().poll(task)));
     }
 }
 
@@ -57,21 +63,16 @@ impl<F: Future<Output = Result<(), Error>>> Default for Calls<F> {
 
 /// Whether the call is over. Its failures have been answered through its slot; what is left to
 /// say is for the log.
-fn poll_caught<F: Future<Output = Result<(), Error>>>(call: Pin<&mut F>, task: &mut Context<'_>) -> bool {
-    match catch_unwind(AssertUnwindSafe(|| call.poll(task))) {
-        Ok(Poll::Pending) => false,
-        Ok(Poll::Ready(Ok(()))) => true,
-        Ok(Poll::Ready(Err(error))) => {
-            tracing::warn!(%error, "a stage of the pipeline failed");
-            true
-        }
+#[inline]
+fn is_over(poll: impl FnOnce() -> Poll<Result<(), Error>>) -> bool {
+    match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(Poll::Pending) => return false,
+        Ok(Poll::Ready(Ok(()))) => {}
+        Ok(Poll::Ready(Err(error))) => tracing::warn!(%error, "a stage of the pipeline failed"),
         Err(panic) => {
-            panicked(&*panic);
-            true
+            let error = Error::panicked("answering a request", &*panic);
+            tracing::error!(%error, "a request's handler panicked");
         }
     }
-}
-
-fn panicked(panic: &(dyn Any + Send)) {
-    tracing::error!(error = %Error::panicked("answering a request", panic), "a request's handler panicked");
+    true
 }

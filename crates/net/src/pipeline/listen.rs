@@ -129,14 +129,12 @@ impl Producer for Listen {
         let listener = self.bound()?;
         let down = Arc::new(down);
         let producing = Arc::new(Producing { down, permits: self.permits.clone(), drain: self.drain.clone() });
-        let mut accepting = Vec::new();
-        for acceptor in listener.acceptors()? {
-            accepting.push(producing.clone().accept_all(acceptor));
-        }
+        let accepting = listener.acceptors()?.into_iter().map(|acceptor| producing.clone().accept_all(acceptor));
+        let accepting = futures_util::future::join_all(accepting);
         // What holds the sockets open is now the acceptors, and on other loops theirs.
         drop((listener, self.on));
         self.accepting.fetch_add(1, Ordering::AcqRel);
-        futures_util::future::join_all(accepting).await;
+        accepting.await;
         self.accepting.fetch_sub(1, Ordering::AcqRel);
         // No loop lets anybody in, and nobody holds a connection.
         let is_over =
