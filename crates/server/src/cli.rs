@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Upgrade(Keeper),
     /// Let the running one finish what it does, and end
     Stop(Keeper),
+    /// Make a line for a file of users, of a password that is asked for
+    HashPassword(HashPassword),
     /// The server of `unary run`, which starts it
     #[command(name = SERVER_PROCESS, hide = true)]
     ServerProcess,
@@ -71,6 +73,14 @@ pub(crate) struct Keeper {
     /// Where to reach it, without a config: unix:/path
     #[arg(long, value_name = "ADDR")]
     pub(crate) admin: Option<Address>,
+}
+
+/// What `unary hash-password` is told.
+#[derive(Debug, Args)]
+pub(crate) struct HashPassword {
+    /// The user's name
+    #[arg(value_name = "USER")]
+    pub(crate) name: String,
 }
 
 /// What `unary serve` is told.

@@ -5,6 +5,7 @@ mod access_log;
 mod cli;
 mod diagnostics;
 mod failure;
+mod hash_password;
 mod run;
 mod serve;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Reload(keeper) => run::tell(Order::Reload, &keeper),
         Command::Upgrade(keeper) => run::tell(Order::Upgrade, &keeper),
         Command::Stop(keeper) => run::tell(Order::Stop, &keeper),
+        Command::HashPassword(told) => hash_password::run(&told),
         Command::ServerProcess => run::serve(),
     });
     match outcome {
