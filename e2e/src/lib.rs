@@ -15,7 +15,7 @@ pub mod wait;
 
 pub use client::{Client, Reply};
 pub use program::{Ran, run};
-pub use server::{Server, Start, serve};
+pub use server::{Server, Start, run_config, serve};
 pub use skip::{has, skip};
 pub use slow_disk::SlowDisk;
 pub use wait::{PATIENCE, alone, eventually};

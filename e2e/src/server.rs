@@ -1,5 +1,6 @@
 //! The server under test: the real binary, as a process of its own.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,12 +17,16 @@ use crate::wait::PATIENCE;
 /// A server about to be started.
 #[derive(Debug)]
 pub struct Start {
-    path: PathBuf,
+    binary: Option<PathBuf>,
+    words: Vec<OsString>,
+    /// At how many addresses it says that it listens, where the command line does not.
+    addresses: Option<usize>,
     listen: Vec<String>,
     arguments: Vec<String>,
     /// Shell commands that set the stage.
     before: String,
     environment: Vec<(&'static str, String)>,
+    stdin: Stdio,
     stdout: Stdio,
 }
 
@@ -59,17 +64,35 @@ fn build() -> Option<PathBuf> {
 
 /// `unary serve PATH`, on a free port of 127.0.0.1 unless told otherwise.
 pub fn serve(path: impl Into<PathBuf>) -> Start {
-    Start {
-        path: path.into(),
-        listen: Vec::new(),
-        arguments: Vec::new(),
-        before: String::new(),
-        environment: Vec::new(),
-        stdout: Stdio::null(),
-    }
+    Start::with(["serve".into(), path.into().into()], None)
+}
+
+/// `unary run --config FILE`, which says of so many addresses that it listens there.
+pub fn run_config(config: impl Into<PathBuf>, addresses: usize) -> Start {
+    Start::with(["run".into(), "--config".into(), config.into().into()], Some(addresses))
 }
 
 impl Start {
+    fn with(words: impl IntoIterator<Item = OsString>, addresses: Option<usize>) -> Self {
+        Self {
+            binary: None,
+            words: words.into_iter().collect(),
+            addresses,
+            listen: Vec::new(),
+            arguments: Vec::new(),
+            before: String::new(),
+            environment: Vec::new(),
+            stdin: Stdio::null(),
+            stdout: Stdio::null(),
+        }
+    }
+
+    /// Another copy of the binary.
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = Some(path.into());
+        self
+    }
+
     /// Listens there: `--listen`.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen.push(address.into());
@@ -94,6 +117,12 @@ impl Start {
         self
     }
 
+    /// Where its standard input comes from: nowhere unless told.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.stdin = stdin.into();
+        self
+    }
+
     /// Where its standard output goes: nowhere unless told. If it is piped, [`Server::stdout`] reads it.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.stdout = stdout.into();
@@ -102,12 +131,12 @@ impl Start {
 
     /// The command as it would be run.
     pub fn command(&mut self) -> Command {
-        if self.listen.is_empty() {
+        if self.listen.is_empty() && self.addresses.is_none() {
             self.listen.push("127.0.0.1:0".to_owned());
         }
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.before)]);
-        command.arg(binary()).arg("serve").arg(&self.path).args(&self.arguments);
+        command.arg(self.binary.as_deref().unwrap_or_else(|| binary())).args(&self.words).args(&self.arguments);
         for address in &self.listen {
             command.args(["--listen", address]);
         }
@@ -123,12 +152,13 @@ impl Start {
     #[track_caller]
     pub fn start(mut self) -> Server {
         let mut command = self.command();
-        command.stdin(Stdio::null()).stdout(self.stdout).stderr(Stdio::piped());
+        command.stdin(self.stdin).stdout(self.stdout).stderr(Stdio::piped());
         let mut child = command.spawn().expect("a shell can be run");
         let stderr = Said::on(child.stderr.take().expect("it is piped"));
         let stdout = child.stdout.take().map(Said::on);
         let mut server = Server { child, stderr, stdout, addresses: Vec::new() };
-        let ready = server.stderr.wait_for_count(PATIENCE, self.listen.len(), |line| line.starts_with(LISTENING));
+        let count = self.addresses.unwrap_or(self.listen.len());
+        let ready = server.stderr.wait_for_count(PATIENCE, count, |line| line.starts_with(LISTENING));
         let Some(lines) = ready else { panic!("it does not listen: {:?}", server.stderr.lines()) };
         server.addresses = lines.iter().filter_map(|line| line.strip_prefix(LISTENING)).map(str::to_owned).collect();
         server
@@ -168,6 +198,18 @@ impl Server {
     /// If it is not.
     pub fn stdout(&self) -> &Said {
         self.stdout.as_ref().expect("its standard output is piped")
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The processes it has started and not yet seen the end of, the oldest first.
+    pub fn children(&self) -> Vec<i32> {
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     }
 
     /// Resident memory in KiB.

@@ -1,8 +1,10 @@
 //! The command line. It is a contract: words are added, none changes its meaning.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use http::{Method, Uri};
 use unary_net::Address;
 
 use crate::failure::Failure;
@@ -22,7 +24,7 @@ Examples:
   unary serve                            this folder, for this machine: http://localhost:8080/
   unary serve ./public --listen :8080    a folder, for everybody who can reach this machine
 
-Not built yet: check, fmt, explain, status
+Not built yet: status
 ";
 
 const SERVE_EXAMPLES: &str = "\
@@ -42,6 +44,12 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Serve what a config says
     Run(Run),
+    /// Say all that is wrong with a config
+    Check(Check),
+    /// Write a config canonically, and the files that it imports
+    Fmt(Fmt),
+    /// Say what a config makes of a request
+    Explain(Explain),
     /// Let the running one take on its config anew
     Reload(Keeper),
     /// Let the running one become the program that is on disk now
@@ -58,6 +66,54 @@ pub(crate) enum Command {
 /// What `unary run` is told.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
+    /// The config
+    #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    pub(crate) config: PathBuf,
+}
+
+/// What `unary check` is told.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The config
+    #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    pub(crate) config: PathBuf,
+
+    /// Print what it comes to, as JSON; secrets are left out
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `unary fmt` is told.
+#[derive(Debug, Args)]
+pub(crate) struct Fmt {
+    /// The config
+    #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    pub(crate) config: PathBuf,
+
+    /// Write nothing; name the files that would change, and fail if there are any
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// What `unary explain` is told.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The request's method
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: Method,
+
+    /// What it asks for, whole: https://example.com/path
+    #[arg(value_name = "URL")]
+    pub(crate) url: Uri,
+
+    /// A header field of the request. May be given more than once
+    #[arg(short = 'H', long = "header", value_name = "NAME:VALUE")]
+    pub(crate) headers: Vec<String>,
+
+    /// The client's address
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    pub(crate) client: IpAddr,
+
     /// The config
     #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
     pub(crate) config: PathBuf,
@@ -112,7 +168,7 @@ const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 const THREADS_MAX: i64 = 1024;
 
 /// Commands that are promised. They are known, so that nobody hunts for a typing mistake.
-const NOT_BUILT_YET: [&str; 4] = ["check", "fmt", "explain", "status"];
+const NOT_BUILT_YET: [&str; 1] = ["status"];
 
 impl Cli {
     /// Reads this process's command line. Says what is wrong with it and ends the process, if

@@ -2,9 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod access_log;
+mod check;
 mod cli;
+mod config;
 mod diagnostics;
+mod explain;
 mod failure;
+mod fmt;
 mod hash_password;
 mod run;
 mod serve;
@@ -21,6 +25,9 @@ fn main() -> ExitCode {
     let outcome = Cli::read().and_then(|cli| match cli.command {
         Command::Serve(told) => serve::run(&told),
         Command::Run(told) => run::run(&told),
+        Command::Check(told) => check::run(&told),
+        Command::Fmt(told) => fmt::run(&told),
+        Command::Explain(told) => explain::run(&told),
         Command::Reload(keeper) => run::tell(Order::Reload, &keeper),
         Command::Upgrade(keeper) => run::tell(Order::Upgrade, &keeper),
         Command::Stop(keeper) => run::tell(Order::Stop, &keeper),

@@ -1,0 +1,11 @@
+//! `unary run`: a keeper and its server. Whatever becomes of the server, nobody is refused.
+
+mod activation;
+mod deaths;
+mod kept;
+mod load;
+mod manager;
+mod privileges;
+mod reload;
+mod stop;
+mod upgrade;

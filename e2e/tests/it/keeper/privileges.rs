@@ -1,0 +1,122 @@
+//! Who may what: the server nothing, others nothing at the admin socket, a second keeper nothing at all.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use unary_e2e::{Client, run, skip};
+
+use super::kept::{Kept, Site};
+
+/// Lines of `/proc/PID/status`.
+#[track_caller]
+fn check_status(pid: i32, expected: &[(&str, &str)]) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    for (name, value) in expected {
+        let found = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let found = found.map(|value| value.split_whitespace().collect::<Vec<_>>().join(" "));
+        assert_eq!(found.as_deref(), Some(*value), "{name}");
+    }
+}
+
+#[test]
+fn a_server_has_no_privileges() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("a_server_has_no_privileges", "root's rights, which alone can be dropped");
+    }
+    let site = Site::new("user \"nobody\"");
+    // All that is not root's business to hide from them.
+    for folder in site.folder.path().ancestors().take(1) {
+        fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    }
+    let kept = Kept { server: site.start().start(), site };
+    kept.serves();
+    let none = "0000000000000000";
+    let (nobody, group) = (65_534.to_string(), fs::metadata(kept.site.folder.join("state")).expect("it was made"));
+    assert_eq!((group.uid().to_string(), group.mode() & 0o777), (nobody.clone(), 0o700));
+    let ids = vec![nobody; 4].join(" ");
+    let caps = [("CapEff", none), ("CapPrm", none), ("CapInh", none), ("CapAmb", none)];
+    check_status(kept.server_pid(), &[("Uid", &ids), ("Gid", &ids), ("NoNewPrivs", "1")]);
+    check_status(kept.server_pid(), &caps);
+    // The keeper keeps its own: it opens privileged ports, and starts the next.
+    check_status(kept.server.pid() as i32, &[("Uid", "0 0 0 0"), ("NoNewPrivs", "0"), ("Threads", "1")]);
+    kept.site.tell_well("upgrade");
+    check_status(kept.server_pid(), &[("Uid", &ids), ("NoNewPrivs", "1")]);
+    kept.serves();
+}
+
+#[test]
+fn a_server_gains_none_either_way() {
+    let kept = Kept::new("");
+    check_status(kept.server_pid(), &[("NoNewPrivs", "1")]);
+}
+
+#[test]
+fn a_user_who_is_not_there_is_said() {
+    let site = Site::new("user \"nobody-of-that-name\"");
+    let ran = run(&mut site.start().command());
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("there is nobody of that name"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_admin_socket_is_its_owners() {
+    let kept = Kept::new("");
+    let about = fs::metadata(kept.site.folder.join("admin.sock")).expect("it listens");
+    assert_eq!(about.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_second_keeper_is_refused_and_the_first_unharmed() {
+    let kept = Kept::new("");
+    let ran = run(&mut kept.site.start().command());
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("another keeper runs with the admin socket"), "{}", ran.stderr);
+    kept.serves();
+    kept.site.tell_well("reload");
+}
+
+#[test]
+fn what_cannot_be_served_is_said_before_anything_listens() {
+    let check = |site: &Site, code: i32, said: &str| {
+        let ran = run(&mut site.start().command());
+        assert_eq!(ran.code, Some(code), "{}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("listening on"), "{}", ran.stderr);
+    };
+    let site = Site::new("listen \"nowhere\"");
+    check(&site, 2, "`nowhere` is no address");
+    site.write_config("listen \"127.0.0.1:0\"", "none");
+    check(&site, 2, "none");
+    fs::remove_file(site.config()).expect("it is ours");
+    check(&site, 2, "cannot read the config");
+}
+
+#[test]
+fn nobody_starts_a_server_process_by_hand() {
+    let mut command = std::process::Command::new(unary_e2e::server::binary());
+    let ran = run(command.arg("server-process"));
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no keeper started this process"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_unix_socket_is_kept_like_any_other() {
+    let site = Site::new("");
+    let path = site.folder.join("site.sock");
+    site.configure(&format!("listen \"127.0.0.1:0\" \"unix:{}\"", path.display()));
+    let mut server = unary_e2e::run_config(site.config(), 2).start();
+    let ask = || {
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("it listens");
+        std::io::Write::write_all(&mut stream, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .expect("it reads");
+        std::io::read_to_string(stream).expect("it answers")
+    };
+    assert!(ask().ends_with("a page"));
+    super::kept::signal(server.children()[0], unary_e2e::server::Signal::KILL);
+    assert!(ask().ends_with("a page"));
+    assert_eq!(Client::connect(&server).get("/").text(), "a page");
+    server.signal(unary_e2e::server::Signal::TERM);
+    assert_eq!(server.ended(unary_e2e::PATIENCE).code(), Some(0));
+    assert!(!Path::new(&path).exists());
+}
