@@ -1,0 +1,184 @@
+//! The config: text, to a tree, to a [`Config`] in which nothing is wrong.
+//!
+//! `load` reads files and follows imports (`kdl` is their syntax). `words` is the table of all there
+//! is to say, `read` reads nodes by it, `server`, `site`, `route`, `filter` and `service` make of them
+//! what is meant. Whatever is wrong becomes a `mistake`, and reading goes on: all are said at once.
+//! `format` writes a file canonically.
+//!
+//! Nothing here looks at what a config names: whether a folder is there is seen when it is served.
+
+mod filter;
+mod format;
+mod json;
+mod kdl;
+mod load;
+mod matcher;
+mod mistake;
+mod read;
+mod route;
+mod server;
+mod service;
+mod site;
+mod source;
+mod value;
+mod words;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use unary_web::choose::Sites;
+
+use crate::failure::{Failure, in_words};
+use load::{Disk, Files, Loaded, load};
+use read::{Reader, Variable};
+use route::Stacks;
+use server::Server;
+use words::Place;
+
+pub(crate) use filter::{By, Edit, Filter, Rewrite};
+pub(crate) use mistake::Colour;
+pub(crate) use route::{Placed, Route};
+pub(crate) use service::{Files as FileService, Proxy as ProxyService, ProxyHost, Redirect, Service};
+pub(crate) use site::{Site, Tls};
+pub(crate) use source::At;
+
+/// A config without mistakes.
+#[derive(Debug, Serialize)]
+pub(crate) struct Config {
+    /// The files it was read from, the first named one first.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) server: Server,
+    pub(crate) sites: Vec<Site>,
+    /// Which of the sites a host is served by.
+    #[serde(skip)]
+    pub(crate) hosts: Sites<usize>,
+}
+
+/// Why there is no config.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The file itself cannot be read.
+    Unreadable { path: PathBuf, cause: io::Error },
+    /// It makes no sense.
+    Mistaken(Box<Mistaken>),
+}
+
+/// Mistakes, and the files they are in.
+#[derive(Debug)]
+pub(crate) struct Mistaken {
+    mistakes: mistake::Mistakes,
+    sources: source::Sources,
+}
+
+impl Config {
+    /// Reads the config in this file and in those that it imports.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or anything is wrong in it.
+    pub(crate) fn read(path: &Path) -> Result<Self, Refused> {
+        Self::read_from(path, &Disk, &|name| std::env::var(name).ok())
+    }
+
+    fn read_from(path: &Path, files: &dyn Files, variable: Variable<'_>) -> Result<Self, Refused> {
+        let loaded = load(path, files, variable);
+        let loaded = loaded.map_err(|cause| Refused::Unreadable { path: path.to_owned(), cause })?;
+        Self::build(loaded, variable).map_err(|mistaken| Refused::Mistaken(Box::new(mistaken)))
+    }
+
+    fn build(loaded: Loaded, variable: Variable<'_>) -> Result<Self, Mistaken> {
+        let Loaded { sources, nodes, mut mistakes } = loaded;
+        let mut reader = Reader { sources: &sources, mistakes: &mut mistakes, variable };
+        let words = reader.words(&nodes, Place::Top);
+        let mut server = Server::default();
+        let mut stacks = Stacks::default();
+        // Sites go by what the others say, wherever these stand.
+        for (node, word) in &words {
+            match word.name {
+                "server" => server.read(&mut reader, node, word),
+                "stack" => {
+                    if let Some(given) = reader.read(node, word) {
+                        stacks.add(&mut reader, &given);
+                    }
+                }
+                _ => {}
+            }
+        }
+        stacks.read_all(&mut reader);
+        let (mut sites, mut named, mut hosts) = (Vec::new(), site::Named::default(), Sites::default());
+        for (node, word) in words.into_iter().filter(|(_, word)| word.name == "site") {
+            let Some(site) = site::read(&mut reader, node, word, &server, &mut stacks, &mut named) else { continue };
+            for name in &site.names {
+                // A name that is there already is a mistake that was told.
+                let _ = hosts.insert(name, sites.len());
+            }
+            sites.push(site);
+        }
+        if !mistakes.is_empty() {
+            return Err(Mistaken { mistakes, sources });
+        }
+        let files = sources.iter().map(|source| source.path.clone()).collect();
+        Ok(Self { files, server, sites, hosts })
+    }
+}
+
+/// A file of a config, and what it is canonically.
+#[derive(Debug)]
+pub(crate) struct Formatted {
+    pub(crate) path: PathBuf,
+    pub(crate) before: String,
+    pub(crate) after: String,
+}
+
+/// Writes this file, and those that it imports, canonically.
+///
+/// # Errors
+///
+/// If one cannot be read, or is not KDL. What its words mean is not looked at.
+pub(crate) fn formatted(path: &Path) -> Result<Vec<Formatted>, Refused> {
+    let loaded = load(path, &Disk, &|name| std::env::var(name).ok());
+    let Loaded { sources, mut mistakes, .. } =
+        loaded.map_err(|cause| Refused::Unreadable { path: path.to_owned(), cause })?;
+    if !mistakes.is_empty() {
+        return Err(Refused::Mistaken(Box::new(Mistaken { mistakes, sources })));
+    }
+    let format = |source: &source::Source| Formatted {
+        path: source.path.clone(),
+        before: source.text.to_string(),
+        after: format::format(&kdl::parse(0, &source.text, &mut mistakes), source),
+    };
+    Ok(sources.iter().map(format).collect())
+}
+
+impl Refused {
+    /// What is wrong at each place, as somebody reads it; nothing if the file cannot be read.
+    pub(crate) fn report(&self, colour: Colour) -> String {
+        match self {
+            Self::Unreadable { .. } => String::new(),
+            Self::Mistaken(mistaken) => mistake::render(&mistaken.mistakes, &mistaken.sources, colour),
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unreadable { path, cause } if cause.kind() == io::ErrorKind::NotFound => {
+                let shown = path.display();
+                Self::nonsense(format!("there is no config {shown}. Name it with --config, or write one"))
+            }
+            Refused::Unreadable { path, cause } => {
+                Self::nonsense(format!("cannot read the config {}: {}", path.display(), in_words(cause)))
+            }
+            Refused::Mistaken(mistaken) => {
+                let (count, path) = (mistaken.mistakes.count(), mistaken.sources.get(0).path.display().to_string());
+                let noun = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };
+                Self::nonsense(format!("{path} has {noun}"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! Writes a config canonically: one node a line, four spaces a block, no two empty lines together.
+//! Comments stay, values stay as they were written. What it writes, it would write again.
+
+use super::kdl::{Block, Entry, Gap, Name, Node, Nodes, is_identifier};
+use super::source::{Source, Span};
+
+const INDENT: &str = "    ";
+
+/// What stands for a block where only a line is shown.
+const BLOCK: &str = " { … }";
+
+/// The whole file.
+pub(super) fn format(nodes: &Nodes, source: &Source) -> String {
+    let mut writer = Writer { source, text: String::with_capacity(source.text.len()), depth: 0 };
+    writer.nodes(nodes);
+    writer.text
+}
+
+/// The first line of a node: without its block, breaks and comments.
+pub(super) fn line(node: &Node, source: &Source) -> Box<str> {
+    let mut writer = Writer { source, text: String::new(), depth: 0 };
+    writer.name(&node.name);
+    for entry in &node.entries {
+        if matches!(entry, Entry::Argument(_) | Entry::Property(..)) {
+            writer.entry(entry);
+        }
+    }
+    if node.block.as_ref().is_some_and(|block| !block.inside.nodes.is_empty()) {
+        writer.text += BLOCK;
+    }
+    writer.text.into()
+}
+
+struct Writer<'s> {
+    source: &'s Source,
+    text: String,
+    depth: usize,
+}
+
+impl Writer<'_> {
+    fn nodes(&mut self, nodes: &Nodes) {
+        for (at, node) in nodes.nodes.iter().enumerate() {
+            self.gaps(&node.before, at == 0);
+            self.node(node);
+        }
+        // Empty lines are between things, not behind the last.
+        let last = nodes.end.iter().rposition(|gap| *gap != Gap::Blank).map_or(0, |at| at + 1);
+        self.gaps(&nodes.end[..last], nodes.nodes.is_empty());
+    }
+
+    fn gaps(&mut self, gaps: &[Gap], is_first: bool) {
+        let mut is_first = is_first;
+        for gap in gaps {
+            match gap {
+                Gap::Blank if is_first => {}
+                Gap::Blank => self.text.push('\n'),
+                Gap::Comment(comment) => {
+                    self.indent();
+                    self.text += comment;
+                    self.text.push('\n');
+                }
+            }
+            is_first = false;
+        }
+    }
+
+    fn node(&mut self, node: &Node) {
+        self.indent();
+        if node.is_dropped {
+            self.text += "/-";
+        }
+        self.name(&node.name);
+        node.entries.iter().for_each(|entry| self.entry(entry));
+        if let Some(block) = &node.block {
+            self.block(block);
+        }
+        if let Some(comment) = &node.after {
+            self.text.push(' ');
+            self.text += comment;
+        }
+        self.text.push('\n');
+    }
+
+    fn block(&mut self, block: &Block) {
+        self.text += " {";
+        if block.inside.nodes.is_empty()
+            && block.inside.end.iter().all(|gap| *gap == Gap::Blank)
+            && block.opening.is_none()
+        {
+            self.text.push('}');
+            return;
+        }
+        if let Some(comment) = &block.opening {
+            self.text.push(' ');
+            self.text += comment;
+        }
+        self.text.push('\n');
+        self.depth += 1;
+        self.nodes(&block.inside);
+        self.depth -= 1;
+        self.indent();
+        self.text.push('}');
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        if let Entry::Break(comment) = entry {
+            self.text += " \\";
+            if let Some(comment) = comment {
+                self.text.push(' ');
+                self.text += comment;
+            }
+            self.text.push('\n');
+            self.indent();
+            // The space before what follows makes it four.
+            self.text += &INDENT[1..];
+            return;
+        }
+        self.text.push(' ');
+        match entry {
+            Entry::Argument(value) => self.as_written(value.span),
+            Entry::Property(name, value) => {
+                self.name(name);
+                self.text.push('=');
+                self.as_written(value.span);
+            }
+            Entry::Comment(comment) => self.text += comment,
+            Entry::Break(_) => {}
+        }
+    }
+
+    /// A name without quotes where it needs none.
+    fn name(&mut self, name: &Name) {
+        match is_identifier(&name.text) {
+            true => self.text += &name.text,
+            false => self.as_written(name.span),
+        }
+    }
+
+    fn as_written(&mut self, span: Span) {
+        self.text += self.source.slice(span);
+    }
+
+    fn indent(&mut self) {
+        for _ in 0..self.depth {
+            self.text += INDENT;
+        }
+    }
+}

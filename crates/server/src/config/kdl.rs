@@ -1,0 +1,117 @@
+//! KDL, version 2 of the language: text in, a tree with every comment out.
+//!
+//! It is ours because a config of a thousand sites has to be read in a fraction of a second, because
+//! all mistakes are to be said at once and at the right place, and because the tree is to be printed
+//! again as it was meant. A test compares it with the reference implementation. Of the language only
+//! type annotations are left out: `(u8)1` means nothing here and is refused.
+
+mod number;
+mod parse;
+mod scan;
+mod string;
+
+use super::source::Span;
+
+pub(crate) use parse::parse;
+pub(crate) use scan::is_identifier;
+
+/// Nodes, one after the other.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Nodes {
+    pub(crate) nodes: Vec<Node>,
+    /// What stands behind the last.
+    pub(crate) end: Vec<Gap>,
+}
+
+/// A node: a word with what belongs to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// What stands before it, on lines of its own.
+    pub(crate) before: Vec<Gap>,
+    /// `/-` stands before it: it counts for nothing.
+    pub(crate) is_dropped: bool,
+    /// Something in it could not be read, so that what seems to be missing may be there.
+    pub(crate) is_broken: bool,
+    pub(crate) name: Name,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) block: Option<Block>,
+    /// A comment behind it on its last line.
+    pub(crate) after: Option<Box<str>>,
+    /// The node without its block.
+    pub(crate) span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    pub(crate) text: Box<str>,
+    pub(crate) span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    Argument(Value),
+    Property(Name, Value),
+    /// What counts for nothing, as it was written: a comment, or something behind `/-`.
+    Comment(Box<str>),
+    /// The line goes on behind `\`, which may have a comment behind it.
+    Break(Option<Box<str>>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub(crate) what: What,
+    pub(crate) span: Span,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    Text { text: Box<str>, form: Form },
+    Integer(i128),
+    Float(f64),
+    Switch(bool),
+    Null,
+}
+
+/// How a text was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Bare,
+    Quoted,
+    /// Between `#"` and `"#`: it is what it is.
+    Raw,
+}
+
+/// Braces and what is between them.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    /// A comment behind the opening brace.
+    pub(crate) opening: Option<Box<str>>,
+    pub(crate) inside: Nodes,
+    pub(crate) span: Span,
+}
+
+/// What stands between nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// At least one empty line.
+    Blank,
+    /// A comment, as it was written.
+    Comment(Box<str>),
+}
+
+impl Nodes {
+    /// The nodes that count.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !node.is_dropped)
+    }
+}
+
+impl Node {
+    /// What is between its braces.
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Node> {
+        self.block.iter().flat_map(|block| block.inside.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests;

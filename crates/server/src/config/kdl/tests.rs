@@ -1,0 +1,206 @@
+use kdl::{KdlDocument, KdlNode, KdlValue};
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::mistake::Mistakes;
+
+fn read(text: &str) -> (Nodes, Mistakes) {
+    let mut mistakes = Mistakes::default();
+    let nodes = parse(0, text, &mut mistakes);
+    (nodes, mistakes)
+}
+
+/// Writes a tree in one way, so that two can be compared.
+fn show(nodes: &Nodes) -> String {
+    let show_value = |value: &Value| match &value.what {
+        What::Text { text, .. } => format!("{text:?}"),
+        What::Integer(number) => number.to_string(),
+        What::Float(number) => format!("{number:?}"),
+        What::Switch(on) => format!("#{on}"),
+        What::Null => "#null".to_owned(),
+    };
+    let show_node = |node: &Node| {
+        let entries = node.entries.iter().map(|entry| match entry {
+            Entry::Argument(value) => format!(" {}", show_value(value)),
+            Entry::Property(name, value) => format!(" {:?}={}", name.text, show_value(value)),
+            Entry::Comment(_) | Entry::Break(_) => String::new(),
+        });
+        let block = node.block.as_ref().map(|block| format!(" {{{}}}", show(&block.inside))).unwrap_or_default();
+        format!("{:?}{}{block};", node.name.text, entries.collect::<String>())
+    };
+    nodes.iter().map(show_node).collect()
+}
+
+fn show_reference(document: &KdlDocument) -> String {
+    let show_value = |value: &KdlValue| match value {
+        KdlValue::String(text) => format!("{text:?}"),
+        KdlValue::Integer(number) => number.to_string(),
+        KdlValue::Float(number) => format!("{number:?}"),
+        KdlValue::Bool(on) => format!("#{on}"),
+        KdlValue::Null => "#null".to_owned(),
+    };
+    let show_node = |node: &KdlNode| {
+        let entries = node.entries().iter().map(|entry| match entry.name() {
+            None => format!(" {}", show_value(entry.value())),
+            Some(name) => format!(" {:?}={}", name.value(), show_value(entry.value())),
+        });
+        let block = node.children().map(|inside| format!(" {{{}}}", show_reference(inside))).unwrap_or_default();
+        format!("{:?}{}{block};", node.name().value(), entries.collect::<String>())
+    };
+    document.nodes().iter().map(show_node).collect()
+}
+
+/// Reads as the reference does, and as `expected` says; `None` for what is no KDL.
+#[track_caller]
+fn check(text: &str, expected: Option<&str>) {
+    let (nodes, mistakes) = read(text);
+    let found = mistakes.is_empty().then(|| show(&nodes));
+    assert_eq!(found.as_deref(), expected, "{text:?}: {:?}", mistakes.sorted());
+    let reference = KdlDocument::parse_v2(text).ok().map(|document| show_reference(&document));
+    assert_eq!(reference.as_deref(), expected, "the reference, of {text:?}");
+}
+
+#[test]
+fn nodes_have_values_and_properties() {
+    check("", Some(""));
+    check("a", Some("\"a\";"));
+    check("a 1 -2.5 \"b\" c=d e=#true\nf", Some("\"a\" 1 -2.5 \"b\" \"c\"=\"d\" \"e\"=#true;\"f\";"));
+    check("a;b;", Some("\"a\";\"b\";"));
+    check("a b = c", Some("\"a\" \"b\"=\"c\";"));
+    check("\"quoted name\" \"quoted key\"=1", Some("\"quoted name\" \"quoted key\"=1;"));
+    check("a 0xff 0o17 0b101 1_000 1e3 -0x1", Some("\"a\" 255 15 5 1000 1000.0 -1;"));
+    check("a #null #true #false", Some("\"a\" #null #true #false;"));
+    check("- --x .a *.php a:b <x>", Some("\"-\" \"--x\" \".a\" \"*.php\" \"a:b\" \"<x>\";"));
+}
+
+#[test]
+fn blocks_hold_nodes() {
+    check("a {}", Some("\"a\" {};"));
+    check("a { b; c 1 { d } }\ne", Some("\"a\" {\"b\";\"c\" 1 {\"d\";};};\"e\";"));
+    check("a{b}", Some("\"a\" {\"b\";};"));
+    check("a {\n  b\n\n  c\n}", Some("\"a\" {\"b\";\"c\";};"));
+}
+
+#[test]
+fn comments_and_what_is_commented_out_count_for_nothing() {
+    check("// c\na // d\n/* e\n/* f */ */ b /* g */ 1", Some("\"a\";\"b\" 1;"));
+    check("/-a 1 { b }\nc /-1 /-d=2 3 /-{ e }", Some("\"c\" 3;"));
+    check("a /-{ b } { c } /-{ d }", Some("\"a\" {\"c\";};"));
+    check("\\\na\\ // b\n", Some("\"a\";"));
+    check("/- \n a", Some(""));
+    check("\\ /* a */\nb \\ /* c */ // d\n 1", Some("\"b\" 1;"));
+    check("a 1 \\\n  2 \\ // c\n  3", Some("\"a\" 1 2 3;"));
+}
+
+#[test]
+fn texts_have_escapes_unless_raw() {
+    check(r#"a "\n\t\\\"\u{e9}\s""#, Some("\"a\" \"\\n\\t\\\\\\\"é \";"));
+    check("a \"x \\\n   y\"", Some("\"a\" \"x y\";"));
+    check(r###"a #"\n"b"# ##""#"##"###, Some("\"a\" \"\\\\n\\\"b\" \"\\\"#\";"));
+    check("a \"\"\"\n    x\n      y\n\n    \"\"\"", Some("\"a\" \"x\\n  y\\n\";"));
+    check("a \"\"\"\n    x \\\n  y\n    \"\"\"", Some("\"a\" \"x y\";"));
+    check("a \"\"\"\n x \\\n \"\"\"", None);
+    check("a #\"\"\"\n  \\x\n  \"\"\"#", Some("\"a\" \"\\\\x\";"));
+}
+
+#[test]
+fn what_is_no_kdl_is_refused() {
+    for text in [
+        "a \"",
+        "a {",
+        "a }",
+        "}",
+        "a b=",
+        "a true",
+        "a 5s",
+        "a ./b",
+        "a \"x\"\"y\"",
+        "a /* b",
+        "a #yes",
+        "a \"\\q\"",
+        "a 0xg",
+        "a \\ b",
+        "a {} b",
+        "a /-{} b",
+        "=",
+        "a \"\"\"x\"\"\"",
+        "a \"\"\"\n x\n  \"\"\"",
+        "a b=c=d",
+        "a [",
+        "a \"x\ny\"",
+        "a \u{7}",
+        "a 1.",
+        "1 a",
+        "a \"\\u{110000}\"",
+    ] {
+        check(text, None);
+    }
+}
+
+#[test]
+fn types_are_refused() {
+    for text in ["(u8)a", "a (u8)1", "a b=(u8)1"] {
+        assert_eq!(read(text).1.count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn reading_goes_on_behind_a_mistake() {
+    let (nodes, mistakes) = read("a 5s\nb {\n  c \"\n  d ./x\n}\ne true { f 1x }\ng");
+    let lines: Vec<u32> = mistakes.sorted().iter().map(|mistake| mistake.span.start).collect();
+    assert_eq!(lines.len(), 5, "{:?}", mistakes.sorted());
+    let broken: Vec<_> = nodes.nodes.iter().map(|node| (&*node.name.text, node.is_broken)).collect();
+    assert_eq!(broken, [("a", true), ("b", true), ("e", true), ("g", false)]);
+}
+
+#[test]
+fn depth_is_bounded() {
+    let nested = |depth: usize| format!("{}{}", "a {".repeat(depth), "}".repeat(depth));
+    assert!(read(&nested(parse::DEPTH_MAX)).1.is_empty());
+    assert_eq!(read(&nested(parse::DEPTH_MAX + 1)).1.count(), 1);
+    assert_eq!(read(&nested(200_000)).1.count(), 1);
+    assert!(read(&"a {".repeat(200_000)).1.count() >= 1);
+}
+
+/// Pieces of which KDL, and what is nearly KDL, is made.
+fn text(between: &'static str) -> impl Strategy<Value = String> {
+    const PIECES: [&str; 40] = [
+        "a", "b-c", " ", " ", " ", "\n", "\n", "{", "}", "{ ", " }", ";", "=", "\"x\"", "\"", "\\n", "\\", "#",
+        "#true", "true", "1", "-1.5", "0x1f", "5s", "//", "/*", "*/", "/-", "#\"r\"#", "\"\"\"\n", "\n\"\"\"", "é",
+        "\t", "\r\n", "*.php", "x=1", "y=\"z\"", ".", "-", "_",
+    ];
+    prop::collection::vec(prop::sample::select(&PIECES[..]), 0..24)
+        .prop_map(move |pieces| pieces.join(between))
+        .prop_filter("the reference is strange", |text| !is_strange(text))
+}
+
+/// The reference has its own view of what may stand behind `/-`, and takes a comment before a `=`.
+fn is_strange(text: &str) -> bool {
+    let drops = text.matches("/-").count();
+    drops > 1 || (drops == 1 && text.contains([';', '}'])) || (text.contains("/*") && text.contains('='))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn what_is_read_is_read_by_the_reference_alike(text in text("")) {
+        let (nodes, mistakes) = read(&text);
+        if mistakes.is_empty() {
+            let reference = KdlDocument::parse_v2(&text).ok().map(|document| show_reference(&document));
+            prop_assert_eq!(Some(show(&nodes)), reference, "{:?}", text);
+        }
+    }
+
+    // The reference does not mind where spaces are missing, so there are spaces here.
+    #[test]
+    fn what_the_reference_reads_is_read(text in text(" ")) {
+        let (_, mistakes) = read(&text);
+        prop_assert_eq!(KdlDocument::parse_v2(&text).is_ok(), mistakes.is_empty(), "{:?} {:?}", text, mistakes.sorted());
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,64}") {
+        read(&text);
+    }
+}

@@ -1,0 +1,226 @@
+//! Words of the file itself, of `server` and of `site`.
+
+use super::{Param, Place, Word, may, must, or};
+use crate::config::value::Kind;
+
+const HTTPS: Kind = Kind::Url(&["https"]);
+const WEB: Kind = Kind::Url(&["http", "https"]);
+const ON_OFF: Kind = Kind::One(&["on", "off"]);
+
+pub(super) static TOP: &[Word] = &[
+    Word::new("import", "Reads other files here, as if they stood in this one.").many().takes(&[must(
+        "pattern",
+        Kind::Text,
+        "which files, from this file's folder on; `*` and `?` stand for parts of names",
+    )
+    .many()]),
+    Word::new("server", "What is for the whole process.").holds(Place::Server),
+    Word::new("stack", "Filters under a name, for `use`.")
+        .many()
+        .takes(&[must("name", Kind::Text, "what `use` calls it")])
+        .holds(Place::Stack),
+    Word::new("site", "What is served under some names.")
+        .many()
+        .takes(&[must("name", Kind::Host, "a host, `*.` and a host for all below it, or `*` for any").many()])
+        .holds(Place::Site),
+];
+
+pub(super) static SERVER: &[Word] = &[
+    Word::new("listen", "Where to listen. Port 443 speaks TLS. Unless told: `:80` and `:443`.")
+        .many()
+        .takes(&[must("address", Kind::Address, "`host:port`, `:port` or `unix:/path`").many()])
+        .with(&[may("tls", Kind::Switch, "whether it speaks TLS; unless told, if its port is 443")]),
+    Word::new("threads", "How many event loops. Unless told: one per core.").takes(&[must(
+        "count",
+        Kind::Count(1, 1024),
+        "how many",
+    )]),
+    Word::new("state", "Where certificates and all else are kept that outlives the process.").takes(&[must(
+        "folder",
+        Kind::File,
+        "the folder. Unless told: what systemd says, or `/var/lib/unary`",
+    )]),
+    Word::new("admin", "Where `unary reload` and the like reach the server.")
+        .takes(&[must(
+            "address",
+            Kind::Text,
+            "a Unix socket, `off`, or an address of this machine alone. Unless told: a socket in `/run`",
+        )])
+        .with(&[may("token", Kind::Secret, "what clients have to say; an address needs one")]),
+    Word::new("user", "Who the server runs as. The keeper, which spawns it, keeps its privileges.")
+        .takes(&[must("name", Kind::Text, "the user")])
+        .with(&[may("group", Kind::Text, "the group, if it is not the user's own")]),
+    Word::new("access-log", "A line for each request.")
+        .takes(&[must("file", Kind::Text, "the file; `-` for standard output, `off` for none")])
+        .with(ACCESS_LOG_SETTINGS)
+        .holds(Place::AccessLog),
+    Word::new("error-log", "Where messages go. Unless told: standard error, from warnings up.")
+        .takes(&[must("file", Kind::Text, "the file; `-` for standard error")])
+        .with(&[or("level", Kind::One(&["error", "warn", "info", "debug"]), "warn", "from which level up")]),
+    Word::new("trusted-proxies", "Whose word is taken for who a client is. Unless told: nobody's.")
+        .takes(&[must("network", Kind::Network, "where the proxies in front are").many()])
+        .with(&[or("header", Kind::One(&["x-forwarded-for", "forwarded"]), "x-forwarded-for", "how they say it")]),
+    Word::new("drain", "How the server stops.").with(&[
+        or("timeout", Kind::Duration, "30s", "after this what is left is cut"),
+        or("grace", Kind::Duration, "1s", "so long idle connections stay, lest a request on its way be lost"),
+    ]),
+    Word::new("limits", "What a client may ask for. What is beyond it is in limits.md.").holds(Place::Limits),
+    Word::new("acme", "How certificates are obtained, for `tls auto`.").holds(Place::Acme),
+    Word::new("metrics", "Figures for Prometheus, where `admin` is.")
+        .takes(&[or("state", ON_OFF, "on", "whether there are any")])
+        .with(&[or("routes", Kind::Switch, "true", "whether each route has figures of its own")]),
+    Word::new("watch", "Reads the config again when it changes.").takes(&[or("state", ON_OFF, "on", "whether to")]),
+];
+
+/// Shared by the server's log and that of a route.
+pub(super) const ACCESS_LOG_SETTINGS: &[Param] = &[
+    or("format", Kind::One(&["json", "common", "combined"]), "json", "what a line looks like"),
+    may("rotate", Kind::Size, "a file that is larger is put aside, and a new one begun"),
+    or("keep", Kind::Count(1, 1000), "5", "how many files put aside are kept"),
+];
+
+pub(super) static ACCESS_LOG: &[Word] = &[Word::new(
+    "fields",
+    "What JSON lines say. Unless told: all but the headers.",
+)
+.takes(&[must("field", Kind::One(LOG_FIELDS), "what of a request").many()])];
+
+const LOG_FIELDS: &[&str] = &[
+    "time",
+    "client",
+    "method",
+    "scheme",
+    "host",
+    "path",
+    "query",
+    "protocol",
+    "status",
+    "bytes",
+    "duration",
+    "site",
+    "route",
+    "referer",
+    "user-agent",
+    "request-id",
+    "trace-id",
+    "tls",
+];
+
+pub(super) static LIMITS: &[Word] = &[
+    Word::new("connections", "Connections at once. Unless told: half of the files the process may open.")
+        .takes(&[must("count", Kind::Count(1, 1_000_000), "how many")]),
+    Word::new("head-bytes", "A request's head.").takes(&[or("size", Kind::Size, "16KiB", "up to 1MiB")]),
+    Word::new("target-bytes", "A request's target: path and query.").takes(&[or(
+        "size",
+        Kind::Size,
+        "8KiB",
+        "no more than the head",
+    )]),
+    Word::new("headers", "Header lines of a request.").takes(&[or("count", Kind::Count(1, 10_000), "100", "how many")]),
+    Word::new("head-time", "For a head to arrive, from its first byte.").takes(&[or(
+        "time",
+        Kind::Duration,
+        "10s",
+        "how long",
+    )]),
+    Word::new("idle-time", "Without a request, on a connection.").takes(&[or(
+        "time",
+        Kind::Duration,
+        "60s",
+        "how long",
+    )]),
+    Word::new("stall-time", "Without a client taking a byte of its reply.").takes(&[or(
+        "time",
+        Kind::Duration,
+        "30s",
+        "how long",
+    )]),
+    Word::new("body-rate", "How fast a body arrives at least, while it is waited for.").takes(&[or(
+        "rate",
+        Kind::Pace,
+        "500B/s",
+        "over ten seconds",
+    )]),
+    Word::new("pipelined", "Requests under way on a connection of HTTP/1.").takes(&[or(
+        "count",
+        Kind::Count(1, 1000),
+        "16",
+        "how many",
+    )]),
+];
+
+pub(super) static ACME: &[Word] = &[
+    Word::new("email", "Whom to tell of trouble with a certificate.").takes(&[must(
+        "address",
+        Kind::Text,
+        "the address",
+    )]),
+    Word::new("ca", "Who issues certificates. Where there are several, the next one if one fails.")
+        .many()
+        .takes(&[or("url", HTTPS, "https://acme-v02.api.letsencrypt.org/directory", "the directory").many()]),
+    Word::new("root", "A CA's own certificate, for one that is not public.").takes(&[must(
+        "file",
+        Kind::File,
+        "the certificate",
+    )]),
+    Word::new("eab", "An account that exists with the CA already (external account binding).")
+        .with(&[must("key-id", Kind::Text, "which account"), must("hmac-key", Kind::Secret, "its key, in base64url")]),
+    Word::new("challenge", "How to prove that a name is ours, the first choice first.").takes(&[must(
+        "kind",
+        Kind::One(&["http", "tls-alpn", "dns"]),
+        "wildcards need `dns`. Unless told: `dns` if there is a way to it, else `http`",
+    )
+    .many()]),
+    Word::new("dns-exec", "A program that puts a TXT record into the DNS, and takes it out.")
+        .takes(&[
+            must("program", Kind::File, "called with `set` or `unset`, the record's name, and its value"),
+            may("argument", Kind::Text, "what else to call it with, before these").many(),
+        ])
+        .with(&[or("wait", Kind::Duration, "30s", "until the record is seen everywhere")]),
+    Word::new("dns-rfc2136", "A name server that takes updates (RFC 2136), signed (RFC 8945).").with(&[
+        must("server", Kind::Text, "`host:port`"),
+        must("zone", Kind::Host, "the zone that is changed"),
+        must("key", Kind::Text, "the key's name"),
+        must("secret", Kind::Secret, "the key, in base64"),
+        or("algorithm", Kind::One(&["hmac-sha256", "hmac-sha512"]), "hmac-sha256", "how it signs"),
+        or("ttl", Kind::Duration, "60s", "how long others may keep the record"),
+        or("wait", Kind::Duration, "30s", "until the record is seen everywhere"),
+    ]),
+    Word::new("orders", "How many certificates are asked for at most.").takes(&[or(
+        "rate",
+        Kind::Rate,
+        "50/h",
+        "how often",
+    )]),
+    Word::new("on-demand", "Who says whether a name gets a certificate when somebody comes with it.")
+        .takes(&[must("ask", WEB, "it is asked with `?domain=NAME`, and 200 is a yes")])
+        .with(&[or("rate", Kind::Rate, "10/m", "how often at most")]),
+];
+
+pub(super) static SITE: &[Word] = &[
+    Word::new("tls", "Where the certificate comes from.")
+        .takes(&[may(
+            "source",
+            Kind::One(&["auto", "off"]),
+            "`auto`: obtained and renewed. `off`: no TLS. Unless told: `auto` for public names, else `off`",
+        )])
+        .with(&[
+            may("cert", Kind::File, "the certificate, and those above it, in PEM; read again when it changes"),
+            may("key", Kind::File, "its key, in PEM"),
+            may("client-ca", Kind::File, "who has to vouch for clients: only those come in then"),
+            may("email", Kind::Text, "for `auto`: in place of that of `acme`"),
+            may("ca", HTTPS, "for `auto`: in place of those of `acme`"),
+            or("on-demand", Kind::Switch, "false", "for `auto`: only when somebody comes, and `on-demand` agrees"),
+            or("redirect", Kind::Switch, "true", "whether plain HTTP leads here"),
+            or("min", Kind::One(&["1.2", "1.3"]), "1.2", "the oldest version of TLS that is spoken"),
+        ]),
+    Word::new("route", "What becomes of requests that match. The first that matches serves.")
+        .many()
+        .takes(&[may("path", Kind::Pattern, "which paths; one of several is enough. Unless told: all").many()])
+        .with(&[
+            may("method", Kind::Method, "as `method` within `match`"),
+            may("host", Kind::Host, "as `host` within `match`"),
+            may("client", Kind::Network, "as `client` within `match`"),
+        ])
+        .holds(Place::Route),
+];

@@ -1,0 +1,173 @@
+//! `unary explain`: what a config makes of a request, without serving it.
+//!
+//! Filters that lead elsewhere are asked themselves, so that what is said is what would happen.
+
+mod steps;
+
+use std::fmt::Write;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use unary_web::choose::{Asked, Path, WhyNot};
+
+use crate::check::{print, report};
+use crate::cli::Explain;
+use crate::config::{At, Config, Placed, Route, Site, Tls};
+use crate::failure::Failure;
+use steps::{End, Traveller};
+
+/// Routes that are said to have been passed over. More nobody reads.
+const PASSED_OVER_MAX: usize = 20;
+
+/// Where the lines of the config stand, unless what they say is longer.
+const COLUMN: usize = 56;
+
+/// Says what the config makes of the request.
+pub(crate) fn run(told: &Explain) -> Result<(), Failure> {
+    let headers = headers_of(&told.headers)?;
+    let config = Config::read(&told.config).map_err(report)?;
+    print(&explain(&config, told, &headers)?);
+    Ok(())
+}
+
+fn headers_of(lines: &[String]) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let bad = || Failure::nonsense(format!("`{line}` is no header field. Write it as in -H accept:text/html"));
+        let (name, value) = line.split_once(':').ok_or_else(bad)?;
+        let name: HeaderName = name.trim().parse().map_err(|_| bad())?;
+        let value: HeaderValue = value.trim().parse().map_err(|_| bad())?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+fn explain(config: &Config, told: &Explain, headers: &HeaderMap) -> Result<String, Failure> {
+    let Explain { method, url, client, .. } = told;
+    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
+        return Err(Failure::nonsense(format!("`{url}` is no whole URL. Write it as in https://example.com/path")));
+    };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(authority.as_str());
+    let mut page = Page(format!("{method} {url}\n\n"));
+    let Some(site) = config.hosts.choose(host).and_then(|number| config.sites.get(*number)) else {
+        page.line("no site answers for this host", None);
+        page.line("it is answered with 404", None);
+        return Ok(page.0);
+    };
+    page.site(site);
+    if scheme == "http" && site.tls.redirects() {
+        let target = url.path_and_query().map_or("/", |target| target.as_str());
+        page.end(&format!("it is redirected to https://{}{target}", authority.host()));
+        return Ok(page.0);
+    }
+    let path = match Path::parse(url.path()) {
+        Ok(path) => path,
+        Err(bad) => {
+            page.end(&format!("it is answered with 400: its path has {bad}"));
+            return Ok(page.0);
+        }
+    };
+    let asked = Asked { method, host, path: &path, query: url.query(), headers, client: Some(*client) };
+    let chosen = site.routes.choose(&asked);
+    match chosen {
+        None => page.end("it is answered with 404: no route takes it"),
+        Some((_, route)) => page.route(route, Traveller::new(told, headers, host)?),
+    }
+    page.passed_over(site, &asked, chosen.map(|(number, _)| number));
+    Ok(page.0)
+}
+
+/// What is said, with the lines of the config in a column of their own.
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, text: &str, at: Option<&Places<'_>>) {
+        match at {
+            None => self.0 += text,
+            Some(at) => {
+                let gap = COLUMN.saturating_sub(text.chars().count()).max(2);
+                // Writing to a string does not fail.
+                let _ = write!(self.0, "{text}{}{at}", " ".repeat(gap));
+            }
+        }
+        self.0.push('\n');
+    }
+
+    fn end(&mut self, text: &str) {
+        self.0.push('\n');
+        self.line(text, None);
+    }
+
+    fn site(&mut self, site: &Site) {
+        let names: Vec<_> = site.names.iter().map(ToString::to_string).collect();
+        self.line(&format!("site {}", names.join(" ")), Some(&Places { at: &site.at, through: &[] }));
+        let (text, at) = match &site.tls {
+            Tls::Off => ("tls off".to_owned(), None),
+            Tls::Auto { at, .. } => ("tls auto".to_owned(), at.as_ref()),
+            Tls::Files { at, cert, .. } => (format!("tls cert={:?}", cert.display().to_string()), Some(at)),
+        };
+        self.line(&format!("  {text}"), at.map(|at| Places { at, through: &[] }).as_ref());
+    }
+
+    fn route(&mut self, route: &Route, mut traveller: Traveller) {
+        self.line(&format!("  {}", route.line), Some(&Places { at: &route.at, through: &[] }));
+        for filter in &route.filters {
+            let note = traveller.meets(&filter.what);
+            self.placed(filter, note.as_deref());
+            if let Some(End(text)) = traveller.end() {
+                return self.end(&text);
+            }
+        }
+        self.placed(&route.service, None);
+        let End(text) = traveller.arrives(&route.service.what);
+        self.end(&text);
+    }
+
+    fn placed<T>(&mut self, placed: &Placed<T>, note: Option<&str>) {
+        let places = Places { at: &placed.at, through: &placed.through };
+        self.line(&format!("    {}", placed.line), Some(&places));
+        if let Some(note) = note {
+            self.line(&format!("      {note}"), None);
+        }
+    }
+
+    /// Says why earlier routes were not meant.
+    fn passed_over(&mut self, site: &Site, asked: &Asked<'_>, chosen: Option<usize>) {
+        let count = chosen.unwrap_or(site.routes.iter().len());
+        if count == 0 {
+            return;
+        }
+        self.end("earlier routes that do not match, for their path unless it says more:");
+        for (when, route) in site.routes.iter().take(count.min(PASSED_OVER_MAX)) {
+            self.line(&format!("  {}", route.line), Some(&Places { at: &route.at, through: &[] }));
+            if let Some(WhyNot::Condition(number)) = when.why_not(asked) {
+                let text = format!("      not so: {}", when.conditions[number]);
+                self.line(&text, Some(&Places { at: &route.conditions_at[number], through: &[] }));
+            }
+        }
+        if count > PASSED_OVER_MAX {
+            self.line(&format!("  … and {} more", count - PASSED_OVER_MAX), None);
+        }
+    }
+}
+
+/// Where something was said, and through which stacks it came.
+struct Places<'p> {
+    at: &'p At,
+    through: &'p [At],
+}
+
+impl std::fmt::Display for Places<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.at.fmt(f)?;
+        self.through.iter().rev().try_for_each(|at| write!(f, ", used at {at}"))
+    }
+}
+
+/// The target of a URL, as a request line has it.
+fn target_of(url: &Uri) -> Uri {
+    let target = url.path_and_query().cloned();
+    target.map_or_else(Uri::default, Uri::from)
+}
+
+#[cfg(test)]
+mod tests;
