@@ -19,6 +19,7 @@ pub mod proxy_protocol;
 pub mod pulse;
 pub mod socket;
 pub mod timer;
+pub mod tls;
 pub mod udp;
 
 pub use actor::{Event, Link, converse};

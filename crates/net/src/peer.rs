@@ -5,12 +5,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use unary_service::{Context, Remote};
 
 use crate::listener::Door;
+use crate::tls::TlsFacts;
 
 /// The other end of a connection. Cheap to clone, and may be kept after the connection is over.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ struct Inner {
     address: Option<SocketAddr>,
     local: Option<SocketAddr>,
     door: Option<Arc<Door>>,
+    /// Set once, when a handshake is over.
+    tls: OnceLock<Box<TlsFacts>>,
     /// The socket while it is open. Its owner empties this, under the lock, before closing it.
     socket: Mutex<Option<RawFd>>,
 }
@@ -43,8 +46,8 @@ impl Peer {
     pub(crate) fn proxied(&self, address: SocketAddr, local: SocketAddr) -> Self {
         let socket = self.0.socket.lock().expect("no panic while the lock is held").take();
         let (number, address, local) = (self.0.number, Some(address), Some(local));
-        let door = self.0.door.clone();
-        Self(Arc::new(Inner { number, address, local, door, socket: Mutex::new(socket) }))
+        let (door, tls) = (self.0.door.clone(), self.0.tls.clone());
+        Self(Arc::new(Inner { number, address, local, door, tls, socket: Mutex::new(socket) }))
     }
 
     fn with(
@@ -54,7 +57,8 @@ impl Peer {
         socket: Option<RawFd>,
     ) -> Self {
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
-        Self(Arc::new(Inner { number, address, local, door, socket: Mutex::new(socket) }))
+        let tls = OnceLock::new();
+        Self(Arc::new(Inner { number, address, local, door, tls, socket: Mutex::new(socket) }))
     }
 
     /// The connection's number within this process, from 1.
@@ -77,6 +81,18 @@ impl Peer {
     /// The listened-on address that the connection came in by; `None` for what no listener accepted.
     pub fn door(&self) -> Option<&Door> {
         self.0.door.as_deref()
+    }
+
+    /// What both ends agreed on, if they speak TLS with each other: the version, the name that was
+    /// asked for, who the client proved to be.
+    pub fn tls(&self) -> Option<&TlsFacts> {
+        self.0.tls.get().map(|facts| &**facts)
+    }
+
+    /// Says that the handshake is over, for whoever ends TLS: the stage [`tls`](crate::tls::tls()) does.
+    /// A connection has one; of a second nothing is noted.
+    pub fn secured(&self, facts: TlsFacts) {
+        let _ = self.0.tls.set(Box::new(facts));
     }
 
     /// What TCP knows of the connection as of now. `None` once it is closed, and for what is not TCP.

@@ -1,0 +1,167 @@
+//! The beginning of a TLS connection, from its first byte to the end of the handshake.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustls::ServerConfig;
+use rustls::server::{Acceptor, ClientHello};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::LazyConfigAcceptor;
+
+use super::counters::Failure;
+use super::facts::TlsFacts;
+use super::stream::{Encrypted, Stream, Wire};
+use super::terms::ACME_TLS;
+use super::{Speaks, Tls};
+use crate::pipeline::drain::Phase;
+use crate::timer::Timer;
+use crate::{Connection, Transport};
+
+/// Room for the first read: a ClientHello with a post-quantum key is 1.8 KB.
+const READ_BYTES: usize = 2048;
+
+/// What a TLS connection begins with: a record of the handshake (RFC 8446 §5.1).
+const HANDSHAKE_RECORD: u8 = 22;
+
+/// Said to those who speak HTTP in the clear where TLS is spoken.
+const PLAIN_REPLY: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: text/plain; charset=utf-8\r\ncontent-length: 81\r\nconnection: close\r\n\r\n\
+    400 Bad Request\nHere TLS is spoken. Write https:// in place of http:// and retry.";
+
+/// An alert that ends a connection: there is nothing of that name (RFC 6066 §3, RFC 8446 §6.2).
+const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
+
+/// How much is read, and for how long, after the last words to a peer that may still be sending: a
+/// reset would destroy them unread.
+const LINGER_BYTES_MAX: usize = 64 * 1024;
+const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How a beginning ended.
+enum Begun<S: Transport> {
+    Secured(Box<Encrypted<S>>, TlsFacts),
+    /// A CA has seen the certificate it wanted to see.
+    Shown,
+    Failed(Failure, Option<io::Error>),
+}
+
+impl<W: Speaks> Tls<W> {
+    /// The same connection inside TLS. `None` if it is over.
+    pub(super) async fn secure<S: Transport>(&self, connection: Connection<S>) -> Option<Connection<Stream<S>>> {
+        let mut stream = None;
+        let mut rest = connection.map(|inner| stream = Some(inner));
+        let before = std::mem::take(&mut rest.buffered);
+        let mut timer = Timer::default();
+        timer.set(self.handshake_time_max);
+        let begun = match (self.permits.try_acquire(), stream) {
+            (Ok(_permit), Some(stream)) => tokio::select! {
+                biased;
+                begun = self.begin(stream, before) => begun,
+                () = timer.run_out() => Begun::Failed(Failure::Late, None),
+                () = rest.watch.reached(Phase::Over) => Begun::Failed(Failure::Late, None),
+            },
+            _ => Begun::Failed(Failure::Refused, None),
+        };
+        match begun {
+            Begun::Secured(stream, facts) => {
+                if facts.resumed {
+                    self.counters.count_resumed()
+                } else {
+                    self.counters.count_full()
+                }
+                rest.peer.secured(facts);
+                Some(rest.map(|()| Stream::Tls(stream)))
+            }
+            Begun::Shown => {
+                self.counters.count_challenge();
+                None
+            }
+            Begun::Failed(why, cause) => {
+                self.counters.count_failed(why);
+                tracing::debug!(peer = ?rest.peer, %why, ?cause, "a connection did not begin to speak TLS");
+                None
+            }
+        }
+    }
+
+    async fn begin<S: Transport>(&self, mut stream: S, mut before: BytesMut) -> Begun<S> {
+        if before.is_empty() {
+            before.reserve(READ_BYTES);
+            match stream.read_buf(&mut before).await {
+                Ok(1..) => {}
+                Ok(0) => return Begun::Failed(Failure::Gone, None),
+                Err(cause) => return Begun::Failed(Failure::Gone, Some(cause)),
+            }
+        }
+        match before[0] {
+            HANDSHAKE_RECORD => {}
+            b'A'..=b'Z' => {
+                say_last(&mut stream, PLAIN_REPLY).await;
+                return Begun::Failed(Failure::Plain, None);
+            }
+            _ => return Begun::Failed(Failure::Garbage, None),
+        }
+        let start = match LazyConfigAcceptor::new(Acceptor::default(), Wire::new(stream, before)).await {
+            Ok(start) => start,
+            Err(cause) => return Begun::Failed(Failure::of(&cause), Some(cause)),
+        };
+        let choice = self.choose(&start.client_hello());
+        let (config, is_challenge) = match choice {
+            Choice::Site(config) => (config, false),
+            Choice::Challenge(config) => (config, true),
+            Choice::Nothing => {
+                let mut io = start.io;
+                say_last(io.stream(), UNRECOGNIZED_NAME).await;
+                return Begun::Failed(Failure::UnknownName, None);
+            }
+        };
+        match start.into_stream(config).await {
+            Ok(mut stream) if is_challenge => {
+                let _ = stream.shutdown().await; // The CA has what it came for.
+                Begun::Shown
+            }
+            Ok(stream) => {
+                let facts = TlsFacts::of(stream.get_ref().1);
+                Begun::Secured(Box::new(Encrypted::new(stream)), facts)
+            }
+            Err(cause) => Begun::Failed(Failure::of(&cause), Some(cause)),
+        }
+    }
+
+    fn choose(&self, hello: &ClientHello<'_>) -> Choice {
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        let is_challenge = hello.alpn().is_some_and(|mut offers| offers.any(|offer| offer == ACME_TLS));
+        if is_challenge {
+            let config = name.and_then(|name| self.certificates.challenge(&name));
+            return config.map_or(Choice::Nothing, Choice::Challenge);
+        }
+        let site = self.certificates.find(name.as_deref());
+        site.map_or(Choice::Nothing, |site| Choice::Site(site.config.clone()))
+    }
+}
+
+/// What a client gets that says hello.
+enum Choice {
+    Site(Arc<ServerConfig>),
+    Challenge(Arc<ServerConfig>),
+    Nothing,
+}
+
+/// Says this and hears the peer out, within bounds.
+async fn say_last<S: Transport>(stream: &mut S, words: &[u8]) {
+    let say = async {
+        stream.write_all(words).await?;
+        stream.shutdown().await?;
+        let mut left = LINGER_BYTES_MAX;
+        let mut bytes = [0; 1024];
+        while left > 0 {
+            match stream.read(&mut bytes).await? {
+                0 => break,
+                length => left = left.saturating_sub(length),
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    let _ = tokio::time::timeout(LINGER_TIME_MAX, say).await;
+}
