@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use unary_http::h1::connection::http;
+use unary_http::http;
 use unary_http::{Request, message};
 use unary_net::{Connection, Peer, Transport, connect, process, reply};
 use unary_service::flow::{Consumer, Producer, line};

@@ -67,6 +67,11 @@ impl Body {
         Self::of(Kind::Stream(Box::pin(Foreign { body })))
     }
 
+    /// A stream whose errors are ours.
+    pub(crate) fn boxed(body: impl http_body::Body<Data = Bytes, Error = Error> + Send + 'static) -> Self {
+        Self::of(Kind::Stream(Box::pin(body)))
+    }
+
     pub(crate) fn incoming(incoming: Incoming) -> Self {
         Self::of(Kind::Incoming(incoming))
     }

@@ -14,4 +14,4 @@ pub mod encode;
 pub mod error;
 pub mod head;
 pub mod pool;
-mod token;
+pub(crate) mod token;

@@ -1,11 +1,14 @@
-//! HTTP messages, bodies and the HTTP/1.1 engine.
+//! HTTP messages, bodies, the HTTP/1.1 engine and HTTP/2.
 #![forbid(unsafe_code)]
 
+pub mod any;
 pub mod body;
 pub mod failed;
 pub mod h1;
+pub mod h2;
 pub mod message;
 pub mod tower;
 
+pub use any::{Http, http};
 pub use body::Body;
 pub use message::{Request, Response};

@@ -6,8 +6,7 @@ mod subject;
 use std::io::{self, IsTerminal};
 use std::rc::Rc;
 
-use unary_http::h1::connection::http;
-use unary_http::{Request, Response};
+use unary_http::{Request, Response, http};
 use unary_net::event_loop::EventLoops;
 use unary_net::{Run, connect, descriptors, listen, process, reply};
 use unary_service::{Compose, Error, Service};

@@ -8,8 +8,7 @@ use std::fmt::{self, Arguments};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use unary_http::h1::connection::http;
-use unary_http::{Request, Response};
+use unary_http::{Request, Response, http};
 use unary_net::event_loop::EventLoops;
 use unary_net::{Address, Listen, Run, connect, descriptors, listen, process, reply};
 use unary_service::{Error, Kind, Service};

@@ -34,8 +34,7 @@ pub use unary_web as web;
 
 /// What most servers need, in one line.
 pub mod prelude {
-    pub use unary_http::h1::connection::http;
-    pub use unary_http::{Body, Request, Response};
+    pub use unary_http::{Body, Request, Response, http};
     pub use unary_net::{Run, connect, listen, process, reply};
     pub use unary_service::{Available, Compose, Context, Error, Filter, HasContext, Next, Service};
     pub use unary_service::{filter_fn, service_fn};

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use unary_http::h1::connection::http;
+use unary_http::h1::connection::h1;
 use unary_net::{Connection, Peer, connect, process, reply};
 use unary_service::Error;
 use unary_service::flow::{Consumer, Producer, line};
@@ -76,7 +76,7 @@ fn serve(pieces: &[&[u8]], pause: Duration) -> (Vec<Seen>, Bytes) {
     let script = Script::new(pieces, pause, transcript.clone());
     let (seen, site) = site();
     let connection = Connection::new(script, Peer::new(None, None));
-    let server = line(Once(connection)) >> connect(http()) >> process(site) >> reply();
+    let server = line(Once(connection)) >> connect(h1()) >> process(site) >> reply();
     RUNTIME.with_borrow(|runtime| {
         runtime.block_on(async {
             let ended = timeout(HANGS_AFTER, async {

@@ -1,4 +1,5 @@
-//! A server's HTTP/1.1 connection: the [`Protocol`] that `connect(http())` runs.
+//! A server's HTTP/1.1 connection: the [`Protocol`] that `connect(h1())` runs, and, for peers that do not
+//! open HTTP/2, `connect(http())`.
 //!
 //! Between requests a connection is a few hundred bytes: it waits for its socket holding neither
 //! a buffer nor the room a call needs. What arrives makes it busy until everything read
@@ -15,6 +16,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::TryFutureExt;
 use unary_net::pipeline::drain::Phase;
 use unary_net::timer::{Ticks, Timer};
 use unary_net::{Connection, Exchange, Protocol, Transport};
@@ -24,21 +26,32 @@ use unary_service::flow::Consumer;
 use crate::h1::head::HeadLimits;
 use crate::{Request, Response};
 use busy::{Busy, Outcome};
+pub(crate) use tools::date;
 pub use upgrade::{Upgrade, Upgraded};
 
-/// The HTTP/1.1 server protocol with its default limits: `connect(http())`.
-pub fn http() -> Http {
-    Http::default()
+/// The HTTP/1.1 server protocol with its default limits: `connect(h1())`.
+pub fn h1() -> H1 {
+    H1::default()
 }
 
 /// The HTTP/1.1 server protocol. Its requests and replies are [`Request`] and [`Response`].
 #[derive(Clone, Copy, Debug)]
-pub struct Http {
+pub struct H1 {
     limits: Limits,
     times: Times,
+    preface: Preface,
 }
 
-impl Http {
+/// What becomes of a connection that opens with the preface of HTTP/2 (RFC 9113 §3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Preface {
+    /// It is answered 505.
+    Refused,
+    /// It is given back.
+    HandedOver,
+}
+
+impl H1 {
     /// The same with other limits.
     pub fn limits(limits: Limits) -> Self {
         let limits = Limits { pipelined_max: limits.pipelined_max.max(1), ..limits };
@@ -48,11 +61,11 @@ impl Http {
             stall: Ticks::of(limits.stall_time_max),
             drain_grace: Ticks::of(limits.drain_grace),
         };
-        Self { limits, times }
+        Self { limits, times, preface: Preface::Refused }
     }
 }
 
-impl Default for Http {
+impl Default for H1 {
     fn default() -> Self {
         Self::limits(Limits::default())
     }
@@ -113,7 +126,7 @@ impl Default for Limits {
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
-impl<S: Transport> Protocol<Connection<S>> for Http {
+impl<S: Transport> Protocol<Connection<S>> for H1 {
     type Request = Request;
     type Reply = Response;
 
@@ -123,22 +136,46 @@ impl<S: Transport> Protocol<Connection<S>> for Http {
     where
         D: Consumer<Exchange<Request, Response>>,
     {
-        let mut wire = Wire::new(connection);
-        async move {
-            match self.serve_requests(&mut wire, down).await? {
-                Outcome::Idle | Outcome::Close => Ok(()),
-                Outcome::Linger => Box::pin(wire.linger()).await,
-                Outcome::Upgrade(offer, left_over) => {
-                    wire.connection.buffered = left_over;
-                    offer.accept(wire.connection);
-                    Ok(())
-                }
-            }
-        }
+        self.serve_connection(connection, down).map_ok(|_| ())
     }
 }
 
-impl Http {
+impl H1 {
+    /// The same, but it gives a connection back that opens with the preface of HTTP/2: see
+    /// [`serve_connection`](Self::serve_connection).
+    pub(crate) fn unless_h2(self) -> Self {
+        Self { preface: Preface::HandedOver, ..self }
+    }
+
+    /// Serves a connection to its end, or gives it back, nothing consumed, if it opens with the preface
+    /// of HTTP/2 and this was made to.
+    pub(crate) fn serve_connection<S, D>(
+        &self,
+        connection: Connection<S>,
+        down: &D,
+    ) -> impl Future<Output = Result<Option<Connection<S>>, Error>> + Send
+    where
+        S: Transport,
+        D: Consumer<Exchange<Request, Response>>,
+    {
+        let mut wire = Wire::new(connection);
+        async move {
+            match self.serve_requests(&mut wire, down).await? {
+                Outcome::Idle | Outcome::Close => {}
+                Outcome::Linger => Box::pin(wire.linger()).await?,
+                Outcome::Upgrade(offer, left_over) => {
+                    wire.connection.buffered = left_over;
+                    offer.accept(wire.connection);
+                }
+                Outcome::Http2(input) => {
+                    wire.connection.buffered = input;
+                    return Ok(Some(wire.connection));
+                }
+            }
+            Ok(None)
+        }
+    }
+
     /// Serves one request after another; idle at the end means that no more came.
     async fn serve_requests<S, D>(&self, wire: &mut Wire<S>, down: &D) -> Result<Outcome, Error>
     where
@@ -163,7 +200,7 @@ impl Http {
 }
 
 /// Serves until everything that was read is answered.
-async fn busy<S, D>(wire: &mut Wire<S>, http: &Http, input: BytesMut, down: &D) -> Result<Outcome, Error>
+async fn busy<S, D>(wire: &mut Wire<S>, http: &H1, input: BytesMut, down: &D) -> Result<Outcome, Error>
 where
     S: Transport,
     D: Consumer<Exchange<Request, Response>>,

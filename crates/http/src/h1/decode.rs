@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use fields::LastHost;
 pub(super) use fields::Section;
-pub(super) use name::may_trail;
+pub(crate) use name::may_trail;
 pub(super) use scan::Scan;
 
 use crate::h1::error::{DecodeError, Reason};

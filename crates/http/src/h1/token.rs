@@ -27,7 +27,7 @@ pub(super) fn trim(mut text: &[u8]) -> &[u8] {
 
 /// Whether `text` is `host` or `host:port`, the host not empty, as an `http` URI asks
 /// (RFC 9110 §4.2.1).
-pub(super) fn is_host(text: &[u8]) -> bool {
+pub(crate) fn is_host(text: &[u8]) -> bool {
     let (name, port) = match text.iter().rposition(|&byte| byte == b':') {
         Some(colon) => (&text[..colon], &text[colon + 1..]),
         None => (text, &[][..]),

@@ -19,11 +19,12 @@ use unary_service::{Context as CallContext, Error, Kind};
 
 use super::output::{OUTPUT_BYTES, Sending, Sent, Then};
 use super::receiving::{Need, Receiving};
-use super::tools::{Tools, date};
+use super::tools::{Tools, date, poll_read};
 use super::upgrade::{Offer, offer};
-use super::{Http, RATE_WINDOW, Waiting, Wire};
+use super::{H1, Preface, RATE_WINDOW, Waiting, Wire};
 use crate::body::Kind as BodyKind;
 use crate::h1::encode::{BodyPlan, Date, OutgoingResponse, Persistence, encode_interim, encode_response};
+use crate::h1::error::Reason;
 use crate::h1::head::{Framing, RequestHead};
 use crate::message::{failure, status};
 use crate::{Body, Request, Response, failed};
@@ -42,6 +43,8 @@ pub(super) enum Outcome {
     Linger,
     /// It belongs to another protocol now; the bytes are that protocol's.
     Upgrade(Offer, BytesMut),
+    /// It is HTTP/2, from these bytes on.
+    Http2(BytesMut),
 }
 
 /// What is remembered of a request until it is answered.
@@ -68,11 +71,13 @@ enum Going {
     ToAnswers,
     /// Until what is encoded is written.
     ToOutput,
+    /// Until here: it is HTTP/2.
+    ToHttp2,
 }
 
 pub(super) struct Busy<'a, S> {
     wire: &'a mut Wire<S>,
-    http: &'a Http,
+    http: &'a H1,
     tools: Box<Tools>,
     /// The request in the tools may not run beside those before it.
     held: bool,
@@ -96,7 +101,7 @@ pub(super) struct Busy<'a, S> {
 }
 
 impl<'a, S: Transport> Busy<'a, S> {
-    pub(super) fn new(wire: &'a mut Wire<S>, http: &'a Http, input: BytesMut) -> Self {
+    pub(super) fn new(wire: &'a mut Wire<S>, http: &'a H1, input: BytesMut) -> Self {
         Self {
             wire,
             http,
@@ -196,6 +201,11 @@ impl<'a, S: Transport> Busy<'a, S> {
     fn decode(&mut self) -> bool {
         let Tools { decoder, head, input, .. } = &mut *self.tools;
         decoder.decode_request(input, head).unwrap_or_else(|error| {
+            let first = self.wire.sequence == 0 && self.http.preface == Preface::HandedOver;
+            if first && *error.reason() == Reason::Http2Preface {
+                self.going = Going::ToHttp2;
+                return false;
+            }
             tracing::debug!(peer = ?self.wire.connection.peer, %error, "refused a request");
             self.refuse_with(error.status());
             false
@@ -487,20 +497,24 @@ impl<'a, S: Transport> Busy<'a, S> {
         if self.ended {
             return Ok(false);
         }
-        self.tools.input.reserve(room);
-        let read = pin!(self.wire.connection.stream.read_buf(&mut self.tools.input)).poll(task)?;
-        match read {
-            Poll::Pending => Ok(false),
-            Poll::Ready(0) => {
-                self.ended = true;
-                Ok(true)
+        let stream = &mut self.wire.connection.stream;
+        let read = match self.tools.input.is_empty() && self.receiving.is_none() {
+            // Most often there is nothing: a call is waited for. So nothing is made room for.
+            true => poll_read(task, stream)?.map(|read| {
+                self.tools.input = read;
+                self.tools.input.len()
+            }),
+            false => {
+                self.tools.input.reserve(room);
+                pin!(stream.read_buf(&mut self.tools.input)).poll(task)?
             }
-            Poll::Ready(_) => Ok(true),
-        }
+        };
+        self.ended |= read == Poll::Ready(0);
+        Ok(read.is_ready())
     }
 
     fn is_done(&self) -> bool {
-        if self.going == Going::ToOutput || self.upgrade.is_some() {
+        if self.going >= Going::ToOutput || self.upgrade.is_some() {
             return self.is_written();
         }
         self.is_answered() && self.tools.input.is_empty() && !self.is_amid_head()
@@ -522,6 +536,7 @@ impl<'a, S: Transport> Busy<'a, S> {
         }
         match (self.going, self.ended) {
             (Going::On, false) => Outcome::Idle,
+            (Going::ToHttp2, _) => Outcome::Http2(std::mem::take(&mut self.tools.input)),
             (_, true) => Outcome::Close,
             _ if self.linger => Outcome::Linger,
             _ => Outcome::Close,

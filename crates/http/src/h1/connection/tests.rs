@@ -35,7 +35,7 @@ use unary_service::{BoxService, Error, Kind, Lasting, Service, service_fn};
 use unary_testkit::far_end::PATIENCE;
 use unary_testkit::{FarEnd, cuts, far_end, pairs_of_cuts, settle};
 
-use super::{Http, Limits};
+use super::{H1, Limits};
 use crate::{Body, Request, Response};
 
 /// Input longer than this is cut once at a time, not twice.
@@ -113,7 +113,7 @@ impl Server {
     ) -> Client {
         let (near, far) = far_end(self.room);
         let connection = self.connection(make(near));
-        let server = line(Once(connection)) >> connect(Http::limits(self.limits)) >> process(service) >> reply();
+        let server = line(Once(connection)) >> connect(H1::limits(self.limits)) >> process(service) >> reply();
         tokio::spawn(server.drive());
         Client(far)
     }

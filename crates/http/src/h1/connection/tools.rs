@@ -99,7 +99,7 @@ impl Tools {
 }
 
 /// The date for replies: formatted once a second by each thread.
-pub(super) fn date() -> Date {
+pub(crate) fn date() -> Date {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec;
     let (second, date) = DATE.get();
     if second == now {

@@ -46,7 +46,7 @@ pub(super) fn recognise(name: &[u8]) -> Option<&'static Known> {
 }
 
 /// Whether a field may stand in a trailer section (RFC 9110 §6.5.1).
-pub(in crate::h1) fn may_trail(name: &HeaderName) -> bool {
+pub(crate) fn may_trail(name: &HeaderName) -> bool {
     recognise(name.as_str().as_bytes()).is_none_or(|known| known.notice == Notice::Nothing)
 }
 

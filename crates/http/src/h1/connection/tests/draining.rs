@@ -95,7 +95,7 @@ const RESTING_BYTES_MAX: usize = 1024;
 #[tokio::test(start_paused = true)]
 async fn a_connection_at_rest_is_small() {
     let (near, far) = far_end(1 << 16);
-    let http = Http::default();
+    let http = H1::default();
     let connection = Server::default().connection(near);
     let mut serving = std::pin::pin!(http.serve(connection, &Hello));
     let bytes = size_of_val(&*serving);

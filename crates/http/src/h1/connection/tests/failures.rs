@@ -83,7 +83,7 @@ impl Transducer<Exchange<Request, Response>> for Losing {
 async fn a_dropped_exchange_is_answered() {
     let (near, far) = far_end(1 << 20);
     let connection = Server::default().connection(near);
-    let server = line(Once(connection)) >> connect(Http::default()) >> Losing >> process(site()) >> reply();
+    let server = line(Once(connection)) >> connect(H1::default()) >> Losing >> process(site()) >> reply();
     tokio::spawn(server.drive());
     let mut client = Client(far);
     let sent = [get("/slow/1"), get("/lost"), get("/ignore"), get("/refused"), get("/ignore")].concat();

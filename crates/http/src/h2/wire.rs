@@ -1,0 +1,123 @@
+//! The bytes of a connection, watched on their way to and from the `h2` crate.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::flood::Flood;
+
+/// A connection's stream, behind the bytes an earlier stage read of it.
+pub(super) struct Wire<S> {
+    stream: S,
+    buffered: BytesMut,
+    flood: Flood,
+    gauge: Arc<Gauge>,
+}
+
+/// What the connection's task sees of its wire: the `h2` crate, which owns that, shows nothing of it.
+/// Only ever touched by the one task.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    read: AtomicU64,
+    written: AtomicU64,
+    blocked: AtomicBool,
+    flooded: AtomicBool,
+}
+
+impl Gauge {
+    /// Bytes read so far.
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// Bytes written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Whether the peer took nothing when it was last written to.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
+    /// Whether the peer floods us: nothing more is read.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.flooded.load(Relaxed)
+    }
+
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.blocked.store(written.is_pending(), Relaxed);
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.written.store(self.written() + bytes as u64, Relaxed);
+        }
+        written
+    }
+}
+
+impl<S> Wire<S> {
+    pub(super) fn new(stream: S, buffered: BytesMut, unpaid_frames_max: u32) -> (Self, Arc<Gauge>) {
+        let gauge = Arc::new(Gauge::default());
+        let flood = Flood::new(unpaid_frames_max, Instant::now());
+        (Self { stream, buffered, flood, gauge: gauge.clone() }, gauge)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(mut self: Pin<&mut Self>, task: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.gauge.is_flooded() {
+            return Poll::Pending; // For good: the connection is about to be closed.
+        }
+        let before = into.filled().len();
+        if this.buffered.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(task, into))?;
+        } else {
+            let length = this.buffered.len().min(into.remaining());
+            into.put_slice(&this.buffered[..length]);
+            this.buffered.advance(length);
+            if this.buffered.is_empty() {
+                this.buffered = BytesMut::new(); // Not even an empty rest of it is held on to.
+            }
+        }
+        let read = &into.filled()[before..];
+        this.gauge.read.store(this.gauge.read() + read.len() as u64, Relaxed);
+        if this.flood.read(read, this.gauge.written(), Instant::now) {
+            this.gauge.flooded.store(true, Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(task, bytes);
+        self.gauge.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(task, slices);
+        self.gauge.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(task)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(task)
+    }
+}
