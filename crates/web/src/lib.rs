@@ -6,6 +6,7 @@ pub mod encoding;
 pub mod filter;
 pub mod handler;
 pub mod networks;
+mod random;
 pub mod router;
 pub mod scheme;
 pub mod setting;

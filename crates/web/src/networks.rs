@@ -61,6 +61,29 @@ impl Networks {
     }
 }
 
+/// Whose word is taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// Everybody's.
+    Everybody,
+    /// That of the peers of these networks: of proxies in front, not of clients behind them.
+    Of(Networks),
+}
+
+impl Trust {
+    /// Whether this one's is.
+    pub fn covers(&self, client: Client) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Everybody => true,
+            Self::Of(networks) => networks.contains(client),
+        }
+    }
+}
+
 impl FromIterator<Network> for Networks {
     fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
         Self { networks: networks.into_iter().collect(), has_local: false }

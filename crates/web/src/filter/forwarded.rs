@@ -43,6 +43,17 @@ pub fn client<B: HasContext>(request: &http::Request<B>) -> Option<IpAddr> {
 }
 
 impl Client {
+    /// Who is at the other end of the connection this request came over: the client itself, or the
+    /// last proxy.
+    pub fn nearest<B: HasContext>(request: &http::Request<B>) -> Self {
+        let peer = request.context().and_then(|context| context.peer.as_deref());
+        let nearest = peer.map(|peer| Through::of(peer).map_or(peer, |through| &*through.proxy));
+        match nearest.and_then(Remote::address) {
+            Some(address) => Self::Address(address.ip().to_canonical()),
+            None => Self::Local,
+        }
+    }
+
     /// Who this request comes from.
     pub fn of<B: HasContext>(request: &http::Request<B>) -> Self {
         let Some(peer) = request.context().and_then(|context| context.peer.as_ref()) else { return Self::Local };
