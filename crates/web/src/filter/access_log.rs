@@ -8,11 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use tokio::time::Instant;
 use unary_http::{Request, Response, message};
 use unary_service::flow::Emitter;
 use unary_service::{Error, Filter, HasContext, Lasting, Service};
+
+use super::forwarded::host;
+use super::request_id::X_REQUEST_ID;
+use super::trace::TraceContext;
+use crate::scheme::Scheme;
+use crate::user::User;
 
 /// How much is kept of each text that a client chose: events wait in memory, and a text may be as
 /// long as a whole head. A longer one is cut.
@@ -25,8 +31,11 @@ pub struct Access {
     pub began: SystemTime,
     /// From its head's arrival to its reply's last byte, or to the peer's going away.
     pub duration: Duration,
-    /// Who asked; `None` for Unix sockets and memory.
+    /// Who asked, as trusted proxies tell it; `None` for Unix sockets and memory, and where nothing is
+    /// known.
     pub peer: Option<SocketAddr>,
+    /// Who they proved to be.
+    pub user: Option<User>,
     /// Its method.
     pub method: Method,
     /// What it asked for: path and query, or the host of a `CONNECT`.
@@ -41,6 +50,43 @@ pub struct Access {
     pub referer: Option<HeaderValue>,
     /// What the client is, as it says.
     pub user_agent: Option<HeaderValue>,
+    /// What only some lines say.
+    pub more: Option<Box<More>>,
+}
+
+/// What is kept of a request for [`Detail::Full`].
+#[derive(Clone, Debug)]
+pub struct More {
+    /// How it came.
+    pub scheme: Scheme,
+    /// The host it named, with its port if it named one.
+    pub host: Option<Box<str>>,
+    /// Its name: the reply's `X-Request-ID`, else its own.
+    pub request_id: Option<HeaderValue>,
+    /// The trace it is part of, if that is known further out than the log.
+    pub trace: Option<TraceContext>,
+    /// The part of the config that served it.
+    pub place: Option<Place>,
+}
+
+/// Which part of a config serves a request. Whoever chooses it puts this among the reply's
+/// extensions, for the log and for figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The site's name.
+    pub site: Arc<str>,
+    /// The route's, as it is written.
+    pub route: Arc<str>,
+}
+
+/// How much is kept of each request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// What the usual lines say.
+    #[default]
+    Usual,
+    /// [`More`], too. Costs an allocation or two a request.
+    Full,
 }
 
 /// Emits an [`Access`] for each request when its call has ended. A call ends when its reply's body
@@ -48,7 +94,10 @@ pub struct Access {
 ///
 /// Requests that the engine refuses, since they are no HTTP, never become calls.
 #[derive(Clone)]
-pub struct AccessLog(Arc<Emitter<Access>>);
+pub struct AccessLog {
+    events: Arc<Emitter<Access>>,
+    detail: Detail,
+}
 
 /// Says how many calls are under way, and keeps no log open.
 #[derive(Clone)]
@@ -61,12 +110,17 @@ pub struct UnderWay {
 impl AccessLog {
     /// A filter that emits there.
     pub fn new(events: Emitter<Access>) -> Self {
-        Self(Arc::new(events))
+        Self { events: Arc::new(events), detail: Detail::Usual }
+    }
+
+    /// The same with so much kept of each request.
+    pub fn keeping(self, detail: Detail) -> Self {
+        Self { detail, ..self }
     }
 
     /// Counts the calls that are under way through this filter, as long as it is not cloned.
     pub fn under_way(&self) -> UnderWay {
-        UnderWay { log: Arc::downgrade(&self.0), filters: Arc::strong_count(&self.0) }
+        UnderWay { log: Arc::downgrade(&self.events), filters: Arc::strong_count(&self.events) }
     }
 }
 
@@ -81,7 +135,7 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for AccessL
     type Reply = Response;
 
     async fn apply(&self, request: Request, next: &Next) -> Result<Response, Error> {
-        let call = Call::begin(self.0.clone(), &request);
+        let call = Call::begin(self.events.clone(), self.detail, &request);
         match next.call(request).await {
             Ok(reply) => Ok(call.answered(reply)),
             Err(error) => {
@@ -101,19 +155,21 @@ struct Call {
 }
 
 impl Call {
-    fn begin(log: Arc<Emitter<Access>>, request: &Request) -> Self {
+    fn begin(log: Arc<Emitter<Access>>, detail: Detail, request: &Request) -> Self {
         let peer = request.context().and_then(|context| context.peer.as_ref()?.address());
         let access = Access {
             began: SystemTime::now(),
             duration: Duration::ZERO,
             peer,
+            user: None,
             method: request.method().clone(),
             target: target(request.uri()),
             version: request.version(),
             status: None,
             sent_bytes: 0,
-            referer: header(request, header::REFERER),
-            user_agent: header(request, header::USER_AGENT),
+            referer: header(request.headers(), header::REFERER),
+            user_agent: header(request.headers(), header::USER_AGENT),
+            more: (detail == Detail::Full).then(|| Box::new(More::of(request))),
         };
         Self { access: Some(access), began: Instant::now(), sent: Arc::default(), log }
     }
@@ -121,6 +177,9 @@ impl Call {
     /// Goes on until the reply's body has ended.
     fn answered(mut self, reply: Response) -> Response {
         self.set_status(reply.status());
+        if let Some(access) = &mut self.access {
+            access.learn(&reply);
+        }
         let sent = self.sent.clone();
         reply.map(|body| body.counted(sent)).holding(self)
     }
@@ -153,6 +212,31 @@ impl Drop for Call {
     }
 }
 
+impl More {
+    fn of(request: &Request) -> Self {
+        Self {
+            scheme: Scheme::of(request),
+            host: host(request).map(|host| host[..host.floor_char_boundary(TEXT_BYTES_MAX)].into()),
+            request_id: header(request.headers(), X_REQUEST_ID),
+            trace: TraceContext::of(request.extensions()).copied(),
+            place: None,
+        }
+    }
+}
+
+impl Access {
+    /// What filters and handlers further in left in the reply.
+    fn learn(&mut self, reply: &Response) {
+        self.user = User::of(reply.extensions()).cloned();
+        if let Some(more) = &mut self.more {
+            more.place = reply.extensions().get().cloned();
+            if let Some(id) = header(reply.headers(), X_REQUEST_ID) {
+                more.request_id = Some(id);
+            }
+        }
+    }
+}
+
 // Copies, short ones too: what they are part of holds the whole head.
 
 fn target(uri: &Uri) -> Box<str> {
@@ -163,8 +247,8 @@ fn target(uri: &Uri) -> Box<str> {
     target[..target.floor_char_boundary(TEXT_BYTES_MAX)].into()
 }
 
-fn header(request: &Request, name: HeaderName) -> Option<HeaderValue> {
-    let value = request.headers().get(name)?.as_bytes();
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
+    let value = headers.get(name)?.as_bytes();
     HeaderValue::from_bytes(&value[..value.len().min(TEXT_BYTES_MAX)]).ok()
 }
 
@@ -195,11 +279,18 @@ mod tests {
         Done: Future<Output = ()>,
     {
         let (emitter, source) = events(9);
-        let log = AccessLog::new(emitter);
+        let log = AccessLog::new(emitter).keeping(Detail::Full);
         let under_way = log.under_way();
         let app = log.and_then(service_fn(async |request: Request| match request.uri().path() {
             "/never" => std::future::pending().await,
             "/fails" => Err(Error::overloaded("testing")),
+            "/known" => {
+                let mut reply = message::text("12345");
+                reply.extensions_mut().insert(User::new("anna"));
+                reply.extensions_mut().insert(Place { site: "example.com".into(), route: "/known".into() });
+                reply.headers_mut().insert(X_REQUEST_ID, HeaderValue::from_static("reply-1"));
+                Ok(reply)
+            }
             _ => Ok(message::text("12345")),
         }));
         tokio::select! {
@@ -268,6 +359,21 @@ mod tests {
         assert_eq!(access.target.len(), TEXT_BYTES_MAX - 1);
         assert_eq!(access.referer.as_ref().unwrap(), &long[..TEXT_BYTES_MAX]);
         assert_eq!(access.user_agent.as_ref().unwrap(), &long[..TEXT_BYTES_MAX]);
+    }
+
+    #[tokio::test]
+    async fn what_is_found_out_further_in_is_logged() {
+        let request =
+            http::Request::get("/known").header("host", "example.com:8080").header("x-request-id", "request-1");
+        let logged = logged_of(request.body(Body::empty()).unwrap(), async |reply, _| drop(reply)).await;
+        let more = logged[0].more.as_ref().unwrap();
+        assert_eq!(logged[0].user, Some(User::new("anna")));
+        assert_eq!((more.scheme, more.host.as_deref()), (Scheme::Http, Some("example.com:8080")));
+        assert_eq!(more.place, Some(Place { site: "example.com".into(), route: "/known".into() }));
+        assert_eq!(more.request_id.as_ref().unwrap(), "reply-1");
+        let request = http::Request::get("/").header("x-request-id", "request-1").body(Body::empty()).unwrap();
+        let logged = logged_of(request, async |reply, _| drop(reply)).await;
+        assert_eq!(logged[0].more.as_ref().unwrap().request_id.as_ref().unwrap(), "request-1");
     }
 
     #[tokio::test]
