@@ -35,6 +35,11 @@ impl Failure {
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }
+
+    /// The exit code as a number.
+    pub(crate) fn number(&self) -> u8 {
+        self.code
+    }
 }
 
 impl From<Error> for Failure {

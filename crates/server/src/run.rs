@@ -37,8 +37,18 @@ pub(crate) fn run(told: &Run) -> Result<(), Failure> {
 /// Where the admin socket is if the config does not say: in `RUNTIME_DIRECTORY`, which systemd makes; in the
 /// state folder; or where this user's sockets are.
 fn admin_default(state: Option<&Path>) -> PathBuf {
-    let of_systemd = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-    let of_user = || std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let folder = of_systemd.or_else(|| state.map(Path::to_owned)).or_else(of_user);
-    folder.unwrap_or_else(|| PathBuf::from("/run")).join(ADMIN_NAME)
+    let of_systemd = folder_of("RUNTIME_DIRECTORY");
+    of_systemd.map(|folder| folder.join(ADMIN_NAME)).unwrap_or_else(|| admin_elsewhere(state).swap_remove(0))
+}
+
+/// Where a keeper that systemd did not start has it, the likeliest first; and last where one has that it did:
+/// nobody else sees its `RUNTIME_DIRECTORY`, but the unit we ship calls it so.
+fn admin_elsewhere(state: Option<&Path>) -> Vec<PathBuf> {
+    let of_user = folder_of("XDG_RUNTIME_DIR").unwrap_or_else(|| PathBuf::from("/run"));
+    let folders = state.map(Path::to_owned).into_iter().chain([of_user, PathBuf::from("/run/unary")]);
+    folders.map(|folder| folder.join(ADMIN_NAME)).collect()
+}
+
+fn folder_of(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
 }

@@ -4,7 +4,7 @@ mod activation;
 mod deaths;
 mod kept;
 mod load;
-mod manager;
+mod notify;
 mod privileges;
 mod reload;
 mod stop;

@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use unary_net::Address;
 use unary_net::event_loop::DRAIN_DEADLINE;
-use unary_workers::keeper::Wanted;
-
-use super::admin_default;
 
 /// A config, as far as it is understood.
 pub(super) struct Brief {
-    pub(super) wanted: Wanted,
+    pub(super) listen: Vec<Address>,
     pub(super) threads: usize,
+    pub(super) user: Option<String>,
+    pub(super) state: Option<PathBuf>,
+    /// The admin socket, if the config names one.
+    pub(super) admin: Option<PathBuf>,
+    pub(super) drain_deadline: Duration,
+    /// Files to watch.
+    pub(super) watch: Vec<PathBuf>,
     pub(super) files: PathBuf,
 }
 
@@ -35,11 +39,8 @@ impl Brief {
             return Err(mistakes.join("\n"));
         }
         let threads = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let admin = admin.unwrap_or_else(|| admin_default(state.as_deref()));
         let watch = if watch { vec![path.to_owned()] } else { Vec::new() };
-        let drain_deadline = Duration::from(DRAIN_DEADLINE);
-        let wanted = Wanted { listen, sockets_each: threads, user, state, admin, drain_deadline, watch };
-        Ok(Self { wanted, threads, files })
+        Ok(Self { listen, threads, user, state, admin, drain_deadline: DRAIN_DEADLINE, watch, files })
     }
 }
 

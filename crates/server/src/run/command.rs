@@ -1,13 +1,14 @@
 //! `unary reload`, `upgrade`, `stop`: asking the keeper that runs.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use unary_net::Address;
 use unary_workers::keeper::{Command, RELOAD_MAX, START_MAX, admin};
 
 use super::front::ConfigFile;
+use super::{admin_default, admin_elsewhere};
 use crate::cli::Keeper;
 use crate::diagnostics;
 use crate::failure::{Failure, in_words};
@@ -43,7 +44,7 @@ fn admin_path(command: Command, keeper: &Keeper) -> Result<PathBuf, Failure> {
         None => {}
     }
     match ConfigFile::at(&keeper.config).brief() {
-        Ok((brief, _)) => Ok(brief.wanted.admin),
+        Ok((brief, _)) => Ok(brief.admin.unwrap_or_else(|| find_admin(brief.state.as_deref()))),
         // As the keeper would answer.
         Err(refusal) if command == Command::Reload => Err(Failure::failed(refusal.why)),
         Err(refusal) => {
@@ -51,4 +52,11 @@ fn admin_path(command: Command, keeper: &Keeper) -> Result<PathBuf, Failure> {
             Err(Failure::failed(format!("{}\n{advice}", refusal.why)))
         }
     }
+}
+
+/// Where a keeper may have it whose config does not say: the first place that has one.
+fn find_admin(state: Option<&Path>) -> PathBuf {
+    let mut places = [vec![admin_default(state)], admin_elsewhere(state)].concat();
+    let there = places.iter().position(|place| place.exists()).unwrap_or(0);
+    places.swap_remove(there)
 }

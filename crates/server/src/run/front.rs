@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use unary_net::Address;
 use unary_workers::keeper::{Front, Refusal, Wanted};
 
+use super::admin_default;
 use super::brief::Brief;
 use crate::diagnostics;
 use crate::failure::{NONSENSE, in_words};
@@ -32,7 +33,10 @@ impl ConfigFile {
 impl Front for ConfigFile {
     fn read(&mut self) -> Result<(Wanted, Vec<u8>), Refusal> {
         let (brief, text) = self.brief()?;
-        Ok((brief.wanted, format!("{}\n{text}", self.0.display()).into_bytes()))
+        let Brief { listen, threads, user, state, admin, drain_deadline, watch, .. } = brief;
+        let admin = admin.unwrap_or_else(|| admin_default(state.as_deref()));
+        let wanted = Wanted { listen, sockets_each: threads, user, state, admin, drain_deadline, watch };
+        Ok((wanted, format!("{}\n{text}", self.0.display()).into_bytes()))
     }
 
     fn listens(&mut self, addresses: &[Address]) {

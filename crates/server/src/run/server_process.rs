@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use unary_http::h1::connection::http;
+use unary_http::http;
 use unary_http::{Request, Response};
 use unary_net::event_loop::EventLoops;
 use unary_net::{Drain, Listen, Listener, Pulse, Run, connect, descriptors, listen, process, reply};
@@ -33,12 +33,15 @@ pub(crate) fn serve() -> Result<(), Failure> {
     let listener = Listener::adopt(guest.take_opened(), brief.threads, &drain)?;
     let attendant = guest.attend(app.clone(), listener.clone(), drain.clone(), pulse.clone());
     let attendant = attendant.map_err(|cause| Failure::failed(in_words(cause)))?;
+    let (ready, leaving) = (attendant.clone(), attendant.clone());
     let loops = EventLoops::new()
         .threads(brief.threads)
-        .drain_deadline(brief.wanted.drain_deadline)
+        .drain_deadline(brief.drain_deadline)
         .pulse(&pulse)
-        .ready(move |_| attendant.ready());
-    Ok(serve_with(Listen::from(listener).draining(drain), loops, app)?)
+        .ready(move |_| ready.ready())
+        .stopping(move || leaving.leave());
+    let served = serve_with(Listen::from(listener).draining(drain), loops, app).map_err(Failure::from);
+    served.inspect_err(|failure| attendant.fail(failure.number(), &failure.to_string()))
 }
 
 /// Serves one service on these sockets until it is drained.

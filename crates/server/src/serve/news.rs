@@ -2,13 +2,13 @@
 //! line, and to systemd.
 
 mod screen;
-mod systemd;
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use unary_net::Address;
 use unary_web::filter::access_log::UnderWay;
+use unary_workers::service_manager;
 
 use crate::diagnostics;
 
@@ -39,12 +39,12 @@ impl News {
                 diagnostics::say(format_args!("listening on {}", url(address)));
             }
         }
-        systemd::notify("READY=1");
+        service_manager::notify("READY=1");
     }
 
     /// Says that we stop as soon as all requests are answered.
     pub(super) fn stopping(&self) {
-        systemd::notify("STOPPING=1");
+        service_manager::notify("STOPPING=1");
         if !io::stderr().is_terminal() {
             return;
         }

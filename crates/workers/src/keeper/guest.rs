@@ -22,6 +22,7 @@ use unary_net::{Address, Drain, Listener, Opened, Pulse};
 use super::channel::{Channel, Received};
 use super::keeping::SUCCESSION;
 use super::message::{Command, Order, Report};
+use super::signals;
 
 /// How often the keeper is told that the loops turn, and how long one of them may hang before it is not.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -80,6 +81,7 @@ impl Guest {
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
         give_up_privileges()?;
         ignore_signals();
+        signals::let_through()?;
         let mut guest = Self { channel: Arc::new(channel), opened: Vec::new(), config: Vec::new() };
         loop {
             let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the keeper is gone");
@@ -144,6 +146,16 @@ impl Attendant {
     /// Tells the keeper that this process serves.
     pub fn ready(&self) {
         self.tell(&Report::Ready { succession: SUCCESSION });
+    }
+
+    /// Tells the keeper why this process does not come to serve, as [`Guest::fail`] does.
+    pub fn fail(&self, code: u8, why: &str) {
+        self.tell(&Report::Failed { code, why: why.to_owned() });
+    }
+
+    /// Tells the keeper that this process ends, which somebody else has told it to.
+    pub fn leave(&self) {
+        self.tell(&Report::Leaving);
     }
 
     /// Asks something of the keeper, for somebody who asked the server.

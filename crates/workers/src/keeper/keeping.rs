@@ -208,6 +208,7 @@ impl<H: Hands> Keeping<H> {
             (Phase::Serving, Report::Alive) => self.hands.notify(State::Alive),
             (Phase::Serving, Report::Reloaded) => self.reloaded(Ok(())),
             (Phase::Serving, Report::Refused(why)) => self.reloaded(Err(why)),
+            (Phase::Serving, Report::Leaving) => self.leaves(now, pid),
             (Phase::Serving, Report::Asked(command)) => self.asked(now, command, None),
             _ => {}
         }
@@ -224,18 +225,7 @@ impl<H: Hands> Keeping<H> {
         match server.phase {
             Phase::Draining => {}
             Phase::Starting => self.did_not_start(now, server, how),
-            Phase::Serving => {
-                self.hands.say(&format!("the server ended ({how}); starting it anew"));
-                let is_reloading = matches!(self.job, Some(Job::Reload { .. }));
-                if is_reloading && let Some(Job::Reload { asker, .. }) = self.job.take() {
-                    self.hands.drop_proposal();
-                    self.hands.notify(State::Ready);
-                    self.answer(asker, Err(format!("the server ended while it took on the config ({how}). It is started anew with the one before")));
-                }
-                if !self.is_any(Phase::Starting) {
-                    self.start_anew(now, now.duration_since(server.since));
-                }
-            }
+            Phase::Serving => self.lost(now, server.since, &format!("ended ({how})")),
         }
         self.go_on(now);
     }
@@ -340,6 +330,34 @@ impl<H: Hands> Keeping<H> {
         let note = format!("the server is the new one; its keeper stays as it was, until it is started anew: {why}");
         self.hands.say(&note);
         self.answer(asker, Ok(note));
+    }
+
+    /// The server ends, and was not told to by us. It may take its time: another begins meanwhile.
+    fn leaves(&mut self, now: Instant, pid: Pid) {
+        let within = self.hands.drain_deadline();
+        let Some(server) = self.servers.iter_mut().find(|server| server.pid == pid) else { return };
+        let since = server.since;
+        server.phase = Phase::Draining;
+        server.deadline = now + within + END_MAX;
+        self.lost(now, since, "was told to end");
+    }
+
+    /// There is no server that serves, as the one that did so since then did this.
+    fn lost(&mut self, now: Instant, since: Instant, what: &str) {
+        self.hands.say(&format!("the server {what}; starting it anew"));
+        match self.job.take() {
+            Some(Job::Reload { asker, .. }) => {
+                self.hands.drop_proposal();
+                self.hands.notify(State::Ready);
+                let why =
+                    format!("the server {what} while it took on the config. It is started anew with the one before");
+                self.answer(asker, Err(why));
+            }
+            job => self.job = job,
+        }
+        if !self.is_any(Phase::Starting) {
+            self.start_anew(now, now.duration_since(since));
+        }
     }
 
     fn did_not_start(&mut self, now: Instant, server: Server, how: &str) {

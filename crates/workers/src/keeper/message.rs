@@ -46,6 +46,8 @@ pub(super) enum Report {
     Reloaded,
     /// It serves the old config still, for this reason.
     Refused(String),
+    /// It serves nobody new and is about to end: somebody told it to who is not the keeper.
+    Leaving,
     /// Somebody who talks to the server wants this of the keeper.
     Asked(Command),
 }
@@ -121,6 +123,7 @@ impl Report {
             Self::Alive => "alive".to_owned(),
             Self::Reloaded => "reloaded".to_owned(),
             Self::Refused(why) => format!("refused\n{}", cut(why)),
+            Self::Leaving => "leaving".to_owned(),
             Self::Asked(command) => format!("asked {}", command.as_str()),
         };
         message.into_bytes()
@@ -134,6 +137,7 @@ impl Report {
             ("alive", "") => Self::Alive,
             ("reloaded", "") => Self::Reloaded,
             ("refused", "") => Self::Refused(rest.to_owned()),
+            ("leaving", "") => Self::Leaving,
             ("asked", command) => Self::Asked(Command::named(command)?),
             _ => return None,
         })
@@ -191,6 +195,7 @@ mod tests {
         check_report(Report::Failed { code: 2, why: "a\nb".to_owned() }, "failed 2\na\nb");
         check_report(Report::Alive, "alive");
         check_report(Report::Reloaded, "reloaded");
+        check_report(Report::Leaving, "leaving");
         check_report(Report::Refused("it\nis wrong\n".to_owned()), "refused\nit\nis wrong\n");
         for command in Command::ALL {
             check_report(Report::Asked(command), &format!("asked {}", command.as_str()));

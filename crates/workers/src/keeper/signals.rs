@@ -31,12 +31,24 @@ const MEANINGS: [(libc::c_int, Signal); 6] = [
 /// Signals taken at once.
 const AT_ONCE_MAX: usize = 16;
 
+/// Lets all signals through again, in a process that a keeper started.
+pub(super) fn let_through() -> io::Result<()> {
+    let mut none = MaybeUninit::uninit();
+    // SAFETY: sigemptyset fills the set and cannot fail, sigprocmask reads it, and the pointers are valid for
+    // these calls. This process has one thread, so the mask is the process's.
+    let done = unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut())
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 #[derive(Debug)]
 pub(super) struct Signals(OwnedFd);
 
 impl Signals {
     /// Blocks the signals from here on. That outlasts becoming another program, so that none is lost on
-    /// the way; children of [`Command`](std::process::Command) begin with none blocked.
+    /// the way, and children inherit it: see [`let_through`].
     pub(super) fn catch() -> io::Result<Self> {
         let mut set = MaybeUninit::uninit();
         // SAFETY: sigemptyset fills the set, and sigaddset only changes a set that is filled; both fail

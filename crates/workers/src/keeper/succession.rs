@@ -117,8 +117,8 @@ fn inherit(number: RawFd, flags: FdFlags) -> io::Result<()> {
     Ok(fcntl_setfd(descriptor, flags)?)
 }
 
-/// What execve(2) takes. The standard library would unblock all signals first, and one that came before the
-/// next keeper blocks them again would end it.
+/// What execve(2) takes. The standard library's way does more on its way there, to signals among others;
+/// this does nothing else, so that a signal that comes meanwhile is blocked throughout.
 struct Execution {
     program: CString,
     arguments: Vec<CString>,

@@ -16,10 +16,8 @@ const BACK_MAX: Duration = Duration::from_millis(100);
 fn a_killed_server_is_back_at_once_and_nobody_is_refused() {
     let _alone = alone();
     let kept = Kept::new("");
-    let (load, address) = (Load::default(), kept.server.address());
     let mut best = PATIENCE;
-    let refused = std::thread::scope(|scope| {
-        load.begin(scope, address, 3);
+    let (refused, _) = Load::during(kept.server.address(), 3, |load| {
         for _ in 0..8 {
             load.wait_for(100);
             let before = kept.server_pid();
@@ -31,7 +29,6 @@ fn a_killed_server_is_back_at_once_and_nobody_is_refused() {
             kept.wait_for_other_than(before);
             pause(Duration::from_millis(1100)); // Long enough to be steady.
         }
-        load.end().0
     });
     assert_eq!(refused, 0);
     assert!(best <= BACK_MAX, "{best:?}");
@@ -80,6 +77,20 @@ fn a_server_without_keeper_frees_its_port_and_finishes_what_runs() {
     assert_eq!(download.rest().expect("it is closed then"), b"");
     assert!(kept.server.ended(PATIENCE).code().is_none());
     eventually("the orphan ends", || !std::path::Path::new(&format!("/proc/{orphan}")).exists());
+}
+
+#[test]
+fn a_server_that_somebody_else_ends_is_relieved_before_it_has() {
+    let _alone = alone();
+    let kept = Kept::new("");
+    let wrong = Load::during(kept.server.address(), 3, |load| {
+        load.wait_for(50);
+        let before = kept.server_pid();
+        signal(before, Signal::TERM);
+        kept.wait_for_other_than(before);
+        load.wait_for(50);
+    });
+    assert_eq!(wrong, (0, 0));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::Scope;
 
 use unary_e2e::Client;
 
@@ -18,25 +17,25 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Lets so many clients ask on a new connection each time, and as many over one they keep for as long
-    /// as the server does.
-    pub(super) fn begin<'a>(&'a self, scope: &'a Scope<'a, '_>, address: SocketAddr, clients: usize) {
-        for _ in 0..clients {
-            scope.spawn(move || self.ask_anew(address));
-            scope.spawn(move || self.ask_on(address));
-        }
+    /// Does something while so many clients ask on a new connection each time, and as many over one they
+    /// keep for as long as the server does: how many connections were refused, and how many requests failed.
+    pub(super) fn during(address: SocketAddr, clients: usize, test: impl FnOnce(&Self)) -> (u64, u64) {
+        let load = Self::default();
+        std::thread::scope(|scope| {
+            let _ends = Ends(&load.is_over);
+            for _ in 0..clients {
+                scope.spawn(|| load.ask_anew(address));
+                scope.spawn(|| load.ask_on(address));
+            }
+            test(&load);
+        });
+        (load.refused.into_inner(), load.failed.into_inner())
     }
 
     /// Waits for so many more answers.
     pub(super) fn wait_for(&self, more: u64) {
         let wanted = self.answered.load(Ordering::SeqCst) + more;
         unary_e2e::eventually("clients are answered", || self.answered.load(Ordering::SeqCst) >= wanted);
-    }
-
-    /// Ends it: how many connections were refused, and how many requests failed.
-    pub(super) fn end(&self) -> (u64, u64) {
-        self.is_over.store(true, Ordering::SeqCst);
-        (self.refused.load(Ordering::SeqCst), self.failed.load(Ordering::SeqCst))
     }
 
     fn connect(&self, address: SocketAddr) -> Option<Client> {
@@ -71,5 +70,14 @@ impl Load {
     fn count(&self, is_answered: bool) {
         let counter = if is_answered { &self.answered } else { &self.failed };
         counter.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Ends the clients also when the test fails, which would wait for them.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }

@@ -43,6 +43,27 @@ fn a_server_has_no_privileges() {
     kept.site.tell_well("upgrade");
     check_status(kept.server_pid(), &[("Uid", &ids), ("NoNewPrivs", "1")]);
     kept.serves();
+    // A privileged port is opened while the server runs, which may not do that itself.
+    let port = "127.0.0.93:93".parse().expect("it is an address");
+    kept.site.configure(&format!("user \"nobody\"\nlisten \"127.0.0.1:0\" \"{port}\""));
+    kept.site.tell_well("reload");
+    assert_eq!(Client::try_connect_to(port).expect("it listens").get("/").text(), "a page");
+}
+
+#[test]
+fn the_admin_socket_is_where_the_service_manager_makes_room_for_it() {
+    let site = Site::new("");
+    let text = fs::read_to_string(site.config()).expect("it was written");
+    let lines = text.lines().filter(|line| !line.starts_with("admin"));
+    site.folder.write("unary.kdl", lines.collect::<Vec<_>>().join("\n"));
+    site.folder.folder("run");
+    let runtime = site.folder.join("run").display().to_string();
+    let server = site.start().environment("RUNTIME_DIRECTORY", &runtime).start();
+    assert!(site.folder.join("run/unary.sock").exists());
+    drop(server);
+    let _server = site.start().environment("RUNTIME_DIRECTORY", "").start();
+    assert!(site.folder.join("state/unary.sock").exists());
+    site.tell_well("reload");
 }
 
 #[test]

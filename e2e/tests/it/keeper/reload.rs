@@ -121,15 +121,12 @@ fn reloads_under_load_fail_nobody() {
     let mut download = Client::connect(&kept.server);
     download.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
     assert_eq!(download.head().expect("it answers").status, 200);
-    let load = Load::default();
-    let wrong = std::thread::scope(|scope| {
-        load.begin(scope, kept.server.address(), 3);
+    let wrong = Load::during(kept.server.address(), 3, |load| {
         for round in 0..20 {
             kept.site.write_config(HERE, if round % 2 == 0 { "other" } else { "public" });
             kept.site.tell_well("reload");
             load.wait_for(50);
         }
-        load.end()
     });
     assert_eq!(wrong, (0, 0));
     assert_eq!(download.take(32 << 20).expect("all of it comes").len(), 32 << 20);

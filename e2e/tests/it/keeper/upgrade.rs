@@ -42,16 +42,13 @@ impl Upgradable {
 fn an_upgrade_under_load_fails_nobody() {
     let _alone = alone();
     let Upgradable { kept, program } = Upgradable::new();
-    let load = Load::default();
-    let wrong = std::thread::scope(|scope| {
-        load.begin(scope, kept.server.address(), 3);
+    let wrong = Load::during(kept.server.address(), 3, |load| {
         for _ in 0..4 {
             load.wait_for(50);
             install(&program);
             kept.site.tell_well("upgrade");
             load.wait_for(50);
         }
-        load.end()
     });
     assert_eq!(wrong, (0, 0));
 }

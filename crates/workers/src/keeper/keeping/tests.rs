@@ -203,6 +203,13 @@ fn a_server_that_cannot_be_started_is_tried_again() {
 }
 
 #[test]
+fn a_server_that_somebody_else_ends_is_relieved_at_once() {
+    let story = Story::serving().heard(1, Report::Leaving).check(&["start 2"]).heard(2, READY).check(&["Ready"]);
+    story.died(1).check(&[]).died(2).check(&["start 3"]);
+    Story::serving().heard(1, Report::Leaving).later(32).check(&["start 2", "kill 1"]);
+}
+
+#[test]
 fn one_that_hangs_is_replaced() {
     let story = Story::serving().quiet(SILENCE_MAX.as_secs()).check(&["kill 1"]);
     story.died(1).check(&["start 2"]);
@@ -241,7 +248,7 @@ fn a_config_that_is_refused_changes_nothing() {
 fn a_server_that_dies_of_a_config_is_started_with_the_one_before() {
     let story = Story::serving().asked(Command::Reload, 7).check(&["Reloading", "propose 1"]).died(1);
     let why =
-        "no to 7: the server ended while it took on the config (signal 9). It is started anew with the one before";
+        "no to 7: the server ended (signal 9) while it took on the config. It is started anew with the one before";
     story.check(&["drop", "Ready", why, "start 2"]);
 }
 
