@@ -1,9 +1,13 @@
 //! HTTP/1.1 and HTTP/2 on one listener: the [`Protocol`] that `connect(http())` runs.
 //!
-//! Every connection begins as HTTP/1.1. One that opens with the preface of HTTP/2 instead, be it by
-//! prior knowledge or because TLS settled on it (RFC 9113 §3), is found out where its first line would
-//! be refused: the peers that speak 1.1 pay nothing for it.
+//! TLS says what it settled on (RFC 9113 §3.2). Every other connection begins as HTTP/1.1, and one that
+//! opens with the preface of HTTP/2, by prior knowledge (§3.3), is found out where its first line would
+//! be refused: peers that speak 1.1 pay nothing for it.
 
+use std::future::ready;
+
+use futures_util::{FutureExt, TryFutureExt};
+use unary_net::tls::Alpn;
 use unary_net::{Connection, Exchange, Protocol, Transport};
 use unary_service::Error;
 use unary_service::flow::Consumer;
@@ -42,14 +46,25 @@ impl<S: Transport> Protocol<Connection<S>> for Http {
     type Request = Request;
     type Reply = Response;
 
-    async fn serve<D>(&self, connection: Connection<S>, down: &D) -> Result<(), Error>
+    // No `async fn`: that would keep room for its arguments beside what becomes of them. The same goes
+    // for HTTP/2, which is boxed: connections at rest are many.
+    fn serve<D>(&self, connection: Connection<S>, down: &D) -> impl Future<Output = Result<(), Error>> + Send
     where
         D: Consumer<Exchange<Request, Response>>,
     {
-        match self.h1.serve_connection(connection, down).await? {
-            None => Ok(()),
-            // Boxed, so that connections at rest do not keep room for it.
-            Some(connection) => Box::pin(self.h2.serve(connection, down)).await,
+        let h2 = |connection| Box::pin(self.h2.serve(connection, down));
+        let agreed = connection.peer.tls().is_some_and(|tls| tls.alpn == Alpn::Http2);
+        if agreed {
+            return h2(connection).left_future();
         }
+        let h1 = self.h1.serve_connection(connection, down);
+        h1.and_then(move |connection| match connection {
+            None => ready(Ok(())).left_future(),
+            Some(connection) => h2(connection).right_future(),
+        })
+        .right_future()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@
 mod alarm;
 mod connection;
 mod counters;
+mod discarding;
 mod flood;
 mod receiving;
 mod request;

@@ -4,8 +4,8 @@
 //! further ahead than the windows of [`Limits`](super::Limits).
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ use super::trailers::only_allowed;
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 
 pub(super) struct Receiving {
-    stream: RecvStream,
+    /// There until this is dropped.
+    stream: Option<RecvStream>,
     /// Bytes to come, if the head told.
     left: Option<u64>,
     part: Part,
@@ -37,6 +38,7 @@ pub(super) struct Receiving {
 pub(super) struct Receipt {
     wanted: AtomicBool,
     too_slow: AtomicBool,
+    unread: Mutex<Option<RecvStream>>,
     connection: AtomicWaker,
 }
 
@@ -61,17 +63,21 @@ impl Receiving {
     pub(super) fn new(stream: RecvStream, length: Option<u64>, rate_min: u64) -> (Self, Arc<Receipt>) {
         let receipt = Arc::new(Receipt::default());
         let pace = Pace::default();
-        (Self { stream, left: length, part: Part::Data, rate_min, pace, receipt: receipt.clone() }, receipt)
+        (
+            Self { stream: Some(stream), left: length, part: Part::Data, rate_min, pace, receipt: receipt.clone() },
+            receipt,
+        )
     }
 
     fn poll_part(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ::h2::Error>>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
         if self.part == Part::Data {
-            match ready!(self.stream.poll_data(task)) {
+            match ready!(stream.poll_data(task)) {
                 Some(Ok(data)) => {
                     self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
                     self.pace.received += data.len() as u64;
                     // It fails only where more is given back than came.
-                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    let _ = stream.flow_control().release_capacity(data.len());
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -79,7 +85,7 @@ impl Receiving {
             }
         }
         if self.part == Part::Trailers {
-            let trailers = ready!(self.stream.poll_trailers(task))?;
+            let trailers = ready!(stream.poll_trailers(task))?;
             self.part = Part::Over;
             if let Some(trailers) = trailers.map(only_allowed).filter(|trailers| !trailers.is_empty()) {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
@@ -118,7 +124,8 @@ impl http_body::Body for Receiving {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.part == Part::Over || (self.part == Part::Data && self.stream.is_end_stream())
+        let ended = || self.stream.as_ref().is_none_or(RecvStream::is_end_stream);
+        self.part == Part::Over || (self.part == Part::Data && ended())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -126,7 +133,19 @@ impl http_body::Body for Receiving {
     }
 }
 
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        let unread = self.stream.take().filter(|stream| self.part == Part::Data && !stream.is_end_stream());
+        *self.receipt.unread.lock().expect("no panic while the lock is held") = unread;
+    }
+}
+
 impl Receipt {
+    /// The rest of a body that the service dropped.
+    pub(super) fn take_unread(&self) -> Option<RecvStream> {
+        self.unread.lock().expect("no panic while the lock is held").take()
+    }
+
     /// Whether the service waits, or has waited, for the body. The task is woken when it first does.
     pub(super) fn poll_wanted(&self, task: &mut Context<'_>) -> bool {
         self.connection.register(task.waker());

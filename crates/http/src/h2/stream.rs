@@ -15,6 +15,7 @@ use unary_service::context::RequestId;
 use unary_service::{Error, Kind};
 
 use super::counters::{Counters, count};
+use super::discarding::Discarding;
 use super::receiving::Receipt;
 use super::response::{is_interim, plan, take_head};
 use super::sending::{Cut, Piece, Sending};
@@ -58,9 +59,19 @@ pin_project_lite::pin_project! {
 
 enum Reply {
     Awaited(Asked),
-    Sending(RequestId, Box<Sending>),
-    /// All of it is on its way, or nobody wants it any more.
+    Sending(RequestId, Option<Arc<Receipt>>, Box<Sending>),
+    /// All of it is on its way, but the request is not over.
+    Discarding(Box<Discarding>),
+    /// Nothing is left to do, or nobody wants it done.
     Over,
+}
+
+impl Reply {
+    /// The reply is on its way: what is left is the body of its request, if the service dropped that.
+    fn sent(receipt: Option<&Receipt>, shared: &Shared) -> Self {
+        let unread = receipt.and_then(Receipt::take_unread);
+        unread.map_or(Self::Over, |unread| Self::Discarding(Box::new(Discarding::new(unread, shared.stall))))
+    }
 }
 
 impl<F> Default for Stream<F> {
@@ -105,11 +116,17 @@ impl<F: Future<Output = Result<(), Error>>> Stream<F> {
                 }
             }
         }
-        if let Reply::Sending(id, sending) = this.reply {
-            let id = *id;
-            if let Err(cut) = ready!(sending.poll(task)) {
-                tell(cut, id, shared);
-            }
+        if let Reply::Sending(id, receipt, sending) = this.reply {
+            *this.reply = match ready!(sending.poll(task)) {
+                Ok(()) => Reply::sent(receipt.as_deref(), shared),
+                Err(cut) => {
+                    tell(cut, *id, shared);
+                    Reply::Over
+                }
+            };
+        }
+        if let Reply::Discarding(discarding) = this.reply {
+            ready!(discarding.poll(task));
             *this.reply = Reply::Over;
         }
         match (this.reply, this.call.is_none()) {
@@ -151,7 +168,7 @@ impl Asked {
         let head = take_head(response);
         let sent = self.respond.send_response(head, framing == Framing::Empty);
         let mut stream = match sent {
-            Ok(_) if framing == Framing::Empty => return Reply::Over,
+            Ok(_) if framing == Framing::Empty => return Reply::sent(self.receipt.as_deref(), shared),
             Ok(stream) => stream,
             Err(error) => {
                 tracing::debug!(id = %self.id, peer = ?shared.peer, %error, "a reply came too late");
@@ -167,11 +184,11 @@ impl Asked {
                 if let Err(error) = stream.send_data(Piece::last(bytes, body), true) {
                     tracing::debug!(id = %self.id, peer = ?shared.peer, %error, "a reply came too late");
                 }
-                return Reply::Over;
+                return Reply::sent(self.receipt.as_deref(), shared);
             }
         }
         let sending = Sending::new(stream, std::mem::take(body), framing, shared.stall);
-        Reply::Sending(self.id, Box::new(sending))
+        Reply::Sending(self.id, self.receipt.take(), Box::new(sending))
     }
 
     /// Tells a peer that waits for it that its body is wanted.
