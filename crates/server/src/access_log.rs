@@ -3,11 +3,18 @@
 //! Serving goes before logging. When lines cannot be written, or come faster than they can be, they
 //! are lost, counted, and the loss is said on standard error.
 
+mod clock;
+mod combined;
+mod custom;
+mod field;
+mod json;
 mod line;
 mod losses;
+mod named_file;
 mod output;
 
-use std::io::{self, IsTerminal};
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +22,14 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use tokio::sync::Notify;
 use unary_service::Error;
 use unary_service::flow::{Emitter, Events, Id, Line, events, map, sink};
 use unary_web::filter::AccessLog;
 use unary_web::filter::access_log::Access;
 
-use crate::diagnostics;
-use line::Format;
+pub(crate) use line::Format;
+pub(crate) use named_file::Rotation;
 use output::Output;
 
 /// Requests whose lines may wait to be written. About a second's worth for a busy core: a few
@@ -41,34 +49,58 @@ const END_MAX: Duration = Duration::from_secs(1);
 /// How long the lines that were not have to be counted: as long as a wait that has begun, and some.
 const COUNT_MAX: Duration = output::READER_MAX.saturating_add(Duration::from_secs(1));
 
+/// Where the lines go.
+pub(crate) enum To {
+    /// To standard output.
+    Output,
+    /// To the end of this file.
+    #[allow(dead_code, reason = "only a config names files")]
+    File {
+        path: PathBuf,
+        /// When it is put aside; never unless told.
+        rotation: Option<Rotation>,
+    },
+}
+
 /// The thread that writes.
 pub(crate) struct Writing {
     ended: Receiver<()>,
     hurry: Arc<AtomicBool>,
+    reopen: Arc<Notify>,
 }
 
-/// Starts writing to standard output: for people if it is a terminal, in the Combined Log Format
-/// otherwise.
-pub(crate) fn start() -> Result<(AccessLog, Writing), Error> {
+/// Starts writing there.
+pub(crate) fn start(to: To, format: Format) -> Result<(AccessLog, Writing), Error> {
     let failed = |cause| Error::internal("starting the access log").because(cause);
-    let format = match io::stdout().is_terminal() {
-        true => Format::Terminal { colour: diagnostics::has_colour(&io::stdout()) },
-        false => Format::Combined,
-    };
     let (emitter, source) = events(WAITING_MAX);
-    let output = Output::of(io::stdout(), Emitter::dropped_counter(&emitter)).map_err(failed)?;
-    let hurry = output.hurry();
+    let dropped = Emitter::dropped_counter(&emitter);
+    let output = match to {
+        To::Output => Output::of(io::stdout(), dropped).map_err(failed)?,
+        To::File { path, rotation } => {
+            let opening = format!("opening {}", path.display());
+            Output::named(path, rotation, dropped).map_err(|cause| Error::internal(opening).because(cause))?
+        }
+    };
+    let (hurry, reopen) = (output.hurry(), Arc::new(Notify::new()));
+    let log = AccessLog::new(emitter).keeping(format.detail());
     let runtime = Builder::new_current_thread().enable_time().build().map_err(failed)?;
     let (end, ended) = sync_channel(1);
+    let asked = reopen.clone();
     let write = move || {
-        runtime.block_on(write(source, format, output));
+        runtime.block_on(write(source, format, output, &asked));
         let _ = end.send(());
     };
     thread::Builder::new().name("access-log".to_owned()).spawn(write).map_err(failed)?;
-    Ok((AccessLog::new(emitter), Writing { ended, hurry }))
+    Ok((log, Writing { ended, hurry, reopen }))
 }
 
 impl Writing {
+    /// Opens the file anew, soon: somebody has put the old one aside.
+    #[allow(dead_code, reason = "only a config names files")]
+    pub(crate) fn reopen(&self) {
+        self.reopen.notify_one();
+    }
+
     /// Waits until the last line has been written, but not for long: whatever takes the lines may
     /// have stopped taking them. What is left then is lost, and said. All filters have to be gone by
     /// now.
@@ -81,7 +113,7 @@ impl Writing {
 }
 
 /// Writes until the last filter is gone.
-async fn write(source: Line<Events<Access>, Id>, format: Format, output: Output) {
+async fn write(source: Line<Events<Access>, Id>, format: Format, output: Output, asked: &Notify) {
     let output = Arc::new(Mutex::new(output));
     let write = {
         let output = output.clone();
@@ -99,6 +131,7 @@ async fn write(source: Line<Events<Access>, Id>, format: Format, output: Output)
         // Its last stage never fails, so neither does it: a line that ends early would log no more.
         _ = line.drive() => {}
         () = report(&output) => {}
+        () = reopen(&output, asked) => {}
     }
     lock(&output).finish();
 }
@@ -108,6 +141,14 @@ async fn report(output: &Mutex<Output>) {
     loop {
         tokio::time::sleep(losses::SAY_EVERY).await;
         lock(output).report();
+    }
+}
+
+/// Opens the file anew whenever that is asked for.
+async fn reopen(output: &Mutex<Output>, asked: &Notify) {
+    loop {
+        asked.notified().await;
+        lock(output).reopen();
     }
 }
 

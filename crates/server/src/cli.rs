@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use http::{Method, Uri};
 use unary_net::Address;
 
+use crate::access_log::Format;
 use crate::failure::Failure;
 use crate::run::{CONFIG_DEFAULT, SERVER_PROCESS};
 
@@ -156,9 +157,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
     pub(crate) threads: Option<u16>,
 
-    /// Print a line for each request; on a terminal that is so anyway
-    #[arg(long)]
-    pub(crate) access_log: bool,
+    /// Print a line for each request; on a terminal that is so anyway. FORMAT is json, common,
+    /// combined, or a text like '{client} "{method} {path}" {status}' [default: combined, on a
+    /// terminal one for people]
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true)]
+    pub(crate) access_log: Option<Option<Format>>,
 }
 
 /// This machine only: what is on a disk is not everybody's unless somebody says so.

@@ -13,6 +13,7 @@ use unary_service::{Compose, Error, Service};
 
 use crate::cli::Serve;
 use crate::failure::Failure;
+use crate::access_log::{Format, To};
 use crate::{access_log, diagnostics};
 use news::News;
 use subject::Subject;
@@ -23,10 +24,11 @@ pub(crate) fn run(told: &Serve) -> Result<(), Failure> {
     let Subject::Folder(files) = Subject::find(&told.path)?;
     descriptors::raise_limit();
     let news = News::of(&told.path);
-    if !told.access_log && !io::stdout().is_terminal() {
+    if told.access_log.is_none() && !io::stdout().is_terminal() {
         return Ok(serve(told, files, news)?);
     }
-    let (log, writing) = access_log::start()?;
+    let format = told.access_log.clone().flatten().unwrap_or_else(Format::of_output);
+    let (log, writing) = access_log::start(To::Output, format)?;
     let news = news.counting(log.under_way());
     let served = serve(told, log.and_then(files), news);
     writing.finish();

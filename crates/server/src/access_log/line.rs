@@ -1,20 +1,31 @@
-//! One line for each request: for people at a terminal, or in the Combined Log Format, which every
-//! program that reads logs knows.
+//! One line for each request, in one of several formats; and the one for people at a terminal.
 
-use std::fmt::Write;
-use std::time::{Duration, SystemTime};
+use std::fmt::{self, Write};
+use std::io::{self, IsTerminal};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
-use unary_web::filter::access_log::Access;
+use unary_web::filter::access_log::{Access, Detail};
+
+use super::clock::Clock;
+use super::custom::{self, Template};
+use super::field::{Field, Spaces, escape, status};
+use super::{combined, json};
+use crate::diagnostics::has_colour;
 
 /// How a line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    /// `%h - - [%t] "%r" %s %b "%{Referer}i" "%{User-agent}i"`, as Apache names it. What clients
-    /// send is escaped as Apache does: `\"`, `\\`, and `\xhh` for what is no visible ASCII.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A JSON object of these fields.
+    Json(Arc<[Field]>),
+    /// The Common Log Format.
+    Common,
+    /// The Combined Log Format.
     Combined,
+    /// A text of one's own with fields in it.
+    Custom(Arc<Template>),
     /// Time, status, method, size, duration, path; in columns.
     Terminal {
         /// Whether the status is coloured.
@@ -22,43 +33,91 @@ pub(super) enum Format {
     },
 }
 
-/// What is logged as the status if the client went away before there was one. No such status exists,
-/// so it cannot be mistaken; other servers have made it known.
-const CLIENT_WENT_AWAY: u16 = 499;
+/// The time in the terminal's lines.
+const TERMINAL_TIME: &str = "%H:%M:%S";
 
 impl Format {
+    /// JSON as it is unless told otherwise.
+    pub(crate) fn json() -> Self {
+        Self::Json(json::usual().into())
+    }
+
+    /// What standard output gets unless told otherwise: lines for people if it is a terminal.
+    pub(crate) fn of_output() -> Self {
+        match io::stdout().is_terminal() {
+            true => Self::Terminal { colour: has_colour(&io::stdout()) },
+            false => Self::Combined,
+        }
+    }
+
     /// The lines of these requests, each with its end of line.
-    pub(super) fn lines(self, batch: &[Access]) -> Vec<u8> {
+    pub(super) fn lines(&self, batch: &[Access]) -> Vec<u8> {
         let mut lines = String::with_capacity(batch.len() * 128);
-        let mut clock = Clock { zone: TimeZone::system(), shown: (i64::MIN, String::new()) };
+        let mut clock = self.clock();
         for access in batch {
             match self {
-                Self::Combined => combined(access, &mut clock, &mut lines),
-                Self::Terminal { colour } => terminal(access, colour, &mut clock, &mut lines),
+                Self::Json(fields) => json::json(access, fields, &mut clock, &mut lines),
+                Self::Common => combined::common(access, &mut clock, &mut lines),
+                Self::Combined => combined::combined(access, &mut clock, &mut lines),
+                Self::Custom(template) => template.write(access, &mut clock, &mut lines),
+                Self::Terminal { colour } => terminal(access, *colour, &mut clock, &mut lines),
             }
             lines.push('\n');
         }
         lines.into_bytes()
     }
+
+    fn clock(&self) -> Clock {
+        match self {
+            Self::Json(_) => Clock::new(TimeZone::UTC, json::TIME),
+            Self::Custom(_) => Clock::new(TimeZone::UTC, custom::TIME),
+            Self::Common | Self::Combined => Clock::new(TimeZone::system(), combined::TIME),
+            Self::Terminal { .. } => Clock::new(TimeZone::system(), TERMINAL_TIME),
+        }
+    }
+
+    /// How much is to be kept of each request for it.
+    pub(super) fn detail(&self) -> Detail {
+        let is_full = match self {
+            Self::Json(fields) => fields.iter().any(|field| field.is_detail()),
+            Self::Custom(template) => template.is_detailed(),
+            Self::Common | Self::Combined | Self::Terminal { .. } => false,
+        };
+        if is_full { Detail::Full } else { Detail::Usual }
+    }
 }
 
-// Writing to a `String` cannot fail.
-fn combined(access: &Access, clock: &mut Clock, line: &mut String) {
-    match access.peer {
-        Some(peer) => drop(write!(line, "{}", peer.ip().to_canonical())),
-        None => line.push_str("unix:"),
-    }
-    let _ = write!(line, " - - [{}] \"", clock.at(access.began, "%d/%b/%Y:%H:%M:%S %z"));
-    escape(access.method.as_str().as_bytes(), line);
-    line.push(' ');
-    escape(access.target.as_bytes(), line);
-    let _ = write!(line, " {:?}\" {} {}", access.version, status(access), access.sent_bytes);
-    for header in [&access.referer, &access.user_agent] {
-        line.push_str(" \"");
-        escape(header.as_ref().map_or(b"-", HeaderValue::as_bytes), line);
-        line.push('"');
+/// Why a text names no format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadFormat(String);
+
+impl FromStr for Format {
+    type Err = BadFormat;
+
+    /// Reads `json`, `common`, `combined`, or a text with fields in braces.
+    fn from_str(text: &str) -> Result<Self, BadFormat> {
+        match text {
+            "json" => Ok(Self::json()),
+            "common" => Ok(Self::Common),
+            "combined" => Ok(Self::Combined),
+            text if text.contains('{') => match text.parse() {
+                Ok(template) => Ok(Self::Custom(Arc::new(template))),
+                Err(problem) => Err(BadFormat(custom::BadTemplate::to_string(&problem))),
+            },
+            other => Err(BadFormat(format!(
+                "`{other}` is no format: write json, common, combined, or a text with fields, as in \"{{path}} {{status}}\""
+            ))),
+        }
     }
 }
+
+impl fmt::Display for BadFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadFormat {}
 
 fn terminal(access: &Access, colour: bool, clock: &mut Clock, line: &mut String) {
     let status = status(access);
@@ -70,25 +129,10 @@ fn terminal(access: &Access, colour: bool, clock: &mut Clock, line: &mut String)
         500.. => ("\x1b[31m", "\x1b[0m"),
     };
     let mut method = String::new();
-    escape(access.method.as_str().as_bytes(), &mut method);
-    let (time, size, duration) = (clock.at(access.began, "%H:%M:%S"), size(access.sent_bytes), took(access.duration));
+    escape(access.method.as_str().as_bytes(), Spaces::Kept, &mut method);
+    let (time, size, duration) = (clock.at(access.began), size(access.sent_bytes), took(access.duration));
     let _ = write!(line, "{time}  {begin}{status}{end}  {method:<4}  {size:>8}  {duration:>8}  ");
-    escape(access.target.as_bytes(), line);
-}
-
-fn status(access: &Access) -> u16 {
-    access.status.map_or(CLIENT_WENT_AWAY, |status| StatusCode::as_u16(&status))
-}
-
-/// Writes what a client sent so that it can neither end its field or line nor reach a terminal.
-fn escape(bytes: &[u8], line: &mut String) {
-    for &byte in bytes {
-        match byte {
-            b'"' | b'\\' => line.extend(['\\', char::from(byte)]),
-            b' '..=b'~' => line.push(char::from(byte)),
-            _ => drop(write!(line, "\\x{byte:02x}")),
-        }
-    }
+    escape(access.target.as_bytes(), Spaces::Kept, line);
 }
 
 /// Bytes in at most four characters and a unit.
@@ -116,35 +160,20 @@ fn took(duration: Duration) -> String {
     }
 }
 
-/// Tells the time, which is the same for many lines that come together.
-struct Clock {
-    zone: TimeZone,
-    /// A second, and how it is shown.
-    shown: (i64, String),
-}
-
-impl Clock {
-    fn at(&mut self, time: SystemTime, format: &str) -> &str {
-        let time = Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH);
-        if self.shown.0 != time.as_second() {
-            let zoned = Zoned::new(time, self.zone.clone());
-            self.shown = (time.as_second(), zoned.strftime(format).to_string());
-        }
-        &self.shown.1
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use http::{Method, Version};
+pub(super) mod tests {
+    use std::time::SystemTime;
+
+    use http::{HeaderValue, Method, StatusCode, Version};
 
     use super::*;
 
-    fn access() -> Access {
+    pub(in super::super) fn access() -> Access {
         Access {
-            began: SystemTime::UNIX_EPOCH + Duration::from_secs(951_782_400),
+            began: SystemTime::UNIX_EPOCH + Duration::from_millis(951_782_400_250),
             duration: Duration::from_micros(1_234),
             peer: Some("[::ffff:192.0.2.7]:4711".parse().unwrap()),
+            user: None,
             method: Method::GET,
             target: "/a%20b?c".into(),
             version: Version::HTTP_11,
@@ -152,39 +181,39 @@ mod tests {
             sent_bytes: 2_345,
             referer: Some(HeaderValue::from_static("http://a/")),
             user_agent: Some(HeaderValue::from_bytes(b"x\"\\\xff\ty").unwrap()),
+            more: None,
         }
     }
 
     #[track_caller]
-    fn check(write: fn(&Access, &mut Clock, &mut String), access: &Access, expected: &str) {
+    fn check(colour: bool, access: &Access, expected: &str) {
         let mut line = String::new();
-        write(access, &mut Clock { zone: TimeZone::UTC, shown: (i64::MIN, String::new()) }, &mut line);
+        terminal(access, colour, &mut Clock::new(TimeZone::UTC, TERMINAL_TIME), &mut line);
         assert_eq!(line, expected);
     }
 
     #[test]
-    fn combined_is_what_programs_read() {
-        let expected = r#"192.0.2.7 - - [29/Feb/2000:00:00:00 +0000] "GET /a%20b?c HTTP/1.1" 200 2345 "http://a/" "x\"\\\xff\x09y""#;
-        check(combined, &access(), expected);
-    }
-
-    #[test]
-    fn a_client_that_went_away_has_a_status_of_its_own() {
-        let access = Access { peer: None, status: None, target: "*".into(), referer: None, ..access() };
-        check(
-            combined,
-            &access,
-            r#"unix: - - [29/Feb/2000:00:00:00 +0000] "GET * HTTP/1.1" 499 2345 "-" "x\"\\\xff\x09y""#,
-        );
-    }
-
-    #[test]
     fn a_terminal_gets_columns() {
-        let line = |access: &Access, clock: &mut Clock, line: &mut String| terminal(access, false, clock, line);
-        check(line, &access(), "00:00:00  200  GET     2.3 kB    1.2 ms  /a%20b?c");
-        let line = |access: &Access, clock: &mut Clock, line: &mut String| terminal(access, true, clock, line);
+        check(false, &access(), "00:00:00  200  GET     2.3 kB    1.2 ms  /a%20b?c");
         let missing = Access { status: Some(StatusCode::NOT_FOUND), sent_bytes: 14, ..access() };
-        check(line, &missing, "00:00:00  \x1b[33m404\x1b[0m  GET       14 B    1.2 ms  /a%20b?c");
+        check(true, &missing, "00:00:00  \x1b[33m404\x1b[0m  GET       14 B    1.2 ms  /a%20b?c");
+    }
+
+    #[test]
+    fn a_format_is_named_or_written_out() {
+        assert_eq!("json".parse(), Ok(Format::json()));
+        assert_eq!("common".parse(), Ok(Format::Common));
+        assert_eq!("combined".parse(), Ok(Format::Combined));
+        let lines = |format: &str| String::from_utf8(format.parse::<Format>().unwrap().lines(&[access()])).unwrap();
+        assert_eq!(lines("{status} {path}"), "200 /a%20b\n");
+        assert!("xml".parse::<Format>().is_err() && "{x}".parse::<Format>().is_err());
+    }
+
+    #[test]
+    fn no_more_is_kept_than_a_line_says() {
+        let detail = |format: &str| format.parse::<Format>().unwrap().detail();
+        assert_eq!(["common", "combined", "{path}"].map(detail), [Detail::Usual; 3]);
+        assert_eq!(["json", "{host}", "{request-id}"].map(detail), [Detail::Full; 3]);
     }
 
     #[test]

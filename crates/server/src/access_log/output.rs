@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::losses::Losses;
+use super::named_file::{NamedFile, Rotation};
 use crate::diagnostics;
 use crate::failure::in_words;
 
@@ -27,6 +29,8 @@ pub(super) struct Output {
     file: File,
     /// A file or not: what is none (a pipe, a terminal) may not take anything for long.
     is_file: bool,
+    /// How the file is opened anew and put aside, if it is known by a name.
+    named: Option<NamedFile>,
     /// The last line was written in part.
     is_torn: bool,
     losses: Losses,
@@ -40,10 +44,39 @@ pub(super) struct Output {
 impl Output {
     /// Writes there, unbuffered. `dropped` counts what never gets here.
     pub(super) fn of(stream: impl AsFd, dropped: Arc<AtomicU64>) -> io::Result<Self> {
-        let file = File::from(stream.as_fd().try_clone_to_owned()?);
+        Self::to(File::from(stream.as_fd().try_clone_to_owned()?), None, dropped)
+    }
+
+    /// Writes to the end of the file of this name, which is made if there is none.
+    pub(super) fn named(path: PathBuf, rotation: Option<Rotation>, dropped: Arc<AtomicU64>) -> io::Result<Self> {
+        let (named, file) = NamedFile::open(path, rotation)?;
+        Self::to(file, Some(named), dropped)
+    }
+
+    fn to(file: File, named: Option<NamedFile>, dropped: Arc<AtomicU64>) -> io::Result<Self> {
         let is_file = file.metadata()?.is_file();
         let (losses, hurry) = (Losses::default(), Arc::default());
-        Ok(Self { file, is_file, is_torn: false, losses, dropped, dropped_seen: 0, hurry })
+        Ok(Self { file, is_file, named, is_torn: false, losses, dropped, dropped_seen: 0, hurry })
+    }
+
+    /// Opens the file of this name anew: whoever put it aside expects that. If that cannot be done,
+    /// lines go on to where they went.
+    pub(super) fn reopen(&mut self) {
+        let Some(named) = &mut self.named else { return };
+        let opened = named.open_anew();
+        self.go_on(opened);
+    }
+
+    fn go_on(&mut self, opened: Result<File, String>) {
+        match opened {
+            Ok(file) => {
+                self.is_file = file.metadata().is_ok_and(|about| about.is_file());
+                (self.file, self.is_torn) = (file, false);
+            }
+            Err(problem) => {
+                diagnostics::say(format_args!("{problem}; lines of the access log go on to where they went"))
+            }
+        }
     }
 
     /// Set it to wait for nobody any more.
@@ -53,6 +86,13 @@ impl Output {
 
     /// Writes whole lines. What cannot be written is counted.
     pub(super) fn write(&mut self, lines: &[u8]) {
+        if self.is_file
+            && let Some(named) = &mut self.named
+            && named.is_full(lines.len() as u64)
+        {
+            let opened = named.put_aside(&self.file);
+            self.go_on(opened);
+        }
         let mut left = lines;
         match self.put(&mut left) {
             Ok(()) => self.losses.written(),
@@ -63,6 +103,9 @@ impl Output {
                 let lost = left.iter().filter(|&&byte| byte == b'\n').count();
                 self.losses.unwritten(lost as u64, cause_in_words(&cause));
             }
+        }
+        if let Some(named) = &mut self.named {
+            named.grew((lines.len() - left.len()) as u64);
         }
         self.report();
     }
@@ -140,6 +183,28 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+
+    #[test]
+    fn a_file_is_opened_anew_when_it_was_put_aside() {
+        let folder = std::env::temp_dir().join(format!("unary-log-reopen-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (path, aside) = (folder.join("a.log"), folder.join("b.log"));
+        let mut output = Output::named(path.clone(), None, Arc::default()).unwrap();
+        output.write(b"one\n");
+        std::fs::rename(&path, &aside).unwrap();
+        output.write(b"two\n");
+        output.reopen();
+        output.write(b"three\n");
+        let texts = [&aside, &path].map(|path| std::fs::read_to_string(path).unwrap());
+        assert_eq!(texts, ["one\ntwo\n", "three\n"]);
+        // Where it cannot be, lines go on to where they went.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        output.reopen();
+        output.write(b"four\n");
+        assert!(!output.losses.is_failing());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn a_line_torn_by_a_full_disk_is_ended_before_the_next() {

@@ -1,0 +1,159 @@
+//! What a line may say of a request, by the names that a config has for it.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode, Version};
+use unary_web::filter::access_log::{Access, More};
+use unary_web::scheme::Scheme;
+use unary_web::user::User;
+
+/// What a line may say of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Time,
+    Client,
+    User,
+    Method,
+    Scheme,
+    Host,
+    Path,
+    Query,
+    Protocol,
+    Status,
+    Bytes,
+    Duration,
+    Site,
+    Route,
+    Referer,
+    UserAgent,
+    RequestId,
+    TraceId,
+}
+
+/// What is logged as the status if the client went away before there was one. No such status exists,
+/// so it cannot be mistaken; other servers have made it known.
+const CLIENT_WENT_AWAY: u16 = 499;
+
+/// What a field says of one request.
+pub(super) enum Value<'a> {
+    /// When the request came.
+    Time,
+    Text(&'a [u8]),
+    Owned(String),
+    Number(u64),
+    Milliseconds(Duration),
+}
+
+impl Field {
+    /// All of them, in the order in which a JSON line has them, by name.
+    pub(crate) const ALL: [(&str, Self); 18] = [
+        ("time", Self::Time),
+        ("client", Self::Client),
+        ("user", Self::User),
+        ("method", Self::Method),
+        ("scheme", Self::Scheme),
+        ("host", Self::Host),
+        ("path", Self::Path),
+        ("query", Self::Query),
+        ("protocol", Self::Protocol),
+        ("status", Self::Status),
+        ("bytes", Self::Bytes),
+        ("duration", Self::Duration),
+        ("site", Self::Site),
+        ("route", Self::Route),
+        ("referer", Self::Referer),
+        ("user-agent", Self::UserAgent),
+        ("request-id", Self::RequestId),
+        ("trace-id", Self::TraceId),
+    ];
+
+    /// The field of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, field)| *field)
+    }
+
+    /// Whether it is kept of a request only if that is asked for.
+    pub(super) fn is_detail(self) -> bool {
+        use Field::{Host, RequestId, Route, Scheme, Site, TraceId};
+        matches!(self, Scheme | Host | Site | Route | RequestId | TraceId)
+    }
+
+    /// What it says of a request; `None` if there is nothing to say.
+    pub(super) fn of(self, access: &Access) -> Option<Value<'_>> {
+        let text = |text: &'static str| Some(Value::Text(text.as_bytes()));
+        let more = access.more.as_deref();
+        let place = || more.and_then(|more| more.place.as_ref());
+        match self {
+            Self::Time => Some(Value::Time),
+            Self::Client => access.peer.map(|peer| Value::Owned(peer.ip().to_canonical().to_string())),
+            Self::User => access.user.as_ref().map(|user| Value::Text(User::name(user).as_bytes())),
+            Self::Method => Some(Value::Text(access.method.as_str().as_bytes())),
+            Self::Scheme => match more?.scheme {
+                Scheme::Http => text("http"),
+                Scheme::Https => text("https"),
+            },
+            Self::Host => more?.host.as_ref().map(|host| Value::Text(host.as_bytes())),
+            Self::Path => Some(Value::Text(split(&access.target).0.as_bytes())),
+            Self::Query => split(&access.target).1.map(|query| Value::Text(query.as_bytes())),
+            Self::Protocol => text(protocol(access.version)),
+            Self::Status => Some(Value::Number(status(access).into())),
+            Self::Bytes => Some(Value::Number(access.sent_bytes)),
+            Self::Duration => Some(Value::Milliseconds(access.duration)),
+            Self::Site => place().map(|place| Value::Text(place.site.as_bytes())),
+            Self::Route => place().map(|place| Value::Text(place.route.as_bytes())),
+            Self::Referer => access.referer.as_ref().map(header),
+            Self::UserAgent => access.user_agent.as_ref().map(header),
+            Self::RequestId => more?.request_id.as_ref().map(header),
+            Self::TraceId => trace_id(more?),
+        }
+    }
+}
+
+fn header(value: &HeaderValue) -> Value<'_> {
+    Value::Text(value.as_bytes())
+}
+
+fn trace_id(more: &More) -> Option<Value<'_>> {
+    more.trace.map(|trace| Value::Owned(trace.trace_id().to_string()))
+}
+
+fn split(target: &str) -> (&str, Option<&str>) {
+    target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)))
+}
+
+/// As a request line has it.
+pub(super) fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+pub(super) fn status(access: &Access) -> u16 {
+    access.status.map_or(CLIENT_WENT_AWAY, |status| StatusCode::as_u16(&status))
+}
+
+/// What else may not stand in a text as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spaces {
+    Kept,
+    /// They would end it.
+    Escaped,
+}
+
+/// Writes what a client sent so that it can neither end its field or line nor reach a terminal: as
+/// Apache does, `\"`, `\\`, and `\xhh` for what is no visible ASCII.
+pub(super) fn escape(bytes: &[u8], spaces: Spaces, line: &mut String) {
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => line.extend(['\\', char::from(byte)]),
+            b' ' if spaces == Spaces::Escaped => line.push_str("\\x20"),
+            b' '..=b'~' => line.push(char::from(byte)),
+            _ => drop(write!(line, "\\x{byte:02x}")), // Writing to a `String` cannot fail.
+        }
+    }
+}

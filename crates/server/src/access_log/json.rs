@@ -1,0 +1,140 @@
+//! A JSON object a line: for programs, and for people with `jq`.
+
+use std::fmt::Write;
+
+use unary_web::filter::access_log::Access;
+
+use super::clock::Clock;
+use super::field::{Field, Value};
+
+/// The time to the second, in UTC; what is left of it follows.
+pub(super) const TIME: &str = "%Y-%m-%dT%H:%M:%S";
+
+/// What a line says unless told otherwise: all but what a client says of itself.
+pub(super) fn usual() -> Box<[Field]> {
+    let fields = Field::ALL.iter().map(|(_, field)| *field);
+    fields.filter(|field| !matches!(field, Field::Referer | Field::UserAgent)).collect()
+}
+
+/// Writes what there is to say of these fields. A key is the field's name with `_` for `-`, and the
+/// duration's says its unit.
+pub(super) fn json(access: &Access, fields: &[Field], clock: &mut Clock, line: &mut String) {
+    line.push('{');
+    let mut separator = "";
+    for field in fields {
+        let Some(value) = field.of(access) else { continue };
+        line.push_str(separator);
+        separator = ",";
+        let _ = write!(line, "\"{}\":", key(*field));
+        match value {
+            Value::Time => {
+                let _ = write!(line, "\"{}.{:03}Z\"", clock.at(access.began), Clock::millis(access.began));
+            }
+            Value::Text(bytes) => text(bytes, line),
+            Value::Owned(owned) => text(owned.as_bytes(), line),
+            Value::Number(number) => drop(write!(line, "{number}")),
+            Value::Milliseconds(time) => drop(write!(line, "{:.3}", time.as_secs_f64() * 1e3)),
+        }
+    }
+    line.push('}');
+}
+
+fn key(field: Field) -> &'static str {
+    match field {
+        Field::Duration => "duration_ms",
+        Field::UserAgent => "user_agent",
+        Field::RequestId => "request_id",
+        Field::TraceId => "trace_id",
+        _ => Field::ALL.iter().find(|(_, known)| *known == field).map_or("", |(name, _)| name),
+    }
+}
+
+/// Writes a string. What is no UTF-8 is taken as ISO 8859-1, as HTTP once had it, so that no byte is
+/// lost.
+fn text(bytes: &[u8], line: &mut String) {
+    line.push('"');
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.chars().for_each(|letter| character(letter, line)),
+        Err(_) => bytes.iter().for_each(|byte| character(char::from(*byte), line)),
+    }
+    line.push('"');
+}
+
+/// Escapes also what JSON need not have escaped and what ends a line, hides or turns text around
+/// where the log is shown.
+fn character(letter: char, line: &mut String) {
+    match letter {
+        '"' | '\\' => line.extend(['\\', letter]),
+        ' '..='~' => line.push(letter),
+        _ if letter.is_control() || is_deceptive(letter) => drop(write!(line, "\\u{:04x}", u32::from(letter))),
+        _ => line.push(letter),
+    }
+}
+
+/// Separators of lines, marks of direction, and what takes no room (Unicode TR 36 §2).
+fn is_deceptive(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+    use unary_web::filter::access_log::{More, Place};
+    use unary_web::scheme::Scheme;
+    use unary_web::user::User;
+
+    use super::super::line::tests::access;
+    use super::*;
+
+    fn line_of(access: &Access, fields: &[Field]) -> String {
+        let mut line = String::new();
+        json(access, fields, &mut Clock::new(TimeZone::UTC, TIME), &mut line);
+        line
+    }
+
+    #[test]
+    fn a_line_says_what_there_is_to_say() {
+        let more = More {
+            scheme: Scheme::Https,
+            host: Some("example.com".into()),
+            request_id: None,
+            trace: None,
+            place: Some(Place { site: "example.com".into(), route: "/a*".into() }),
+        };
+        let access = Access { user: Some(User::new("anna")), more: Some(Box::new(more)), ..access() };
+        let expected = concat!(
+            r#"{"time":"2000-02-29T00:00:00.250Z","client":"192.0.2.7","user":"anna","method":"GET","scheme":"https","#,
+            r#""host":"example.com","path":"/a%20b","query":"c","protocol":"HTTP/1.1","status":200,"bytes":2345,"#,
+            r#""duration_ms":1.234,"site":"example.com","route":"/a*"}"#
+        );
+        assert_eq!(line_of(&access, &usual()), expected);
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let access = Access { peer: None, status: None, target: "*".into(), user_agent: None, ..access() };
+        let fields = [Field::Client, Field::Query, Field::Status, Field::UserAgent, Field::Host];
+        assert_eq!(line_of(&access, &fields), r#"{"status":499}"#);
+    }
+
+    #[track_caller]
+    fn check(target: &str, expected: &str) {
+        let line = line_of(&Access { target: target.into(), ..access() }, &[Field::Path]);
+        assert_eq!(line, format!(r#"{{"path":"{expected}"}}"#));
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["path"], target, "it reads as what was written");
+    }
+
+    #[test]
+    fn nothing_a_client_sends_ends_a_string_or_a_line() {
+        check(r#"/","status":200,"x":"\"#, r#"/\",\"status\":200,\"x\":\"\\"#);
+        check("/\n\r\0\u{1b}[2J\u{7f}\u{85}", r"/\u000a\u000d\u0000\u001b[2J\u007f\u0085");
+        check("/\u{2028}\u{202e}\u{feff}", r"/\u2028\u202e\ufeff");
+        check("/é漢", "/é漢");
+    }
+
+    #[test]
+    fn what_is_no_text_loses_no_byte() {
+        assert_eq!(line_of(&access(), &[Field::UserAgent]), "{\"user_agent\":\"x\\\"\\\\ÿ\\u0009y\"}");
+    }
+}
