@@ -33,10 +33,11 @@ use crate::failure::{Failure, in_words};
 use load::{Disk, Files, Loaded, load};
 use read::{Reader, Variable};
 use route::Stacks;
+pub(crate) use server::AccessLog;
 use server::Server;
 use words::Place;
 
-pub(crate) use filter::{By, Edit, Filter, Rewrite};
+pub(crate) use filter::{By, Cors, Edit, Filter, Rewrite};
 pub(crate) use mistake::Colour;
 pub(crate) use route::{Placed, Route};
 pub(crate) use service::{Files as FileService, Proxy as ProxyService, ProxyHost, Redirect, Service};

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod access_log;
+mod acme;
 mod check;
 mod cli;
 mod config;
@@ -10,6 +11,7 @@ mod explain;
 mod failure;
 mod fmt;
 mod hash_password;
+mod plan;
 mod run;
 mod serve;
 

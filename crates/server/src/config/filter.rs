@@ -241,6 +241,7 @@ fn is_origin(text: &str) -> bool {
 
 fn headers_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Filter {
     let (mut request, mut reply) = (Vec::new(), Vec::new());
+    let before = reader.mistakes.count();
     for (node, word) in reader.words(given.node.children(), Place::Headers) {
         match word.name {
             "request" => {
@@ -252,7 +253,7 @@ fn headers_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Filter {
             _ => edits_of(reader, node, word, &mut reply),
         }
     }
-    if request.is_empty() && reply.is_empty() && !given.node.is_broken {
+    if request.is_empty() && reply.is_empty() && reader.mistakes.count() == before {
         reader.refuse(given.node.span, "`headers` changes nothing", "write set, add or remove between braces");
     }
     Filter::Headers { request, reply }
@@ -267,7 +268,6 @@ fn edits_of(reader: &mut Reader<'_>, node: &Node, word: &'static super::words::W
     for (name, span) in given.with_spans("name") {
         add(reader, span, Edit::Remove(name));
     }
-    let mut count = given.node.entries.len();
     for (name, value) in given.fields::<HeaderValue>() {
         match Kind::HeaderName.read(&name.text) {
             Ok(Read::HeaderName(header)) => {
@@ -277,7 +277,6 @@ fn edits_of(reader: &mut Reader<'_>, node: &Node, word: &'static super::words::W
             Ok(_) => {}
             Err(bad) => reader.refuse(name.span, bad.message, bad.help),
         }
-        count = count.saturating_sub(1);
     }
     if given.node.entries.is_empty() {
         let help = format!("name a field and its value, as in: {} X-Frame-Options=\"DENY\"", word.name);

@@ -7,11 +7,16 @@ use http::StatusCode;
 
 use crate::setting::BadSetting;
 
-/// A status of a failure, as in `404`, or all of a class, as in `5xx`.
+/// A status of a failure, as in `404`, all of a class, as in `5xx`, or a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(RangeInclusive<u16>);
 
 impl Statuses {
+    /// The statuses from the first to the last; those that are no failures get no page.
+    pub fn range(first: u16, last: u16) -> Self {
+        Self(first..=last)
+    }
+
     pub(super) fn contain(&self, status: StatusCode) -> bool {
         self.0.contains(&status.as_u16())
     }

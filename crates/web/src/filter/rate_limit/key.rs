@@ -1,11 +1,13 @@
 //! What requests are counted under: [`By`].
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{HeaderName, header};
 use unary_http::Request;
 use unary_service::filter::rate_limit::Key;
 
+use crate::choose::{Path, When};
 use crate::filter::forwarded::Client;
 use crate::router::params;
 
@@ -23,8 +25,10 @@ pub enum By {
     Header(HeaderName),
     /// The value of the cookie of this name.
     Cookie(Box<str>),
-    /// The value of the path's parameter of this name.
+    /// The value of the path's parameter of this name, of a [`Router`](crate::router::Router).
     Parameter(Box<str>),
+    /// What the path has in place of `{name}` in the pattern that takes it.
+    Place(Arc<When>, Box<str>),
 }
 
 /// Keys of clients without an address. No address is that: these are of IPv6's discard-only block
@@ -42,9 +46,15 @@ impl By {
                 Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
                 Cow::Owned(text) => Cow::Owned(text.into_bytes()),
             }),
+            Self::Place(when, name) => place(request, when, name).map(Cow::Owned),
         };
         value.map_or_else(|| client(request, ipv6_bits), Key::Text)
     }
+}
+
+fn place(request: &Request, when: &When, name: &str) -> Option<Vec<u8>> {
+    let path = Path::parse(request.uri().path()).ok()?;
+    when.parameter(&path, name).map(<[u8]>::to_vec)
 }
 
 fn client(request: &Request, ipv6_bits: u8) -> Key<'static> {

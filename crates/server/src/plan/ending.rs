@@ -1,0 +1,92 @@
+//! What routes end in: files, another server, a fixed reply.
+//!
+//! Routes that end in the same share it: one cache of a folder's files, one set of connections to a
+//! server.
+
+use std::collections::HashMap;
+
+use unary_http::h1::{client, pool};
+use unary_http::{Request, Response};
+use unary_net::Dial;
+use unary_service::BoxService;
+use unary_web::handler::files::Files;
+use unary_web::handler::proxy::{Endpoint, Host, Proxy};
+
+use super::{Why, fingerprint};
+use crate::config::{FileService, Placed, ProxyHost, ProxyService, Service};
+
+/// The services of a plan, by their settings.
+#[derive(Default)]
+pub(super) struct Services(HashMap<u64, BoxService<Request, Response>>);
+
+impl Services {
+    /// The service that is meant, which another route may have had made.
+    pub(super) fn of(&mut self, placed: &Placed<Service>) -> Result<BoxService<Request, Response>, Why> {
+        let print = fingerprint(&placed.what);
+        if let Some(made) = self.0.get(&print) {
+            return Ok(made.clone());
+        }
+        let made = make(&placed.what).map_err(|text| Why { at: placed.at.clone(), text })?;
+        self.0.insert(print, made.clone());
+        Ok(made)
+    }
+}
+
+fn make(service: &Service) -> Result<BoxService<Request, Response>, String> {
+    Ok(match service {
+        Service::Files(settings) => BoxService::new(files(settings)?),
+        Service::Proxy(settings) => BoxService::new(proxy(settings)?),
+        Service::Respond(respond) => BoxService::new(respond.service().map_err(in_words)?),
+        Service::Redirect(redirect) => BoxService::new(redirect.service().map_err(in_words)?),
+    })
+}
+
+fn files(settings: &FileService) -> Result<Files, String> {
+    let mut files = Files::new(&settings.folder)
+        .map_err(in_words)?
+        .index(settings.index.iter().map(ToString::to_string))
+        .listing(settings.listing)
+        .cache_control_default(settings.cache_control.clone())
+        .open_files_max(usize::try_from(settings.open_files_max).unwrap_or(usize::MAX))
+        .memory_bytes_max(usize::try_from(settings.memory_bytes_max).unwrap_or(usize::MAX));
+    for cache in &settings.cache {
+        files = files.cache_control(&cache.pattern, cache.value.clone());
+    }
+    if let Some(path) = &settings.single_page {
+        files = files.single_page(path);
+    }
+    if let Some(path) = &settings.not_found {
+        files = files.not_found_page(path);
+    }
+    if !settings.precompressed {
+        files = files.without_precompressed();
+    }
+    Ok(files)
+}
+
+fn proxy(settings: &ProxyService) -> Result<Proxy, String> {
+    let endpoint = settings.endpoints.first().ok_or_else(|| "it names no endpoint".to_owned())?;
+    let limits = client::Limits {
+        head_time_max: settings.reply_time,
+        stall_time_max: settings.reply_time,
+        ..client::Limits::default()
+    };
+    let pool = pool::Settings {
+        connections_max: usize::try_from(settings.connections_max).unwrap_or(usize::MAX),
+        idle_time_max: settings.idle_time,
+        limits,
+        ..pool::Settings::default()
+    };
+    let dial = Dial::new().connect_time_max(settings.connect_time);
+    let host = match settings.host {
+        ProxyHost::Keep => Host::Client,
+        ProxyHost::Endpoint => Host::Endpoint,
+    };
+    let target: Endpoint = endpoint.text().parse().map_err(in_words)?;
+    let pool = pool::Pool::new(target.address().clone(), dial, pool);
+    Ok(Proxy::over(pool, target).host(host))
+}
+
+fn in_words(cause: impl ToString) -> String {
+    cause.to_string()
+}

@@ -1,0 +1,89 @@
+//! A site of the plan: its routes, each a finished chain.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::StatusCode;
+use unary_http::{Request, Response, message};
+use unary_service::BoxService;
+use unary_web::choose::{Asked, Path, Routes, When};
+use unary_web::filter::forwarded;
+use unary_web::handler::Redirect;
+use unary_web::scheme::Scheme;
+
+use super::{Parts, Why, chain, fingerprint};
+use crate::config::{Route, Site};
+
+/// Where plain HTTP is led by sites that speak TLS.
+const TO_TLS: &str = "https://{host}{uri}";
+
+/// A site, ready to serve.
+pub(super) struct Built {
+    routes: Routes<BoxService<Request, Response>>,
+    to_tls: Option<BoxService<Request, Response>>,
+    /// The routes by their settings: those of the next plan that have the same are these.
+    known: HashMap<u64, BoxService<Request, Response>>,
+    is_away: bool,
+}
+
+impl Built {
+    /// Builds a site, with the routes of its earlier version that have not changed.
+    pub(super) fn build(site: &Site, earlier: Option<&Arc<Self>>, parts: &mut Parts<'_>) -> Result<Arc<Self>, Why> {
+        let to_tls = site.tls.redirects().then(|| Redirect::new(StatusCode::PERMANENT_REDIRECT, TO_TLS));
+        let to_tls = to_tls.transpose().map_err(|bad| Why { at: site.at.clone(), text: bad.to_string() })?;
+        let mut built = Self { to_tls: to_tls.map(BoxService::new), ..Self::empty() };
+        for (when, route) in site.routes.iter() {
+            let print = print(when, route);
+            let service = match earlier.and_then(|earlier| earlier.known.get(&print)) {
+                Some(kept) => kept.clone(),
+                None => chain::build(route, when, parts)?,
+            };
+            built.known.insert(print, service.clone());
+            built.routes.push(when.clone(), service);
+        }
+        Ok(Arc::new(built))
+    }
+
+    /// A site of which there is no good version.
+    pub(super) fn away() -> Self {
+        Self { is_away: true, ..Self::empty() }
+    }
+
+    fn empty() -> Self {
+        Self { routes: Routes::default(), to_tls: None, known: HashMap::new(), is_away: false }
+    }
+
+    /// Whoever answers this request, or the answer where nobody does.
+    pub(super) fn find(&self, request: &Request, host: &str) -> Result<BoxService<Request, Response>, Response> {
+        if self.is_away {
+            return Err(message::status(StatusCode::SERVICE_UNAVAILABLE));
+        }
+        if let Some(to_tls) = &self.to_tls
+            && Scheme::of(request) == Scheme::Http
+        {
+            return Ok(to_tls.clone());
+        }
+        let path = Path::parse(request.uri().path()).map_err(|_| message::status(StatusCode::BAD_REQUEST))?;
+        let asked = Asked {
+            method: request.method(),
+            host,
+            path: &path,
+            query: request.uri().query(),
+            headers: request.headers(),
+            client: forwarded::client(request),
+        };
+        match self.routes.choose(&asked) {
+            Some((_, service)) => Ok(service.clone()),
+            None => Err(message::status(StatusCode::NOT_FOUND)),
+        }
+    }
+}
+
+/// What tells a route from all others: the same settings for the same requests are the same route,
+/// wherever it is written.
+fn print(when: &When, route: &Route) -> u64 {
+    let paths: Vec<_> = when.paths.iter().map(ToString::to_string).collect();
+    let conditions: Vec<_> = when.conditions.iter().map(ToString::to_string).collect();
+    let filters: Vec<_> = route.filters.iter().map(|placed| &placed.what).collect();
+    fingerprint(&(paths, conditions, filters, &route.service.what))
+}

@@ -1,0 +1,112 @@
+use unary_service::flow::events;
+use unary_testkit::TempDir;
+
+use super::*;
+use crate::config::Config;
+
+/// Logs that nobody reads.
+struct Nowhere;
+
+impl Logs for Nowhere {
+    fn of(&mut self, _: &AccessLogSettings) -> Result<AccessLog, String> {
+        Ok(AccessLog::new(events(1).0))
+    }
+}
+
+/// A folder with a config in it.
+struct Place(TempDir);
+
+impl Place {
+    fn with(config: &str) -> Self {
+        let folder = TempDir::with([("unary.kdl", config), ("public/index.html", "home"), ("public/a.txt", "a")]);
+        Self(folder)
+    }
+
+    fn say(&self, config: &str) {
+        self.0.write("unary.kdl", config);
+    }
+
+    fn plan(&self, before: Option<&Plan>) -> Plan {
+        let config = match Config::read(&self.0.join("unary.kdl")) {
+            Ok(config) => config,
+            Err(refused) => panic!("{}", refused.report(crate::config::Colour::Off)),
+        };
+        Plan::build(&config, before, &mut Nowhere)
+    }
+}
+
+async fn ask(plan: &Plan, url: &str) -> Response {
+    let uri: http::Uri = url.parse().unwrap();
+    let mut request = Request::default();
+    request.headers_mut().insert("host", uri.authority().unwrap().as_str().parse().unwrap());
+    *request.uri_mut() = uri.path_and_query().unwrap().clone().into();
+    plan.call(request).await.unwrap()
+}
+
+/// The status and the body.
+#[track_caller]
+fn check(plan: &Plan, url: &str, expected: (u16, &str)) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let answer = ask(plan, url).await;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect(1 << 16).await.unwrap();
+        assert_eq!((status, &*String::from_utf8_lossy(&body)), expected, "{url}, at {caller}");
+    }
+}
+
+const SITES: &str = r#"
+site "a.example" {
+    tls off
+    route "/fixed" { respond "fixed" }
+    route "/old/*" { redirect "/new" }
+    route "/limited" { rate-limit "1/m"; respond "once" }
+    route { headers { set "X-Site" "a" }; files "./public" }
+}
+site "*.b.example" { tls off; route { respond "b" } }
+"#;
+
+#[tokio::test]
+async fn sites_are_found_by_host_and_routes_in_order() {
+    let plan = Place::with(SITES).plan(None);
+    assert!(plan.broken.is_empty(), "{:?}", plan.broken);
+    check(&plan, "http://a.example/fixed", (200, "fixed")).await;
+    check(&plan, "http://a.example:8080/a.txt", (200, "a")).await;
+    check(&plan, "http://x.b.example/whatever", (200, "b")).await;
+    check(&plan, "http://c.example/", (404, "404 Not Found\n")).await;
+    check(&plan, "http://a.example/x/../fixed", (400, "400 Bad Request\n")).await;
+    assert_eq!(ask(&plan, "http://a.example/").await.headers()["x-site"], "a");
+    assert_eq!(ask(&plan, "http://a.example/old/x").await.headers()["location"], "/new");
+}
+
+#[tokio::test]
+async fn a_route_that_has_not_changed_keeps_its_counts() {
+    let place = Place::with(SITES);
+    let plan = place.plan(None);
+    check(&plan, "http://a.example/limited", (200, "once")).await;
+    place.say(&SITES.replace("\"fixed\"", "\"mended\""));
+    let next = place.plan(Some(&plan));
+    check(&next, "http://a.example/fixed", (200, "mended")).await;
+    check(&next, "http://a.example/limited", (429, "429 Too Many Requests\n")).await;
+    place.say(&SITES.replace("\"1/m\"", "\"2/m\""));
+    check(&place.plan(Some(&next)), "http://a.example/limited", (200, "once")).await;
+}
+
+#[tokio::test]
+async fn a_broken_site_keeps_its_last_good_version_and_harms_no_other() {
+    let place = Place::with(SITES);
+    let plan = place.plan(None);
+    let broken = SITES.replace("./public", "./missing").replace("\"b\"", "\"c\"");
+    place.say(&broken);
+    let next = place.plan(Some(&plan));
+    check(&next, "http://a.example/a.txt", (200, "a")).await;
+    check(&next, "http://x.b.example/", (200, "c")).await;
+    let [told] = &next.broken[..] else { panic!("{:?}", next.broken) };
+    let told = told.to_string();
+    assert!(told.contains("unary.kdl:7") && told.contains("a.example") && told.ends_with("served as it was"), "{told}");
+
+    let first = place.plan(None);
+    check(&first, "http://a.example/fixed", (503, "503 Service Unavailable\n")).await;
+    check(&first, "http://x.b.example/", (200, "c")).await;
+    assert!(!first.is_broken());
+}
