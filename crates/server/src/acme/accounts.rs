@@ -1,0 +1,89 @@
+//! Accounts with CAs: one for each CA, which serves all sites.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
+use tokio::sync::OnceCell;
+
+use super::client::Client;
+use super::folder::{Folder, file_name};
+use super::settings::{AcmeSettings, ExternalAccount};
+use super::trouble::Trouble;
+
+/// Accounts with CAs, made when they are needed first.
+pub(super) struct Accounts {
+    client: Client,
+    folder: Folder,
+    /// Each is made once, whoever needs it first; CAs do not wait for each other.
+    known: Mutex<HashMap<String, Arc<OnceCell<Arc<Account>>>>>,
+}
+
+impl Accounts {
+    pub(super) fn new(client: Client, folder: Folder) -> Self {
+        Self { client, folder, known: Mutex::default() }
+    }
+
+    /// The account with this CA, for this mailbox: the one that was used before, or a new one.
+    pub(super) async fn with(
+        &self,
+        ca: &str,
+        email: Option<&str>,
+        settings: &AcmeSettings,
+    ) -> Result<Arc<Account>, Trouble> {
+        let id = id(ca, email);
+        let cell = self.known.lock().expect("no panic while the lock is held").entry(id.clone()).or_default().clone();
+        let account = cell.get_or_try_init(async || {
+            let account = match self.folder.account::<AccountCredentials>(&id) {
+                Some(credentials) => self.take_up(ca, credentials).await?,
+                None => self.make(ca, email, &id, settings).await?,
+            };
+            Ok(Arc::new(account))
+        });
+        account.await.cloned()
+    }
+
+    /// Forgets an account that its CA does not know any more.
+    pub(super) fn forget(&self, ca: &str, email: Option<&str>) {
+        let id = id(ca, email);
+        self.known.lock().expect("no panic while the lock is held").remove(&id);
+        self.folder.forget_account(&id);
+    }
+
+    async fn take_up(&self, ca: &str, credentials: AccountCredentials) -> Result<Account, Trouble> {
+        let builder = Account::builder_with_http(Box::new(self.client.clone()));
+        let account = builder.from_credentials(credentials).await;
+        account.map_err(|error| Trouble::of(format!("asking {ca} what it offers"), &error))
+    }
+
+    async fn make(&self, ca: &str, email: Option<&str>, id: &str, settings: &AcmeSettings) -> Result<Account, Trouble> {
+        let contact = email.map(|email| format!("mailto:{email}"));
+        let contacts: Vec<&str> = contact.iter().map(String::as_str).collect();
+        let new = NewAccount { contact: &contacts, terms_of_service_agreed: true, only_return_existing: false };
+        let is_first = settings.cas.first().is_some_and(|first| **first == *ca);
+        let external = settings.eab.as_ref().filter(|_| is_first).map(external_key).transpose()?;
+        let builder = Account::builder_with_http(Box::new(self.client.clone()));
+        let made = builder.create(&new, ca.to_owned(), external.as_ref()).await;
+        let (account, credentials) =
+            made.map_err(|error| Trouble::of(format!("making an account with {ca}"), &error))?;
+        let kept = self.folder.keep_account(id, &credentials);
+        kept.map_err(|cause| Trouble::new(format!("keeping the account with {ca}"), cause))?;
+        tracing::info!(%ca, "made an account, and agreed to the terms of service");
+        Ok(account)
+    }
+}
+
+fn id(ca: &str, email: Option<&str>) -> String {
+    file_name(&match email {
+        Some(email) => format!("{ca} {email}"),
+        None => ca.to_owned(),
+    })
+}
+
+fn external_key(external: &ExternalAccount) -> Result<ExternalAccountKey, Trouble> {
+    let key = URL_SAFE_NO_PAD.decode(&*external.hmac_key).or_else(|_| URL_SAFE.decode(&*external.hmac_key));
+    let key = key.map_err(|cause| Trouble::new("reading the hmac-key of `eab`, which is base64url", cause))?;
+    Ok(ExternalAccountKey::new(external.key_id.to_string(), &key))
+}

@@ -1,0 +1,126 @@
+//! A CA of this machine's own, for `localhost` and what is below it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree};
+use rcgen::{IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints};
+
+use super::folder::{Folder, read, write_once};
+
+/// How long its own certificate is valid.
+const CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// How long those are that it issues: no browser takes more than 398 days.
+const LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// How far a certificate reaches back, as the clocks of virtual machines differ.
+const BEFORE: Duration = Duration::from_secs(24 * 3600);
+
+/// A CA of this machine's own. Its key never leaves the state folder, and its certificate says that it
+/// is for `localhost` alone: whoever trusts it trusts it with nothing else.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalCa {
+    /// The certificate and its key.
+    path: PathBuf,
+}
+
+impl LocalCa {
+    pub(super) fn at(folder: &Folder) -> Self {
+        Self { path: folder.local_ca() }
+    }
+
+    /// The CA of the server whose state is there. Makes the folder, if need be.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be written.
+    pub(crate) fn of_state(state: &std::path::Path) -> io::Result<Self> {
+        Ok(Self::at(&Folder::open(state)?))
+    }
+
+    /// Its own certificate in PEM, made when it is needed first.
+    ///
+    /// # Errors
+    ///
+    /// If it can be neither read nor made, in words.
+    pub(crate) fn certificate(&self) -> Result<String, String> {
+        const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+        let both = self.read_or_make()?;
+        let at = both.find(BEGIN).ok_or_else(|| format!("{}: there is no certificate in it", self.path.display()))?;
+        Ok(both[at..].to_owned())
+    }
+
+    /// A certificate for these names, and its key, both in PEM.
+    pub(super) fn issue(&self, names: &[Box<str>]) -> Result<(String, String), String> {
+        let ca_key = self.read_or_make()?;
+        let make = || {
+            let issuer = Issuer::new(ca_params()?, KeyPair::from_pem(&ca_key)?);
+            let mut params = CertificateParams::new(names.iter().map(|name| name.to_string()).collect::<Vec<_>>())?;
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, &*names[0]);
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            params.use_authority_key_identifier_extension = true;
+            set_life(&mut params, LIFE);
+            let key = KeyPair::generate()?;
+            Ok((params.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
+        };
+        make().map_err(|cause: rcgen::Error| cause.to_string())
+    }
+
+    /// The key and the certificate, as they are on disk.
+    fn read_or_make(&self) -> Result<String, String> {
+        let named = |cause: io::Error| format!("{}: {cause}", self.path.display());
+        if !self.path.exists() {
+            let made = make_ca().map_err(|cause| cause.to_string())?;
+            write_once(&self.path, made.as_bytes()).map_err(named)?;
+        }
+        // Read back, as another process may have been first.
+        let both = read(&self.path).map_err(named)?;
+        String::from_utf8(both).map_err(|cause| named(io::Error::other(cause)))
+    }
+}
+
+fn make_ca() -> Result<String, rcgen::Error> {
+    let key = KeyPair::generate()?;
+    Ok(key.serialize_pem() + &ca_params()?.self_signed(&key)?.pem())
+}
+
+fn ca_params() -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Unary for localhost");
+    let permitted_subtrees = vec![GeneralSubtree::DnsName("localhost".to_owned())];
+    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    set_life(&mut params, CA_LIFE);
+    Ok(params)
+}
+
+fn set_life(params: &mut CertificateParams, life: Duration) {
+    let now = SystemTime::now();
+    (params.not_before, params.not_after) = ((now - BEFORE).into(), (now + life).into());
+}
+
+#[cfg(test)]
+mod tests {
+    use unary_net::tls::Certificate;
+    use unary_testkit::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn is_made_once_and_issues_what_is_asked_for() {
+        let temp = TempDir::new();
+        let ca = LocalCa::of_state(temp.path()).unwrap();
+        let first = ca.certificate().unwrap();
+        assert_eq!(LocalCa::of_state(temp.path()).unwrap().certificate().unwrap(), first);
+        let names = ["localhost".into(), "*.localhost".into()];
+        let (chain, key) = ca.issue(&names).unwrap();
+        let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        assert_eq!(certificate.names(), names);
+        assert_eq!(certificate.issuer(), "CN=Unary for localhost");
+    }
+}

@@ -1,0 +1,81 @@
+//! What ACME is told: whom to ask for certificates, and how to prove that a name is ours.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use unary_net::tls::TlsSite;
+
+/// How certificates are obtained. What is here is checked: URLs are, there is at least one CA and one
+/// challenge.
+#[derive(Clone, Debug)]
+pub(crate) struct AcmeSettings {
+    /// The folder that the server keeps its state in; what is kept here is in `acme` below it.
+    pub(crate) state: PathBuf,
+    /// Where a CA writes to when something is wrong.
+    pub(crate) email: Option<Box<str>>,
+    /// The directories of CAs, the first choice first.
+    pub(crate) cas: Vec<Box<str>>,
+    /// The one CA certificate that the CAs' own are checked with; those of the system if there is none.
+    pub(crate) root: Option<PathBuf>,
+    /// An account that exists with the first CA already.
+    pub(crate) eab: Option<ExternalAccount>,
+    /// How to prove that a name is ours, the first choice first.
+    pub(crate) challenges: Vec<Challenge>,
+    /// The way into the DNS.
+    pub(crate) dns: Option<Dns>,
+    /// How many certificates are asked for within [`orders_per`](Self::orders_per) at most.
+    pub(crate) orders_max: u32,
+    pub(crate) orders_per: Duration,
+    /// How long to wait after a failure, at first and at most; doubled in between.
+    pub(crate) back_off: (Duration, Duration),
+}
+
+/// [`AcmeSettings::back_off`] unless told: a minute, which mends most, to half a day.
+pub(crate) const BACK_OFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(12 * 3600));
+
+/// An account that exists with a CA already (RFC 8555 §7.3.4).
+#[derive(Clone)]
+pub(crate) struct ExternalAccount {
+    pub(crate) key_id: Box<str>,
+    /// In base64url, as CAs hand it out.
+    pub(crate) hmac_key: Box<str>,
+}
+
+/// How to prove that a name is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    /// By a reply over plain HTTP (RFC 8555 §8.3).
+    Http,
+    /// By a certificate (RFC 8737).
+    TlsAlpn,
+    /// By a record in the DNS (RFC 8555 §8.4).
+    Dns,
+}
+
+/// The way into the DNS: a program that is called with `set` or `unset`, the record's name and its
+/// value, after its own arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Dns {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<Box<str>>,
+    /// How long until the record is seen everywhere.
+    pub(crate) wait: Duration,
+}
+
+/// A site that wants a certificate, with what it says of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) site: Arc<TlsSite>,
+    /// In place of that of all.
+    pub(crate) email: Option<Box<str>>,
+    /// In place of those of all.
+    pub(crate) ca: Option<Box<str>>,
+}
+
+impl fmt::Debug for ExternalAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.key_id)
+    }
+}

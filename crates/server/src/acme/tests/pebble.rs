@@ -1,0 +1,98 @@
+//! Pebble and its name server, as processes of their own.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use unary_e2e::{eventually, run};
+use unary_testkit::TempDir;
+
+use super::Ports;
+
+/// The key of an account that exists already, as Pebble's example has one.
+pub(super) const CLIENT_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+
+/// A CA that is running. Dropping it ends it.
+pub(super) struct Pebble {
+    ca: Child,
+    dns: Child,
+    management: u16,
+}
+
+/// A port that nobody listens on. Somebody may come before us, which is unlikely.
+pub(super) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("there is one").port()
+}
+
+/// The certificate by which Pebble is known, and whoever issued that.
+pub(super) fn write_certificate(temp: &TempDir) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    temp.write("ca.pem", ca.pem());
+    temp.write("pebble.pem", params.signed_by(&key, &ca).unwrap().pem());
+    temp.write("pebble.key", key.serialize_pem());
+}
+
+/// Lets Pebble refuse accounts that do not exist elsewhere.
+pub(super) fn require_external_accounts(temp: &TempDir) {
+    temp.write("external", "");
+}
+
+impl Pebble {
+    pub(super) fn start(temp: &TempDir, ports: Ports, valid_seconds: u64) -> Self {
+        let Ports { http, tls, ca, dns, dns_management } = ports;
+        let (management, at) = (free_port(), temp.path().display());
+        let is_external = temp.join("external").exists();
+        let config = format!(
+            r#"{{"pebble": {{
+                "listenAddress": "127.0.0.1:{ca}", "managementListenAddress": "127.0.0.1:{management}",
+                "certificate": "{at}/pebble.pem", "privateKey": "{at}/pebble.key",
+                "httpPort": {http}, "tlsPort": {tls}, "ocspResponderURL": "",
+                "externalAccountBindingRequired": {is_external},
+                "externalAccountMACKeys": {{"kid-1": "{CLIENT_KEY}"}},
+                "certificateValidityPeriod": {valid_seconds}
+            }}}}"#
+        );
+        temp.write("pebble.json", config);
+        let log = |name: &str| fs::File::create(temp.join(name)).expect("the folder can be written");
+        let mut names = Command::new("pebble-challtestsrv");
+        names.args(["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "", "-defaultIPv4", "127.0.0.1"]);
+        names.args(["-dns01", &format!("127.0.0.1:{dns}"), "-management", &format!("127.0.0.1:{dns_management}")]);
+        let mut pebble = Command::new("pebble");
+        pebble.arg("-config").arg(temp.join("pebble.json")).args(["-dnsserver", &format!("127.0.0.1:{dns}")]);
+        // It would wait for up to 15 s before it looks. What it rejects at random is left as it is.
+        pebble.env("PEBBLE_VA_NOSLEEP", "1");
+        let start = |command: &mut Command, name: &str| {
+            let spawned = command.stdin(Stdio::null()).stdout(log(name)).stderr(Stdio::null()).spawn();
+            spawned.expect("it is there")
+        };
+        let started = Self { dns: start(&mut names, "dns.log"), ca: start(&mut pebble, "pebble.log"), management };
+        for port in [ca, management, dns_management] {
+            eventually("Pebble listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        }
+        started
+    }
+
+    /// A file with the certificate that all it issues lead to.
+    pub(super) fn root(&self, temp: &TempDir) -> PathBuf {
+        let url = format!("https://localhost:{}/roots/0", self.management);
+        let ran = run(Command::new("curl").args(["-sS", "--cacert"]).arg(temp.join("ca.pem")).arg(url));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        temp.write("root.pem", ran.stdout);
+        temp.join("root.pem")
+    }
+}
+
+impl Drop for Pebble {
+    fn drop(&mut self) {
+        for child in [&mut self.ca, &mut self.dns] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
