@@ -125,6 +125,7 @@ impl Page {
     fn placed<T>(&mut self, placed: &Placed<T>, note: Option<&str>) {
         let places = Places { at: &placed.at, through: &placed.through };
         self.line(&format!("    {}", placed.line), Some(&places));
+        placed.inside.iter().for_each(|line| self.line(&format!("        {line}"), None));
         if let Some(note) = note {
             self.line(&format!("      {note}"), None);
         }

@@ -1,7 +1,8 @@
 //! `unary fmt`: writes a config canonically, and the files that it imports.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::check::{print, report};
@@ -27,16 +28,20 @@ pub(crate) fn run(told: &Fmt) -> Result<(), Failure> {
     }
 }
 
-/// Puts a new file in the place of one, whole or not at all, with the same permissions. A symlink
-/// goes on leading to it.
+/// Puts a new file in the place of one, whole or not at all, with the same owner and permissions. A
+/// symlink goes on leading to it.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = path.canonicalize()?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = Temporary(path.with_file_name(name));
-    fs::write(&new.0, text)?;
-    fs::set_permissions(&new.0, fs::metadata(&path)?.permissions())?;
-    fs::File::open(&new.0)?.sync_all()?;
+    let about = fs::metadata(&path)?;
+    // What it says may be a secret.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new.0)?;
+    file.write_all(text.as_bytes())?;
+    fchown(&file, Some(about.uid()), Some(about.gid()))?;
+    file.set_permissions(about.permissions())?;
+    file.sync_all()?;
     fs::rename(&new.0, &path)
 }
 

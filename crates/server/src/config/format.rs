@@ -16,19 +16,21 @@ pub(super) fn format(nodes: &Nodes, source: &Source) -> String {
     writer.text
 }
 
-/// The first line of a node: without its block, breaks and comments.
+/// The first line of a node: without comments and breaks, and `…` in place of what is in its block.
 pub(super) fn line(node: &Node, source: &Source) -> Box<str> {
     let mut writer = Writer { source, text: String::new(), depth: 0 };
-    writer.name(&node.name);
-    for entry in &node.entries {
-        if matches!(entry, Entry::Argument(_) | Entry::Property(..)) {
-            writer.entry(entry);
-        }
-    }
-    if node.block.as_ref().is_some_and(|block| !block.inside.nodes.is_empty()) {
+    writer.line(node);
+    if node.children().next().is_some() {
         writer.text += BLOCK;
     }
     writer.text.into()
+}
+
+/// The lines of a node's block, without comments and breaks.
+pub(super) fn inside(node: &Node, source: &Source) -> Vec<Box<str>> {
+    let mut writer = Writer { source, text: String::new(), depth: 0 };
+    node.children().for_each(|child| writer.plain(child));
+    writer.text.lines().map(Into::into).collect()
 }
 
 struct Writer<'s> {
@@ -77,6 +79,26 @@ impl Writer<'_> {
         if let Some(comment) = &node.after {
             self.text.push(' ');
             self.text += comment;
+        }
+        self.text.push('\n');
+    }
+
+    fn line(&mut self, node: &Node) {
+        self.name(&node.name);
+        let counts = |entry: &&Entry| matches!(entry, Entry::Argument(_) | Entry::Property(..));
+        node.entries.iter().filter(counts).for_each(|entry| self.entry(entry));
+    }
+
+    fn plain(&mut self, node: &Node) {
+        self.indent();
+        self.line(node);
+        if node.children().next().is_some() {
+            self.text += " {\n";
+            self.depth += 1;
+            node.children().for_each(|child| self.plain(child));
+            self.depth -= 1;
+            self.indent();
+            self.text.push('}');
         }
         self.text.push('\n');
     }

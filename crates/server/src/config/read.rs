@@ -87,8 +87,9 @@ impl Reader<'_> {
         let mut words: Vec<(&Node, &Word)> = Vec::new();
         for node in nodes {
             let Some(word) = self.word(node, place) else { continue };
-            let earlier = words.iter().find(|(_, other)| word.times == Times::Once && std::ptr::eq(*other, word));
-            if let Some((earlier, _)) = earlier {
+            if word.times == Times::Once
+                && let Some((earlier, _)) = words.iter().find(|(_, other)| std::ptr::eq(*other, word))
+            {
                 let mistake = Mistake::new(node.name.span, format!("`{}` is there already", word.name));
                 self.mistakes.add(mistake.with(earlier.name.span, "here").help("say it once"));
             }

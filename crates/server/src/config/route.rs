@@ -43,6 +43,9 @@ pub(crate) struct Placed<T> {
     /// As it was written, without its block.
     #[serde(skip)]
     pub(crate) line: Box<str>,
+    /// The lines of its block.
+    #[serde(skip)]
+    pub(crate) inside: Vec<Box<str>>,
     #[serde(flatten)]
     pub(crate) what: T,
 }
@@ -115,8 +118,10 @@ impl<'n> Stacks<'n> {
         let node = *self.nodes.get(name)?;
         self.read.insert(name.into(), None);
         let mut filters = Vec::new();
-        for (node, word) in reader.words(node.children(), Place::Stack) {
-            self.filter(reader, node, word, depth, &mut filters);
+        for node in node.children() {
+            if let Some(word) = reader.word(node, Place::Stack) {
+                self.filter(reader, node, word, depth, &mut filters);
+            }
         }
         self.read.insert(name.into(), Some(filters.clone()));
         Some(filters)
@@ -135,9 +140,11 @@ impl<'n> Stacks<'n> {
             return self.used(reader, node, word, depth, into);
         }
         let Some(given) = reader.read(node, word) else { return };
-        if let Some(what) = Filter::read(reader, &given) {
-            into.push(Chained { filter: placed(reader, node, what), span: node.span });
+        if into.len() == FILTERS_MAX {
+            return reader.refuse(node.span, format!("these are more than {FILTERS_MAX} filters"), "use fewer");
         }
+        let what = if word.name == "redirect" { redirect(reader, &given) } else { Filter::read(reader, &given) };
+        into.extend(what.map(|what| Chained { filter: placed(reader, node, what), span: node.span }));
     }
 
     fn used(
@@ -176,8 +183,9 @@ impl<'n> Stacks<'n> {
 }
 
 fn placed<T>(reader: &Reader<'_>, node: &Node, what: T) -> Placed<T> {
-    let line = format::line(node, reader.sources.get(node.span.file));
-    Placed { at: reader.at(node.span), through: Vec::new(), line, what }
+    let source = reader.sources.get(node.span.file);
+    let (line, inside) = (format::line(node, source), format::inside(node, source));
+    Placed { at: reader.at(node.span), through: Vec::new(), line, inside, what }
 }
 
 /// Reads a route. `None` if there is a mistake in it.
@@ -211,14 +219,7 @@ pub(crate) fn read(
         match word.name {
             "match" if position == 0 => matcher::read(reader, child, word, &mut when, &mut conditions_at),
             "match" => reader.refuse(child.name.span, "`match` stands first in a route", "move it to the top, once"),
-            "redirect" if has(child, "from") => {
-                let Some(given) = reader.read(child, word) else { continue };
-                let Some(what) = Redirect::read(reader, &given) else { continue };
-                let Some(from) = given.maybe("from") else { continue };
-                let filter = placed(reader, child, Filter::Redirect { from, redirect: what });
-                filters.push(Chained { filter, span: child.span });
-            }
-            _ if Place::is_service(word) => {
+            _ if Place::is_service(word) && !has(child, "from") => {
                 let given = reader.read(child, word);
                 let what = given.and_then(|given| Service::read(reader, &given));
                 service = Some((what.map(|what| placed(reader, child, what)), child));
@@ -243,6 +244,16 @@ pub(crate) fn read(
     let filters = filters.into_iter().map(|chained| chained.filter).collect();
     let line = format::line(node, reader.sources.get(node.span.file));
     Some((when, Route { at: reader.at(node.span), line, conditions_at, filters, service }))
+}
+
+/// A redirect that is for some paths alone.
+fn redirect(reader: &mut Reader<'_>, given: &Given<'_>) -> Option<Filter> {
+    let Some(from) = given.maybe("from") else {
+        let help = "say which paths by from=, or write it into the route";
+        reader.refuse(given.node.span, "a stack has filters alone, and this leads everybody elsewhere", help);
+        return None;
+    };
+    Some(Filter::Redirect { from, redirect: Redirect::read(reader, given)? })
 }
 
 /// A route ends in its service.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use http::Uri;
 use serde::{Serialize, Serializer};
-use unary_web::choose::{HostName, Routes, Sites};
+use unary_web::choose::{HostName, ROUTES_MAX, Routes, Sites};
 
 use super::json;
 use super::kdl::Node;
@@ -117,6 +117,10 @@ pub(super) fn read(
     let (mut read, mut is_whole) = (0, true);
     for (node, word) in words.into_iter().filter(|(_, word)| word.name == "route") {
         read += 1;
+        if read == ROUTES_MAX {
+            reader.refuse(node.span, format!("a site has fewer than {ROUTES_MAX} routes"), "make several sites of it");
+            break;
+        }
         let Some((when, route)) = route::read(reader, node, word, stacks) else {
             is_whole = false;
             continue;

@@ -1,1 +1,156 @@
+use std::path::PathBuf;
 
+use unary_testkit::TempDir;
+
+use super::*;
+
+const CONFIG: &str = r#"stack "guarded" {
+    allow "10.0.0.0/8" "127.0.0.1"
+}
+site "example.com" {
+    tls cert="a.pem" key="a.key"
+    route "/api/*" method=POST {
+        rewrite strip="/api"
+        proxy "http://127.0.0.1:3000"
+    }
+    route "/inside/*" {
+        use "guarded"
+        files "/srv" spa="app.html"
+    }
+    route {
+        redirect "/new{uri}" from="/old/*" status=301
+        redirect "https://www.example.com{uri}"
+    }
+}
+site "*.a.test" {
+    route "/only" {
+        respond "here" status=203
+    }
+}
+"#;
+
+/// Explains this request, in the words after its first line, without the columns of places.
+#[track_caller]
+fn check(client: &str, request: &str, expected: &[&str]) {
+    let folder = TempDir::with([("unary.kdl", CONFIG)]);
+    let (method, url) = request.split_once(' ').expect("a method and a URL");
+    let told = Explain {
+        method: method.parse().expect("a method"),
+        url: url.parse().expect("a URL"),
+        headers: Vec::new(),
+        client: client.parse().expect("an address"),
+        config: PathBuf::new(),
+    };
+    let config = Config::read(&folder.join("unary.kdl")).expect("a good config");
+    let text = explain(&config, &told, &HeaderMap::new()).expect("it can be explained");
+    let text = text.replace(&format!("{}/", folder.path().display()), "");
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let found: Vec<_> = text.lines().skip(1).map(words).filter(|line| !line.is_empty()).collect();
+    assert_eq!(found, expected, "{text}");
+}
+
+const SITE: &str = "site example.com unary.kdl:4";
+const TLS: &str = "tls cert=\"a.pem\" unary.kdl:5";
+const PASSED: &str = "earlier routes that do not match, for their path unless it says more:";
+
+#[test]
+fn says_the_way_of_a_request() {
+    check(
+        "127.0.0.1",
+        "POST https://example.com/api/users?id=1",
+        &[
+            SITE,
+            TLS,
+            "route \"/api/*\" method=POST { … } unary.kdl:6",
+            "rewrite strip=\"/api\" unary.kdl:7",
+            "it goes on as /users?id=1",
+            "proxy \"http://127.0.0.1:3000\" unary.kdl:8",
+            "it is sent to 127.0.0.1:3000 as POST /users?id=1, for host example.com",
+        ],
+    );
+}
+
+#[test]
+fn says_why_earlier_routes_are_passed_over() {
+    check(
+        "127.0.0.1",
+        "GET https://example.com/api/x",
+        &[
+            SITE,
+            TLS,
+            "route { … } unary.kdl:14",
+            "redirect \"/new{uri}\" from=\"/old/*\" status=301 unary.kdl:15",
+            "another path: it goes on",
+            "redirect \"https://www.example.com{uri}\" unary.kdl:16",
+            "it is answered with 302 and Location: https://www.example.com/api/x",
+            PASSED,
+            "route \"/api/*\" method=POST { … } unary.kdl:6",
+            "not so: method POST unary.kdl:6",
+            "route \"/inside/*\" { … } unary.kdl:10",
+        ],
+    );
+}
+
+#[test]
+fn says_who_may_come_and_which_file_it_is() {
+    let passed = ["route \"/api/*\" method=POST { … } unary.kdl:6"];
+    check(
+        "10.1.2.3",
+        "GET https://example.com/inside/a%20b",
+        &[
+            SITE,
+            TLS,
+            "route \"/inside/*\" { … } unary.kdl:10",
+            "allow \"10.0.0.0/8\" \"127.0.0.1\" unary.kdl:2, used at unary.kdl:11",
+            "10.1.2.3 may come",
+            "files \"/srv\" spa=\"app.html\" unary.kdl:12",
+            "the file is /srv/inside/a b; if there is none, for browsers /srv/app.html",
+            PASSED,
+            passed[0],
+        ],
+    );
+    check(
+        "192.168.0.1",
+        "GET https://example.com/inside/",
+        &[
+            SITE,
+            TLS,
+            "route \"/inside/*\" { … } unary.kdl:10",
+            "allow \"10.0.0.0/8\" \"127.0.0.1\" unary.kdl:2, used at unary.kdl:11",
+            "it is answered with 403: 192.168.0.1 may not come",
+            PASSED,
+            passed[0],
+        ],
+    );
+}
+
+#[test]
+fn says_what_is_answered_before_any_route() {
+    check("127.0.0.1", "GET http://example.com/a?b", &[SITE, TLS, "it is redirected to https://example.com/a?b"]);
+    check(
+        "127.0.0.1",
+        "GET https://example.com/a/%2e%2e/b",
+        &[SITE, TLS, "it is answered with 400: its path has a segment `.` or `..`"],
+    );
+    check("127.0.0.1", "GET http://other.test/", &["no site answers for this host", "it is answered with 404"]);
+    check(
+        "127.0.0.1",
+        "GET http://b.a.test/x",
+        &[
+            "site *.a.test unary.kdl:19",
+            "tls off",
+            "it is answered with 404: no route takes it",
+            PASSED,
+            "route \"/only\" { … } unary.kdl:20",
+        ],
+    );
+}
+
+#[test]
+fn header_fields_are_names_and_values() {
+    let read = |line: &str| headers_of(&[line.to_owned()]);
+    assert_eq!(read("Accept: text/html").expect("a field")["accept"], "text/html");
+    for bad in ["accept", "a b: c", ": x"] {
+        assert!(read(bad).is_err(), "{bad}");
+    }
+}

@@ -5,8 +5,12 @@ const NAME_BYTES_MAX: usize = 64;
 
 /// The candidate nearest to what was written, unless all are far from it.
 pub(crate) fn nearest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let far = (written.chars().count() / 3).clamp(1, 3);
-    let near = candidates.into_iter().filter_map(|candidate| Some((distance(written, candidate)?, candidate)));
+    let length = written.chars().count();
+    let far = (length / 3).clamp(1, 3);
+    let near = candidates.into_iter().filter_map(|candidate| {
+        let is_begun = length > 1 && candidate.starts_with(written);
+        Some((if is_begun { 1 } else { distance(written, candidate)? }, candidate))
+    });
     near.filter(|(distance, _)| *distance <= far).min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }
 
@@ -49,6 +53,7 @@ mod tests {
         check("Timeout", Some("timeout"));
         check("file", Some("files"));
         check("ratelimit", Some("rate-limit"));
+        check("rate", Some("rate-limit"));
         check("rate_limit", Some("rate-limit"));
         check("lgo", Some("log"));
         check("proxy", None);

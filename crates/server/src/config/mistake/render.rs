@@ -79,7 +79,7 @@ impl Diagnostic for Shown<'_> {
             LabeledSpan::new(text, span.start as usize, (span.end - span.start) as usize)
         };
         let other = self.mistake.other.filter(|(span, _)| span.file == self.mistake.span.file);
-        let own = label(self.mistake.span, "");
+        let own = label(self.mistake.span, if other.is_some() { "this" } else { "" });
         Some(Box::new([own].into_iter().chain(other.map(|(span, how)| label(span, how)))))
     }
 }

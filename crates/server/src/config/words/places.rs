@@ -46,21 +46,21 @@ impl Place {
 
     /// The words that may stand here.
     pub(crate) fn words(self) -> impl Iterator<Item = &'static Word> {
-        let lists: [&'static [Word]; 3] = match self {
-            Self::Top => [server::TOP, &[], &[]],
-            Self::Server => [server::SERVER, &[], &[]],
-            Self::AccessLog => [server::ACCESS_LOG, &[], &[]],
-            Self::Limits => [server::LIMITS, &[], &[]],
-            Self::Acme => [server::ACME, &[], &[]],
-            Self::Site => [server::SITE, &[], &[]],
-            Self::Route => [services::ROUTE, filters::FILTERS, services::SERVICES],
-            Self::Stack => [filters::FILTERS, &[], &[]],
-            Self::Match => [services::MATCH, &[], &[]],
-            Self::Compress => [filters::COMPRESS, &[], &[]],
-            Self::Headers => [filters::HEADERS, filters::EDITS, &[]],
-            Self::RequestHeaders => [filters::EDITS, &[], &[]],
-            Self::Cors => [filters::CORS, &[], &[]],
-            Self::Files => [services::FILES, &[], &[]],
+        let lists: [&'static [Word]; 4] = match self {
+            Self::Top => [server::TOP, &[], &[], &[]],
+            Self::Server => [server::SERVER, &[], &[], &[]],
+            Self::AccessLog => [server::ACCESS_LOG, &[], &[], &[]],
+            Self::Limits => [server::LIMITS, &[], &[], &[]],
+            Self::Acme => [server::ACME, &[], &[], &[]],
+            Self::Site => [server::SITE, &[], &[], &[]],
+            Self::Route => [services::ROUTE, filters::FILTERS, services::SERVICES, services::REDIRECTS],
+            Self::Stack => [filters::FILTERS, services::REDIRECTS, &[], &[]],
+            Self::Match => [services::MATCH, &[], &[], &[]],
+            Self::Compress => [filters::COMPRESS, &[], &[], &[]],
+            Self::Headers => [filters::HEADERS, filters::EDITS, &[], &[]],
+            Self::RequestHeaders => [filters::EDITS, &[], &[], &[]],
+            Self::Cors => [filters::CORS, &[], &[], &[]],
+            Self::Files => [services::FILES, &[], &[], &[]],
         };
         lists.into_iter().flatten()
     }
@@ -102,6 +102,6 @@ impl Place {
 
     /// Whether this word of a route is a service, at the end of one.
     pub(crate) fn is_service(word: &Word) -> bool {
-        services::SERVICES.iter().any(|service| std::ptr::eq(service, word))
+        services::SERVICES.iter().chain(services::REDIRECTS).any(|service| std::ptr::eq(service, word))
     }
 }

@@ -80,9 +80,6 @@ pub(super) static SERVICES: &[Word] = &[
             or("status", Kind::Status, "200", "its status"),
             or("type", Kind::HeaderValue, "text/plain; charset=utf-8", "what the text is"),
         ]),
-    Word::new("redirect", "Leads elsewhere; with `from` it is a filter, and other requests go on.")
-        .takes(&[must("target", Kind::Text, "a path or URL, with `{path}`, `{query}`, `{uri}` and `{host}` in it")])
-        .with(REDIRECT),
     Word::planned("cgi", "Runs a program for each request."),
     Word::planned("fastcgi", "Sends requests on by FastCGI."),
     Word::planned("scgi", "Sends requests on by SCGI."),
@@ -91,6 +88,12 @@ pub(super) static SERVICES: &[Word] = &[
     Word::planned("wasm", "Runs a WebAssembly component."),
     Word::planned("function", "Runs a serverless function."),
 ];
+
+/// A service, and a filter for stacks and routes where it has `from`.
+pub(super) static REDIRECTS: &[Word] =
+    &[Word::new("redirect", "Leads elsewhere; with `from` it is a filter, and other requests go on.")
+        .takes(&[must("target", Kind::Text, "a path or URL, with `{path}`, `{query}`, `{uri}` and `{host}` in it")])
+        .with(REDIRECT)];
 
 const REDIRECT: &[Param] = &[
     or("status", Kind::Status, "302", "301, 302, 303, 307 or 308"),
