@@ -4,8 +4,8 @@
 //! Frames, HPACK and stream states are the `h2` crate's. What is here is what it leaves to a server:
 //! requests and replies as the rest of this crate has them (`request`, `response`), the calls of all
 //! streams inside the connection's task (`streams`, `stream`), bodies that arrive and leave as fast as
-//! the slower side wants (`receiving`, `sending`), time limits and draining (`connection`), and the
-//! floods of small frames that it does not bound (`flood`).
+//! the slower side wants (`receiving`, `sending`), time limits and draining (`connection`), the errors
+//! that it does not tell apart (`frames`), and the floods that it does not bound (`flood`).
 //!
 //! A service sees no difference to HTTP/1.1 but the version: the target is a path, `Host` is there,
 //! `Cookie` is one field.
@@ -15,6 +15,7 @@ mod connection;
 mod counters;
 mod discarding;
 mod flood;
+mod frames;
 mod receiving;
 mod request;
 mod response;

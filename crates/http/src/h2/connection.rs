@@ -193,29 +193,36 @@ where
                 Poll::Ready(Some(Ok(accepted))) => self.accepted.push(accepted),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(self.ended(error)),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending if self.gauge.is_flooded() && self.going != Going::ToGoAway => self.calm_down(),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => match self.gauge.fault().filter(|_| self.going != Going::ToGoAway) {
+                    Some(reason) => self.refuse(reason),
+                    None => return Poll::Pending,
+                },
             }
         }
     }
 
-    /// Tells a peer that floods us why the connection ends.
+    /// Tells the peer why the connection ends.
     #[cold]
-    fn calm_down(&mut self) {
-        tracing::debug!(peer = ?self.shared.peer, "closing a connection: its peer floods it with frames");
-        count(&self.shared.counters.floods);
+    fn refuse(&mut self, reason: Reason) {
+        self.count(reason);
         self.going = Going::ToGoAway;
-        self.frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        self.frames.abrupt_shutdown(reason);
+    }
+
+    /// Counts a connection that ends by the peer's fault.
+    fn count(&self, reason: Reason) {
+        tracing::debug!(peer = ?self.shared.peer, %reason, "closing a connection for what its peer sends");
+        let counters = &self.shared.counters;
+        count(if reason == Reason::ENHANCE_YOUR_CALM { &counters.floods } else { &counters.faults });
     }
 
     fn ended(&self, error: ::h2::Error) -> Result<(), Error> {
-        if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
-            count(&self.shared.counters.floods);
-        }
         match error.reason() {
-            Some(Reason::NO_ERROR) => Ok(()),
-            _ => Err(broken(error)),
+            Some(Reason::NO_ERROR) => return Ok(()),
+            Some(reason) if error.is_library() => self.count(reason),
+            _ => {}
         }
+        Err(broken(error))
     }
 
     /// Calls the service with what came.

@@ -12,6 +12,7 @@ pub struct Counters {
     pub(super) resets: AtomicU64,
     pub(super) stalls: AtomicU64,
     pub(super) floods: AtomicU64,
+    pub(super) faults: AtomicU64,
 }
 
 /// [`Counters`] as of now.
@@ -29,6 +30,8 @@ pub struct Counts {
     pub stalls: u64,
     /// Connections closed with `ENHANCE_YOUR_CALM`: floods of resets, settings, pings and the like.
     pub floods: u64,
+    /// Connections closed because their frames make no sense.
+    pub faults: u64,
 }
 
 impl Counters {
@@ -42,6 +45,7 @@ impl Counters {
             resets: read(&self.resets),
             stalls: read(&self.stalls),
             floods: read(&self.floods),
+            faults: read(&self.faults),
         }
     }
 }

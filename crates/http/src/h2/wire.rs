@@ -3,19 +3,22 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
+use ::h2::Reason;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::flood::Flood;
+use super::frames::Frames;
 
 /// A connection's stream, behind the bytes an earlier stage read of it.
 pub(super) struct Wire<S> {
     stream: S,
     buffered: BytesMut,
+    frames: Frames,
     flood: Flood,
     gauge: Arc<Gauge>,
 }
@@ -27,7 +30,8 @@ pub(super) struct Gauge {
     read: AtomicU64,
     written: AtomicU64,
     blocked: AtomicBool,
-    flooded: AtomicBool,
+    /// Why nothing more is read: 0, `NO_ERROR`, for no reason.
+    fault: AtomicU32,
 }
 
 impl Gauge {
@@ -46,9 +50,9 @@ impl Gauge {
         self.blocked.load(Relaxed)
     }
 
-    /// Whether the peer floods us: nothing more is read.
-    pub(super) fn is_flooded(&self) -> bool {
-        self.flooded.load(Relaxed)
+    /// Why the connection is to be closed: nothing more is read.
+    pub(super) fn fault(&self) -> Option<Reason> {
+        Some(Reason::from(self.fault.load(Relaxed))).filter(|&reason| reason != Reason::NO_ERROR)
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -64,14 +68,14 @@ impl<S> Wire<S> {
     pub(super) fn new(stream: S, buffered: BytesMut, unpaid_frames_max: u32) -> (Self, Arc<Gauge>) {
         let gauge = Arc::new(Gauge::default());
         let flood = Flood::new(unpaid_frames_max, Instant::now());
-        (Self { stream, buffered, flood, gauge: gauge.clone() }, gauge)
+        (Self { stream, buffered, frames: Frames::new(), flood, gauge: gauge.clone() }, gauge)
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(mut self: Pin<&mut Self>, task: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.gauge.is_flooded() {
+        if this.gauge.fault().is_some() {
             return Poll::Pending; // For good: the connection is about to be closed.
         }
         let before = into.filled().len();
@@ -85,12 +89,29 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                 this.buffered = BytesMut::new(); // Not even an empty rest of it is held on to.
             }
         }
-        let read = &into.filled()[before..];
-        this.gauge.read.store(this.gauge.read() + read.len() as u64, Relaxed);
-        if this.flood.read(read, this.gauge.written(), Instant::now) {
-            this.gauge.flooded.store(true, Relaxed);
+        let read = into.filled().len() - before;
+        this.gauge.read.store(this.gauge.read() + read as u64, Relaxed);
+        let fit = this.judge(&into.filled()[before..]);
+        into.set_filled(before + fit);
+        match fit < read && fit == 0 {
+            true => Poll::Pending, // No bytes would be taken for the end.
+            false => Poll::Ready(Ok(())),
         }
-        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> Wire<S> {
+    /// How many of these bytes may be read on: all, if there is nothing wrong with them.
+    fn judge(&mut self, read: &[u8]) -> usize {
+        let mut cost = 0;
+        let judged = self.frames.read(read, |frame| cost += Flood::cost(frame));
+        let (fault, fit) = match judged {
+            Err(fault) => (fault.reason, fault.before),
+            Ok(()) if self.flood.charge(cost, self.gauge.written(), Instant::now) => (Reason::ENHANCE_YOUR_CALM, 0),
+            Ok(()) => return read.len(),
+        };
+        self.gauge.fault.store(fault.into(), Relaxed);
+        fit
     }
 }
 
