@@ -28,6 +28,7 @@ use unary_service::flow::{Emitter, Events, Id, Line, events, map, sink};
 use unary_web::filter::AccessLog;
 use unary_web::filter::access_log::Access;
 
+pub(crate) use field::Field;
 pub(crate) use line::Format;
 pub(crate) use named_file::Rotation;
 use output::Output;
@@ -54,7 +55,6 @@ pub(crate) enum To {
     /// To standard output.
     Output,
     /// To the end of this file.
-    #[allow(dead_code, reason = "only a config names files")]
     File {
         path: PathBuf,
         /// When it is put aside; never unless told.
@@ -96,7 +96,6 @@ pub(crate) fn start(to: To, format: Format) -> Result<(AccessLog, Writing), Erro
 
 impl Writing {
     /// Opens the file anew, soon: somebody has put the old one aside.
-    #[allow(dead_code, reason = "only a config names files")]
     pub(crate) fn reopen(&self) {
         self.reopen.notify_one();
     }

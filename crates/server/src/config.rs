@@ -11,6 +11,7 @@ mod filter;
 mod format;
 mod json;
 mod kdl;
+mod kept;
 mod load;
 mod matcher;
 mod mistake;
@@ -33,15 +34,17 @@ use crate::failure::{Failure, in_words};
 use load::{Disk, Files, Loaded, load};
 use read::{Reader, Variable};
 use route::Stacks;
-pub(crate) use server::AccessLog;
+pub(crate) use server::{AccessLog, LogFormat, LogTo, ProxyHeader};
 use server::Server;
 use words::Place;
 
 pub(crate) use filter::{By, Cors, Edit, Filter, Rewrite};
+pub(crate) use kept::Kept;
 pub(crate) use mistake::Colour;
 pub(crate) use route::{Placed, Route};
+pub(crate) use server::Admin;
 pub(crate) use service::{Files as FileService, Proxy as ProxyService, ProxyHost, Redirect, Service};
-pub(crate) use site::{Site, Tls};
+pub(crate) use site::{Site, Tls, Version as TlsMin};
 pub(crate) use source::At;
 
 /// A config without mistakes.

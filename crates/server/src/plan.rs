@@ -16,6 +16,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 use unary_http::{Request, Response, message};
+use unary_net::tls::{Certificates, TlsSite};
 use unary_service::{Available, BoxService, Error, Service};
 use unary_web::choose::Sites;
 use unary_web::filter::{AccessLog, forwarded};
@@ -55,14 +56,19 @@ impl Plan {
     /// Builds what the config says, with what can be kept of the plan before.
     ///
     /// Waits for the disk: not for an event loop.
-    pub(crate) fn build(config: &Config, before: Option<&Self>, logs: &mut dyn Logs) -> Self {
+    pub(crate) fn build(
+        config: &Config,
+        before: Option<&Self>,
+        logs: &mut dyn Logs,
+        certificates: &Certificates,
+    ) -> Self {
         let mut plan = Self {
             sites: Vec::with_capacity(config.sites.len()),
             hosts: config.hosts.clone(),
             named: HashMap::with_capacity(config.sites.len()),
             broken: Vec::new(),
         };
-        let mut parts = Parts { services: ending::Services::default(), logs };
+        let mut parts = Parts { services: ending::Services::default(), logs, certificates };
         for site in &config.sites {
             let name = site.names.first().map(ToString::to_string).unwrap_or_default();
             let earlier = before.and_then(|plan| plan.site(&name));
@@ -77,6 +83,11 @@ impl Plan {
         plan
     }
 
+    /// The sites that speak TLS.
+    pub(crate) fn tls_sites(&self) -> impl Iterator<Item = Arc<TlsSite>> {
+        self.sites.iter().filter_map(|site| site.tls_site().cloned())
+    }
+
     /// Whether no site can be served.
     pub(crate) fn is_broken(&self) -> bool {
         !self.broken.is_empty() && self.broken.len() == self.sites.len()
@@ -89,8 +100,20 @@ impl Plan {
     /// Whoever answers this request, or the answer where nobody does.
     fn find(&self, request: &Request) -> Result<BoxService<Request, Response>, Response> {
         let host = forwarded::host(request).unwrap_or("");
-        let site = self.hosts.choose(host).and_then(|number| self.sites.get(*number));
-        site.ok_or_else(|| message::status(StatusCode::NOT_FOUND))?.find(request, host)
+        let number = self.hosts.choose(host);
+        let site = number.and_then(|number| self.sites.get(*number));
+        let site = site.ok_or_else(|| message::status(StatusCode::NOT_FOUND))?;
+        if site.wants_certificates() && self.door_of(request) != number {
+            return Err(message::status(StatusCode::MISDIRECTED_REQUEST));
+        }
+        site.find(request, host)
+    }
+
+    /// The site whose certificate the request came by. A site that asks its clients for certificates
+    /// answers nobody who came by another's.
+    fn door_of(&self, request: &Request) -> Option<&usize> {
+        let peer = forwarded::connection(request)?;
+        self.hosts.choose(peer.tls()?.server_name.as_deref()?)
     }
 }
 
@@ -128,6 +151,7 @@ pub(crate) trait Logs {
 struct Parts<'l> {
     services: ending::Services,
     logs: &'l mut dyn Logs,
+    certificates: &'l Certificates,
 }
 
 /// Why a site cannot be built, and the line that asks for what cannot be had.

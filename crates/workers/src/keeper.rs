@@ -60,10 +60,12 @@ pub struct Wanted {
     pub sockets_each: usize,
     /// Who the server runs as; `None` for whoever the keeper runs as.
     pub user: Option<String>,
+    /// Their group; `None` for the user's own.
+    pub group: Option<String>,
     /// The folder for what the server keeps: made for its user, if it is not there.
     pub state: Option<PathBuf>,
-    /// The path of the admin socket. It stays for as long as the keeper does.
-    pub admin: PathBuf,
+    /// The path of the admin socket, if there is to be one. It stays for as long as the keeper does.
+    pub admin: Option<PathBuf>,
     /// How long a server may take to finish what is running.
     pub drain_deadline: Duration,
     /// Files that the config consists of: a change of one is a reload. None, if nobody wants that.
@@ -88,8 +90,8 @@ pub trait Front {
     /// All that is wrong with it.
     fn read(&mut self) -> Result<(Wanted, Vec<u8>), Refusal>;
 
-    /// The server serves, and listens at these addresses, which were not told before.
-    fn listens(&mut self, addresses: &[Address]);
+    /// The server serves, and listens at these addresses, which this one stands for. Told once.
+    fn listens(&mut self, asked: &Address, addresses: &[Address]);
 
     /// Tells whoever reads the diagnostics.
     fn say(&mut self, line: &str);

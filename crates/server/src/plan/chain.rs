@@ -10,9 +10,11 @@ use unary_web::choose::When;
 use unary_web::encoding::Coding;
 use unary_web::filter::error_page::{Page, Statuses};
 use unary_web::filter::rate_limit;
+use unary_web::filter::{
+    Admit, BasicAuth, BodyLimit, Compress, Cors, ErrorPage, Headers, Hsts, RateLimit, Redirect, RequestIds, hsts,
+};
 use unary_web::networks::Trust;
 use unary_web::setting::BadSetting;
-use unary_web::filter::{Admit, BasicAuth, Cors, RequestIds, BodyLimit, Compress, ErrorPage, Headers, Hsts, RateLimit, Redirect, hsts};
 
 use super::{Logs, Parts, Why};
 use crate::config::{By, Cors as CorsSettings, Edit, Filter, Placed, Route};
@@ -34,7 +36,7 @@ pub(super) fn build(route: &Route, when: &When, parts: &mut Parts<'_>) -> Result
 }
 
 fn push(chain: Chain, placed: &Placed<Filter>, when: &When, logs: &mut dyn Logs) -> Result<Chain, String> {
-    let line = &placed.line;
+    let line = &placed.at;
     Ok(match &placed.what {
         Filter::BasicAuth { users, realm } => {
             let realm = text(realm);
@@ -58,9 +60,7 @@ fn push(chain: Chain, placed: &Placed<Filter>, when: &When, logs: &mut dyn Logs)
             chain.push("error-page", line, page)
         }
         Filter::Headers { request, reply } => {
-            let edits = |edits: &[Edit]| {
-                edits.iter().map(Edit::edit).collect::<Result<Vec<_>, _>>().map_err(in_words)
-            };
+            let edits = |edits: &[Edit]| edits.iter().map(Edit::edit).collect::<Result<Vec<_>, _>>().map_err(in_words);
             let filter = edits(request)?.into_iter().fold(Headers::new(), Headers::on_request);
             chain.push("headers", line, edits(reply)?.into_iter().fold(filter, Headers::on_reply))
         }

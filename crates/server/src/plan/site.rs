@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use unary_http::{Request, Response, message};
+use unary_net::tls::{Alpn, CertificateFiles, ClientCa, Clients, Terms, TlsSite, TlsVersion};
 use unary_service::BoxService;
 use unary_web::choose::{Asked, Path, Routes, When};
 use unary_web::filter::forwarded;
@@ -12,7 +13,7 @@ use unary_web::handler::Redirect;
 use unary_web::scheme::Scheme;
 
 use super::{Parts, Why, chain, fingerprint};
-use crate::config::{Route, Site};
+use crate::config::{Route, Site, Tls as TlsSettings, TlsMin as Version};
 
 /// Where plain HTTP is led by sites that speak TLS.
 const TO_TLS: &str = "https://{host}{uri}";
@@ -23,7 +24,16 @@ pub(super) struct Built {
     to_tls: Option<BoxService<Request, Response>>,
     /// The routes by their settings: those of the next plan that have the same are these.
     known: HashMap<u64, BoxService<Request, Response>>,
+    tls: Option<Tls>,
     is_away: bool,
+}
+
+/// How the site speaks TLS.
+struct Tls {
+    site: Arc<TlsSite>,
+    /// The settings that it has.
+    print: u64,
+    wants_certificates: bool,
 }
 
 impl Built {
@@ -31,7 +41,8 @@ impl Built {
     pub(super) fn build(site: &Site, earlier: Option<&Arc<Self>>, parts: &mut Parts<'_>) -> Result<Arc<Self>, Why> {
         let to_tls = site.tls.redirects().then(|| Redirect::new(StatusCode::PERMANENT_REDIRECT, TO_TLS));
         let to_tls = to_tls.transpose().map_err(|bad| Why { at: site.at.clone(), text: bad.to_string() })?;
-        let mut built = Self { to_tls: to_tls.map(BoxService::new), ..Self::empty() };
+        let tls = tls_of(site, earlier, parts)?;
+        let mut built = Self { to_tls: to_tls.map(BoxService::new), tls, ..Self::empty() };
         for (when, route) in site.routes.iter() {
             let print = print(when, route);
             let service = match earlier.and_then(|earlier| earlier.known.get(&print)) {
@@ -50,7 +61,16 @@ impl Built {
     }
 
     fn empty() -> Self {
-        Self { routes: Routes::default(), to_tls: None, known: HashMap::new(), is_away: false }
+        Self { routes: Routes::default(), to_tls: None, known: HashMap::new(), tls: None, is_away: false }
+    }
+
+    pub(super) fn tls_site(&self) -> Option<&Arc<TlsSite>> {
+        self.tls.as_ref().map(|tls| &tls.site)
+    }
+
+    /// Whether clients have to prove who they are.
+    pub(super) fn wants_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.wants_certificates)
     }
 
     /// Whoever answers this request, or the answer where nobody does.
@@ -77,6 +97,39 @@ impl Built {
             None => Err(message::status(StatusCode::NOT_FOUND)),
         }
     }
+}
+
+/// How a site speaks TLS: as before, if nothing about it has changed.
+fn tls_of(site: &Site, earlier: Option<&Arc<Built>>, parts: &Parts<'_>) -> Result<Option<Tls>, Why> {
+    let (at, terms, files) = match &site.tls {
+        TlsSettings::Off => return Ok(None),
+        TlsSettings::Auto { at, terms, .. } => (at.as_ref().unwrap_or(&site.at), terms, None),
+        TlsSettings::Files { at, cert, key, terms } => {
+            (at, terms, Some(CertificateFiles { certificate: cert.clone(), key: key.clone() }))
+        }
+    };
+    let names: Vec<_> = site.names.iter().map(ToString::to_string).collect();
+    let files_named = files.as_ref().map(|files| (&files.certificate, &files.key));
+    let print = fingerprint(&(&names, files_named, &terms.client_ca, terms.version_min));
+    let wants_certificates = terms.client_ca.is_some();
+    if let Some(kept) = earlier.and_then(|earlier| earlier.tls.as_ref()).filter(|tls| tls.print == print) {
+        return Ok(Some(Tls { site: kept.site.clone(), print, wants_certificates }));
+    }
+    let why = |text: String| Why { at: at.clone(), text };
+    let clients = match &terms.client_ca {
+        Some(path) => Clients::Required(ClientCa::read(path).map_err(|error| why(error.to_string()))?),
+        None => Clients::NotAsked,
+    };
+    let version_min = match terms.version_min {
+        Version::Tls12 => TlsVersion::Tls12,
+        Version::Tls13 => TlsVersion::Tls13,
+    };
+    let terms = Terms { version_min, clients, alpn: vec![Alpn::Http2, Alpn::Http1] };
+    let mut made = parts.certificates.site(&names, &terms).map_err(|error| why(error.to_string()))?;
+    if let Some(files) = files {
+        made = made.with_files(files).map_err(|error| why(error.to_string()))?;
+    }
+    Ok(Some(Tls { site: Arc::new(made), print, wants_certificates }))
 }
 
 /// What tells a route from all others: the same settings for the same requests are the same route,

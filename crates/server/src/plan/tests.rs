@@ -31,7 +31,7 @@ impl Place {
             Ok(config) => config,
             Err(refused) => panic!("{}", refused.report(crate::config::Colour::Off)),
         };
-        Plan::build(&config, before, &mut Nowhere)
+        Plan::build(&config, before, &mut Nowhere, &Certificates::new().unwrap())
     }
 }
 

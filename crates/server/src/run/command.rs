@@ -1,17 +1,18 @@
 //! `unary reload`, `upgrade`, `stop`: asking the keeper that runs.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use unary_net::Address;
 use unary_workers::keeper::{Command, RELOAD_MAX, START_MAX, admin};
 
-use super::front::ConfigFile;
-use super::{admin_default, admin_elsewhere};
+use super::front::in_words;
+use super::{failure, places};
 use crate::cli::Keeper;
+use crate::config::Config;
 use crate::diagnostics;
-use crate::failure::{Failure, in_words};
+use crate::failure::{FAILED, Failure, in_words as cause_in_words};
 
 /// How long an answer may take: what takes the keeper longest is to wait for connections that drain, then
 /// for a server that starts, then for one that reloads.
@@ -28,11 +29,11 @@ pub(crate) fn tell(command: Command, keeper: &Keeper) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Ok(Err(why)) => Err(Failure::failed(why)),
+        Ok(Err(why)) => Err(failure(&why, FAILED)),
         Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             Err(Failure::failed(format!("no keeper listens at {shown}. Is `unary run` running, with this config?")))
         }
-        Err(cause) => Err(Failure::failed(format!("asking the keeper at {shown}: {}", in_words(cause)))),
+        Err(cause) => Err(Failure::failed(format!("asking the keeper at {shown}: {}", cause_in_words(cause)))),
     }
 }
 
@@ -43,20 +44,15 @@ fn admin_path(command: Command, keeper: &Keeper) -> Result<PathBuf, Failure> {
         Some(Address::Tcp { .. }) => return Err(Failure::nonsense("keepers listen on Unix sockets: unix:/path")),
         None => {}
     }
-    match ConfigFile::at(&keeper.config).brief() {
-        Ok((brief, _)) => Ok(brief.admin.unwrap_or_else(|| find_admin(brief.state.as_deref()))),
+    let config = match Config::read(&keeper.config) {
+        Ok(config) => config,
         // As the keeper would answer.
-        Err(refusal) if command == Command::Reload => Err(Failure::failed(refusal.why)),
-        Err(refusal) => {
+        Err(refused) if command == Command::Reload => return Err(failure(&in_words(refused).why, FAILED)),
+        Err(refused) => {
             let advice = "The config says where the keeper is, and cannot be read. Say it with --admin unix:PATH";
-            Err(Failure::failed(format!("{}\n{advice}", refusal.why)))
+            return Err(failure(&format!("{}\n{advice}", in_words(refused).why), FAILED));
         }
-    }
-}
-
-/// Where a keeper may have it whose config does not say: the first place that has one.
-fn find_admin(state: Option<&Path>) -> PathBuf {
-    let mut places = [vec![admin_default(state)], admin_elsewhere(state)].concat();
-    let there = places.iter().position(|place| place.exists()).unwrap_or(0);
-    places.swap_remove(there)
+    };
+    let off = || Failure::failed("the config says `admin off`: nobody listens. Send the keeper a signal");
+    places::find_admin(&config).ok_or_else(off)
 }

@@ -1,48 +1,66 @@
 //! What the keeper sees of the program around it: the config file, and where words go.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use unary_net::Address;
 use unary_workers::keeper::{Front, Refusal, Wanted};
 
-use super::admin_default;
-use super::brief::Brief;
+use super::places;
+use crate::config::{Colour, Config, Kept, Refused};
 use crate::diagnostics;
-use crate::failure::{NONSENSE, in_words};
+use crate::failure::Failure;
 
 /// A config file, read anew whenever that is asked for.
-pub(super) struct ConfigFile(PathBuf);
+pub(super) struct ConfigFile {
+    path: PathBuf,
+    /// Where browsers come by TLS, as of the config read last.
+    tls: Vec<Address>,
+}
 
 impl ConfigFile {
     pub(super) fn at(path: &Path) -> Self {
-        Self(path.to_owned())
+        Self { path: path.to_owned(), tls: Vec::new() }
     }
+}
 
-    /// What it says now, and its text.
-    pub(super) fn brief(&self) -> Result<(Brief, String), Refusal> {
-        let nonsense = |why| Refusal { why, code: NONSENSE };
-        let shown = self.0.display();
-        let text = fs::read_to_string(&self.0);
-        let text = text.map_err(|cause| nonsense(format!("cannot read the config {shown}: {}", in_words(cause))))?;
-        let brief = Brief::read(&self.0, &text).map_err(nonsense)?;
-        Ok((brief, text))
-    }
+/// How many event loops the config wants.
+pub(super) fn threads(config: &Config) -> usize {
+    let told = config.server.threads.and_then(|threads| usize::try_from(threads).ok());
+    told.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// All that is wrong with a config, in words that go anywhere.
+pub(super) fn in_words(refused: Refused) -> Refusal {
+    let report = refused.report(Colour::Off);
+    let failure = Failure::from(refused);
+    Refusal { why: format!("{report}{failure}"), code: failure.number() }
 }
 
 impl Front for ConfigFile {
     fn read(&mut self) -> Result<(Wanted, Vec<u8>), Refusal> {
-        let (brief, text) = self.brief()?;
-        let Brief { listen, threads, user, state, admin, drain_deadline, watch, .. } = brief;
-        let admin = admin.unwrap_or_else(|| admin_default(state.as_deref()));
-        let wanted = Wanted { listen, sockets_each: threads, user, state, admin, drain_deadline, watch };
-        Ok((wanted, format!("{}\n{text}", self.0.display()).into_bytes()))
+        let (config, kept) = Kept::read(&self.path).map_err(in_words)?;
+        let server = &config.server;
+        let with_tls = server.listen.iter().filter(|listen| listen.tls);
+        self.tls = with_tls.map(|listen| listen.address.clone()).collect();
+        let wanted = Wanted {
+            listen: server.listen.iter().map(|listen| listen.address.clone()).collect(),
+            sockets_each: threads(&config),
+            user: server.user.as_ref().map(|user| user.name.to_string()),
+            group: server.user.as_ref().and_then(|user| Some(user.group.as_ref()?.to_string())),
+            state: places::state(&config),
+            admin: places::admin(&config),
+            drain_deadline: server.drain.timeout,
+            watch: if server.watch { config.files.clone() } else { Vec::new() },
+        };
+        Ok((wanted, kept.to_bytes()))
     }
 
-    fn listens(&mut self, addresses: &[Address]) {
+    fn listens(&mut self, asked: &Address, addresses: &[Address]) {
+        let scheme = if self.tls.contains(asked) { "https" } else { "http" };
         for address in addresses {
             match address {
-                Address::Tcp { .. } => diagnostics::say(format_args!("listening on http://{address}")),
+                Address::Tcp { .. } => diagnostics::say(format_args!("listening on {scheme}://{address}")),
                 Address::Unix(_) => diagnostics::say(format_args!("listening on {address}")),
             }
         }

@@ -1,19 +1,18 @@
 //! The server that a keeper started: takes sockets and config from it, serves, and obeys it.
 
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
-use unary_http::http;
-use unary_http::{Request, Response};
+use unary_http::h1::connection::{H1, Limits};
+use unary_http::h1::head::HeadLimits;
+use unary_http::h2::{self, H2};
+use unary_http::{Http, Request, Response};
 use unary_net::event_loop::EventLoops;
+use unary_net::tls::{Certificates, Doors, Watch, tls};
 use unary_net::{Drain, Listen, Listener, Pulse, Run, connect, descriptors, listen, process, reply};
-use unary_service::{Available, Error, Service};
-use unary_web::handler::files::{Files, Listing};
-use unary_workers::keeper::{Guest, Serving};
+use unary_service::{Error, Service};
+use unary_workers::keeper::Guest;
 
-use super::brief::Brief;
+use super::app::App;
+use super::front::threads;
+use crate::config::Config;
 use crate::diagnostics;
 use crate::failure::{Failure, NONSENSE, in_words};
 
@@ -22,7 +21,7 @@ pub(crate) fn serve() -> Result<(), Failure> {
     diagnostics::start();
     descriptors::raise_limit();
     let mut guest = Guest::begin().map_err(|cause| Failure::nonsense(in_words(cause)))?;
-    let (brief, app) = match App::new(guest.config()) {
+    let (config, app) = match App::new(guest.config()) {
         Ok(begun) => begun,
         Err(why) => {
             guest.fail(NONSENSE, &why);
@@ -30,68 +29,68 @@ pub(crate) fn serve() -> Result<(), Failure> {
         }
     };
     let (drain, pulse) = (Drain::new(), Pulse::new());
-    let listener = Listener::adopt(guest.take_opened(), brief.threads, &drain)?;
+    let threads = threads(&config);
+    let listener = Listener::adopt(guest.take_opened(), threads, &drain)?;
     let attendant = guest.attend(app.clone(), listener.clone(), drain.clone(), pulse.clone());
     let attendant = attendant.map_err(|cause| Failure::failed(in_words(cause)))?;
     let (ready, leaving) = (attendant.clone(), attendant.clone());
     let loops = EventLoops::new()
-        .threads(brief.threads)
-        .drain_deadline(brief.drain_deadline)
+        .threads(threads)
+        .drain_deadline(config.server.drain.timeout)
         .pulse(&pulse)
         .ready(move |_| ready.ready())
         .stopping(move || leaving.leave());
-    let served = serve_with(Listen::from(listener).draining(drain), loops, app).map_err(Failure::from);
+    let mut on = Listen::from(listener).draining(drain);
+    if let Some(connections) = config.server.limits.connections {
+        on = on.connections_max(usize::try_from(connections).unwrap_or(usize::MAX));
+    }
+    let (certificates, doors, logs) = (app.certificates(), app.doors(), app.logs());
+    let _watch = Watch::start(&certificates)?;
+    let served = serve_with(on, loops, protocol(&config), (certificates, doors), app).map_err(Failure::from);
+    logs.finish();
     served.inspect_err(|failure| attendant.fail(failure.number(), &failure.to_string()))
 }
 
 /// Serves one service on these sockets until it is drained.
-fn serve_with<S>(on: Listen, loops: EventLoops, service: S) -> Result<(), Error>
+fn serve_with<S>(
+    on: Listen,
+    loops: EventLoops,
+    protocol: Http,
+    (certificates, doors): (Certificates, Doors),
+    service: S,
+) -> Result<(), Error>
 where
     S: Service<Request, Reply = Response> + 'static,
 {
-    (listen(on) >> connect(http()) >> process(service) >> reply()).run_on(loops)
+    (listen(on) >> tls(certificates, doors) >> connect(protocol) >> process(service) >> reply()).run_on(loops)
 }
 
-/// What is served, which a reload replaces.
-#[derive(Clone)]
-struct App(Arc<ArcSwap<Files>>);
-
-impl App {
-    fn new(config: &[u8]) -> Result<(Brief, Self), String> {
-        let (brief, files) = build(config)?;
-        Ok((brief, Self(Arc::new(ArcSwap::from_pointee(files)))))
-    }
-}
-
-fn build(config: &[u8]) -> Result<(Brief, Files), String> {
-    let text = str::from_utf8(config).map_err(|cause| cause.to_string())?;
-    let (path, text) = text.split_once('\n').unwrap_or((text, ""));
-    let brief = Brief::read(Path::new(path), text)?;
-    let files = Files::new(&brief.files).map_err(|error| Failure::from(error).to_string())?;
-    Ok((brief, files.listing(Listing::On)))
-}
-
-impl Serving for App {
-    fn reload(&mut self, config: &[u8]) -> Result<(), String> {
-        let (_, files) = build(config)?;
-        self.0.store(Arc::new(files));
-        Ok(())
-    }
-
-    fn reopen(&mut self) {}
-
-    fn admin(&mut self, stream: UnixStream, read: Vec<u8>) {
-        tracing::debug!(?stream, bytes = read.len(), "nothing is answered at the admin socket yet");
-    }
-}
-
-impl Available for App {}
-
-impl Service<Request> for App {
-    type Reply = Response;
-
-    async fn call(&self, request: Request) -> Result<Response, Error> {
-        let files = self.0.load_full();
-        files.call(request).await
-    }
+/// HTTP within the limits of the config.
+fn protocol(config: &Config) -> Http {
+    let limits = &config.server.limits;
+    let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let head = HeadLimits {
+        head_bytes_max: number(limits.head_bytes),
+        target_bytes_max: number(limits.target_bytes),
+        headers_max: number(limits.headers.into()),
+    };
+    let (body_rate_min, drain_grace) = (limits.body_bytes_min, config.server.drain.grace);
+    let h1 = H1::limits(Limits {
+        head,
+        head_time_max: limits.head_time,
+        idle_time_max: limits.idle_time,
+        body_rate_min,
+        stall_time_max: limits.stall_time,
+        pipelined_max: number(limits.pipelined.into()),
+        drain_grace,
+    });
+    let h2 = H2::limits(h2::Limits {
+        head,
+        idle_time_max: limits.idle_time,
+        body_rate_min,
+        stall_time_max: limits.stall_time,
+        drain_grace,
+        ..h2::Limits::default()
+    });
+    Http::new(h1, h2)
 }

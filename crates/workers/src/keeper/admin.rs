@@ -26,10 +26,10 @@ const SAY_MAX: Duration = Duration::from_secs(5);
 /// How long a path may be: sockaddr_un has 108 bytes, the last of them zero.
 pub const PATH_BYTES_MAX: usize = 107;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Admin {
-    pub(super) path: PathBuf,
-    pub(super) listener: UnixListener,
+    /// Nowhere, if the config wants none.
+    open: Option<(PathBuf, UnixListener)>,
     askers: Vec<Asking>,
     asked: Asker,
 }
@@ -68,7 +68,12 @@ impl Admin {
     /// Goes on listening.
     pub(super) fn resume(path: PathBuf, listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self { path, listener, askers: Vec::new(), asked: 0 })
+        Ok(Self { open: Some((path, listener)), ..Self::default() })
+    }
+
+    /// The listening socket.
+    pub(super) fn listener(&self) -> Option<&UnixListener> {
+        self.open.as_ref().map(|(_, listener)| listener)
     }
 
     /// Somebody who asked the keeper before.
@@ -79,7 +84,7 @@ impl Admin {
 
     /// What to wait for: newcomers, if there is room for them, and those who have yet to say what they want.
     pub(super) fn waits_for(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let newcomers = (self.askers.len() < ASKERS_MAX).then(|| self.listener.as_fd());
+        let newcomers = self.listener().filter(|_| self.askers.len() < ASKERS_MAX).map(AsFd::as_fd);
         let speaking = self.askers.iter().filter(|asking| asking.deadline.is_some());
         newcomers.into_iter().chain(speaking.map(|asking| asking.stream.as_fd()))
     }
@@ -92,7 +97,8 @@ impl Admin {
     /// Lets newcomers in, and listens to those who are.
     pub(super) fn listen(&mut self, now: Instant) -> Vec<Wish> {
         while self.askers.len() < ASKERS_MAX
-            && let Ok((stream, _)) = self.listener.accept()
+            && let Some(listener) = self.listener()
+            && let Ok((stream, _)) = listener.accept()
         {
             if stream.set_nonblocking(true).is_ok() {
                 self.asked += 1;
@@ -134,7 +140,9 @@ impl Admin {
     }
 
     pub(super) fn close(&self) {
-        let _ = std::fs::remove_file(&self.path);
+        if let Some((path, _)) = &self.open {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

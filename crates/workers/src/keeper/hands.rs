@@ -33,7 +33,7 @@ pub(super) struct Hands<F> {
     server_arguments: Vec<OsString>,
     sockets: Sockets,
     pub(super) admin: Admin,
-    lock: OwnedFd,
+    lock: Option<OwnedFd>,
     wanted: Wanted,
     config: OwnedFd,
     proposal: Option<Proposal>,
@@ -56,7 +56,7 @@ impl<F: Front> Hands<F> {
         let failed = |why: String| Refusal { why, code: 1 };
         let (wanted, text) = front.read()?;
         let user = user_of(&wanted).map_err(failed)?;
-        let lock = lock(&wanted.admin).map_err(failed)?;
+        let lock = wanted.admin.as_deref().map(lock).transpose().map_err(failed)?;
         let mut sockets = Sockets { given, ..Sockets::default() };
         let change = sockets.prepare(&wanted.listen, wanted.sockets_each, user.as_ref()).map_err(failed)?;
         sockets.make(change);
@@ -67,8 +67,7 @@ impl<F: Front> Hands<F> {
                 "the service manager gave a socket at {place}, where the config does not listen; closing it"
             ));
         }
-        let cannot = |error: io::Error| failed(format!("cannot listen on unix:{}: {error}", wanted.admin.display()));
-        let admin = Admin::open(&wanted.admin).map_err(cannot)?;
+        let admin = wanted.admin.as_deref().map(open_admin).transpose().map_err(failed)?.unwrap_or_default();
         make_state_folder(&wanted, user.as_ref()).map_err(failed)?;
         Self::with(front, server_arguments, sockets, admin, lock, wanted, &text)
             .map_err(|error| failed(error.to_string()))
@@ -79,7 +78,7 @@ impl<F: Front> Hands<F> {
         server_arguments: Vec<OsString>,
         sockets: Sockets,
         admin: Admin,
-        lock: OwnedFd,
+        lock: Option<OwnedFd>,
         wanted: Wanted,
         text: &[u8],
     ) -> io::Result<Self> {
@@ -113,13 +112,16 @@ impl<F: Front> Hands<F> {
         let not_a_channel = || io::Error::new(io::ErrorKind::InvalidData, "a server's channel is none");
         let channel = |(pid, channel)| Ok((pid, Channel::of(own(channel)?).ok_or_else(not_a_channel)?));
         let channels = servers.into_iter().map(channel).collect::<io::Result<_>>()?;
-        let mut admin = Admin::resume(wanted.admin.clone(), UnixListener::from(own(admin)?))?;
+        let mut admin = match (&wanted.admin, admin) {
+            (Some(path), Some(listener)) => Admin::resume(path.clone(), UnixListener::from(own(listener)?))?,
+            _ => Admin::default(),
+        };
         if let Some((number, stream)) = asker {
             admin.resume_asker(number, UnixStream::from(own(stream)?));
         }
         let sockets = Sockets { held, given: Vec::new() };
-        let told = sockets.held.iter().flat_map(|held| held.opened.addresses()).collect();
-        let hands = Self::with(front, server_arguments, sockets, admin, own(lock)?, wanted, b"")?;
+        let told = sockets.addresses();
+        let hands = Self::with(front, server_arguments, sockets, admin, lock.map(own).transpose()?, wanted, b"")?;
         Ok(Self { channels, told, config: own(config)?, ..hands })
     }
 
@@ -241,8 +243,8 @@ impl<F: Front> keeping::Hands for Hands<F> {
             heirloom: heirloom.clone(),
             servers: self.channels.iter().map(|(pid, channel)| (*pid, number(channel.as_fd()))).collect(),
             sockets: sockets.collect(),
-            admin: self.admin.listener.as_raw_fd(),
-            lock: self.lock.as_raw_fd(),
+            admin: self.admin.listener().map(AsRawFd::as_raw_fd),
+            lock: self.lock.as_ref().map(AsRawFd::as_raw_fd),
             asker,
             config: self.config.as_raw_fd(),
             wanted: self.wanted.clone(),
@@ -258,10 +260,13 @@ impl<F: Front> keeping::Hands for Hands<F> {
         match state {
             State::Ready => {
                 service_manager::notify(&format!("READY=1\nMAINPID={}", std::process::id()));
-                let addresses = self.sockets.held.iter().flat_map(|held| held.opened.addresses());
-                let new: Vec<Address> = addresses.filter(|address| !self.told.contains(address)).collect();
-                self.front.listens(&new);
-                self.told = self.sockets.held.iter().flat_map(|held| held.opened.addresses()).collect();
+                for held in &self.sockets.held {
+                    let asked = &held.opened.address;
+                    if !self.told.contains(asked) {
+                        self.front.listens(asked, &held.opened.addresses());
+                    }
+                }
+                self.told = self.sockets.addresses();
             }
             State::Reloading => service_manager::notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us())),
             State::Stopping => service_manager::notify("STOPPING=1"),
@@ -290,7 +295,7 @@ fn send_sockets(channel: &Channel, all: &[Held]) -> io::Result<()> {
 /// Whom the server is to become, if that is somebody else.
 fn user_of(wanted: &Wanted) -> Result<Option<User>, String> {
     let Some(name) = &wanted.user else { return Ok(None) };
-    let user = User::named(name)?;
+    let user = User::named(name, wanted.group.as_deref())?;
     if user.is_current() {
         return Ok(None);
     }
@@ -300,6 +305,10 @@ fn user_of(wanted: &Wanted) -> Result<Option<User>, String> {
         ));
     }
     Ok(Some(user))
+}
+
+fn open_admin(path: &Path) -> Result<Admin, String> {
+    Admin::open(path).map_err(|error| format!("cannot listen on unix:{}: {error}", path.display()))
 }
 
 /// Holds the admin socket's path for this keeper alone, for as long as the descriptor is open.

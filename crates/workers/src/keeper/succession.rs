@@ -32,8 +32,8 @@ pub(super) struct Estate {
     pub(super) servers: Vec<(Pid, RawFd)>,
     /// Address, origin and sockets.
     pub(super) sockets: Vec<(String, Origin, Vec<RawFd>)>,
-    pub(super) admin: RawFd,
-    pub(super) lock: RawFd,
+    pub(super) admin: Option<RawFd>,
+    pub(super) lock: Option<RawFd>,
     pub(super) asker: Option<(Asker, RawFd)>,
     pub(super) config: RawFd,
     pub(super) wanted: super::Wanted,
@@ -60,7 +60,7 @@ impl Estate {
     fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         let servers = self.servers.iter().map(|(_, channel)| *channel);
         let sockets = self.sockets.iter().flat_map(|(_, _, sockets)| sockets.iter().copied());
-        let single = [self.admin, self.lock, self.config].into_iter();
+        let single = self.admin.into_iter().chain(self.lock).chain([self.config]);
         servers.chain(sockets).chain(single).chain(self.asker.map(|(_, stream)| stream))
     }
 }

@@ -11,6 +11,9 @@ use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, se
 /// Room for what is known of a user. Longest by far are home and shell.
 const PASSWD_BYTES: usize = 16 * 1024;
 
+/// Room for what is known of a group: mostly the names of those who are in it.
+const GROUP_BYTES: usize = 256 * 1024;
+
 /// Groups of one user. The kernel takes 65,536; nobody has a hundred.
 const GROUPS_MAX: usize = 1024;
 
@@ -23,12 +26,17 @@ pub(super) struct User {
 }
 
 impl User {
-    /// Looks somebody up by name.
-    pub(super) fn named(name: &str) -> Result<Self, String> {
+    /// Looks somebody up by name; in this group, or their own.
+    pub(super) fn named(name: &str, group: Option<&str>) -> Result<Self, String> {
         let cannot = |why: &str| format!("cannot run as the user `{name}`: {why}");
         let c_name = CString::new(name).map_err(|_| cannot("a name has no zero byte"))?;
         let found = look_up(&c_name).map_err(|error| cannot(&error.to_string()))?;
-        let (uid, gid) = found.ok_or_else(|| cannot("there is nobody of that name"))?;
+        let (uid, mut gid) = found.ok_or_else(|| cannot("there is nobody of that name"))?;
+        if let Some(group) = group {
+            let c_group = CString::new(group).map_err(|_| cannot("a group's name has no zero byte"))?;
+            let found = look_up_group(&c_group).map_err(|error| cannot(&error.to_string()))?;
+            gid = found.ok_or_else(|| cannot(&format!("there is no group `{group}`")))?;
+        }
         let groups = groups_of(&c_name, gid).ok_or_else(|| cannot("they are in too many groups"))?;
         Ok(Self { uid, gid, groups })
     }
@@ -73,6 +81,21 @@ fn look_up(name: &CStr) -> io::Result<Option<(u32, u32)>> {
     Ok(Some((entry.pw_uid, entry.pw_gid)))
 }
 
+fn look_up_group(name: &CStr) -> io::Result<Option<u32>> {
+    let mut entry = MaybeUninit::<libc::group>::uninit();
+    let mut strings = vec![0; GROUP_BYTES];
+    let mut found = null_mut();
+    // SAFETY: all pointers are valid for the call, and the length is the buffer's own.
+    let error = unsafe {
+        libc::getgrnam_r(name.as_ptr(), entry.as_mut_ptr(), strings.as_mut_ptr(), strings.len(), &raw mut found)
+    };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    // SAFETY: where `found` is not null, the entry is filled.
+    Ok((!found.is_null()).then(|| unsafe { entry.assume_init_ref() }.gr_gid))
+}
+
 fn groups_of(name: &CStr, gid: u32) -> Option<Vec<u32>> {
     let mut groups = vec![0; GROUPS_MAX];
     let mut count = GROUPS_MAX as libc::c_int;
@@ -91,15 +114,19 @@ mod tests {
 
     #[test]
     fn knows_who_is_there() {
-        let root = User::named("root").unwrap();
+        let root = User::named("root", None).unwrap();
         assert_eq!((root.uid, root.gid), (0, 0));
         assert!(root.groups.contains(&0));
+        let other = User::named("root", Some("daemon")).unwrap();
+        assert_eq!((other.uid, other.gid), (0, 1));
     }
 
     #[test]
     fn says_who_is_not() {
-        let refused = User::named("nobody-of-that-name").unwrap_err();
+        let refused = User::named("nobody-of-that-name", None).unwrap_err();
         assert!(refused.contains("there is nobody of that name"), "{refused}");
-        User::named("a\0b").unwrap_err();
+        let refused = User::named("root", Some("no-group-of-that-name")).unwrap_err();
+        assert!(refused.contains("there is no group `no-group-of-that-name`"), "{refused}");
+        User::named("a\0b", None).unwrap_err();
     }
 }

@@ -1,0 +1,149 @@
+//! What a keeper's server serves: the plan of a config, which a reload replaces.
+
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use unary_http::{Request, Response};
+use unary_net::tls::{Certificates, Doors};
+use unary_service::{Available, BoxService, Error, Service, Stack};
+use unary_web::filter::Forwarded;
+use unary_web::filter::forwarded::Fields;
+use unary_workers::keeper::Serving;
+
+use super::front;
+use super::logs::AccessLogs;
+use crate::config::{Config, Kept, LogTo, ProxyHeader};
+use crate::diagnostics;
+use crate::plan::{Logs, Plan};
+
+/// What is served. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub(super) struct App(Arc<Shared>);
+
+struct Shared {
+    /// The plan with the filters for all sites around it.
+    running: ArcSwap<Running>,
+    /// Held while the next plan is built.
+    reloading: Mutex<()>,
+    logs: AccessLogs,
+    certificates: Certificates,
+    doors: Doors,
+}
+
+struct Running {
+    plan: Arc<Plan>,
+    service: BoxService<Request, Response>,
+}
+
+impl App {
+    /// Builds the first plan of what a keeper handed over.
+    ///
+    /// # Errors
+    ///
+    /// If there is anything wrong with the config, or no site of it can be served.
+    pub(super) fn new(handed: &[u8]) -> Result<(Config, Self), String> {
+        let config = read(handed)?;
+        let (logs, certificates) = (AccessLogs::default(), Certificates::new().map_err(in_words)?);
+        let running = build(&config, None, &logs, &certificates)?;
+        if running.plan.is_broken() {
+            return Err(told(&running.plan).join("\n"));
+        }
+        let doors = Doors::default();
+        let running = ArcSwap::from_pointee(running);
+        let app = Self(Arc::new(Shared { running, reloading: Mutex::new(()), logs, certificates, doors }));
+        app.settle(&config);
+        Ok((config, app))
+    }
+
+    pub(super) fn certificates(&self) -> Certificates {
+        self.0.certificates.clone()
+    }
+
+    /// The addresses at which TLS is spoken.
+    pub(super) fn doors(&self) -> Doors {
+        self.0.doors.clone()
+    }
+
+    pub(super) fn logs(&self) -> AccessLogs {
+        self.0.logs.clone()
+    }
+
+    /// What follows from a plan that runs: who speaks TLS with which certificate, and what is broken.
+    fn settle(&self, config: &Config) {
+        let plan = self.0.running.load().plan.clone();
+        self.0.certificates.serve(plan.tls_sites());
+        self.0.doors.set(config.server.listen.iter().filter(|listen| listen.tls).map(|listen| listen.address.clone()));
+        for line in told(&plan) {
+            diagnostics::say(format_args!("{line}"));
+        }
+    }
+}
+
+fn read(handed: &[u8]) -> Result<Config, String> {
+    Kept::from_bytes(handed)?.config().map_err(|refused| front::in_words(refused).why)
+}
+
+fn build(
+    config: &Config,
+    before: Option<&Plan>,
+    logs: &AccessLogs,
+    certificates: &Certificates,
+) -> Result<Running, String> {
+    let mut logs = logs.clone();
+    let plan = Arc::new(Plan::build(config, before, &mut logs, certificates));
+    let mut around = Stack::new();
+    if let Some(trusted) = &config.server.trusted_proxies {
+        let fields = match trusted.header {
+            ProxyHeader::XForwardedFor => Fields::XForwarded,
+            ProxyHeader::Forwarded => Fields::Forwarded,
+        };
+        let networks = trusted.networks.iter().cloned().collect();
+        around = around.push("trusted-proxies", "", Forwarded::trusting(networks).in_fields(fields));
+    }
+    if let Some(settings) = config.server.access_log.as_ref().filter(|log| log.to != LogTo::Nowhere) {
+        around = around.push("access-log", "", logs.of(settings)?);
+    }
+    Ok(Running { service: around.service(plan.clone()), plan })
+}
+
+fn told(plan: &Plan) -> Vec<String> {
+    plan.broken.iter().map(ToString::to_string).collect()
+}
+
+fn in_words(cause: impl ToString) -> String {
+    cause.to_string()
+}
+
+impl Serving for App {
+    fn reload(&mut self, handed: &[u8]) -> Result<(), String> {
+        let _one_at_a_time = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = read(handed)?;
+        let before = self.0.running.load().plan.clone();
+        let running = build(&config, Some(&before), &self.0.logs, &self.0.certificates)?;
+        self.0.running.store(Arc::new(running));
+        self.settle(&config);
+        Ok(())
+    }
+
+    fn reopen(&mut self) {
+        self.0.logs.reopen();
+    }
+
+    fn admin(&mut self, mut stream: UnixStream, read: Vec<u8>) {
+        tracing::debug!(bytes = read.len(), "an admin asks what is not known");
+        let _ = stream.write_all(b"error: this server answers reload, upgrade and stop\n");
+    }
+}
+
+impl Available for App {}
+
+impl Service<Request> for App {
+    type Reply = Response;
+
+    async fn call(&self, request: Request) -> Result<Response, Error> {
+        let running = self.0.running.load_full();
+        running.service.call(request).await
+    }
+}

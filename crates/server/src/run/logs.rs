@@ -1,0 +1,59 @@
+//! The access logs of a running server: one for all that ask for the same.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use unary_web::filter::AccessLog;
+
+use crate::access_log::{self, Field, Format, Rotation, To, Writing};
+use crate::config::{AccessLog as Settings, LogFormat, LogTo};
+use crate::plan::Logs;
+
+/// Logs by their settings. They are open until the process ends: requests that began under an earlier
+/// config may still have lines to write.
+#[derive(Clone, Default)]
+pub(super) struct AccessLogs(Arc<Mutex<HashMap<String, (AccessLog, Writing)>>>);
+
+impl AccessLogs {
+    /// Opens the files anew: somebody has put the old ones aside.
+    pub(super) fn reopen(&self) {
+        let logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.values().for_each(|(_, writing)| writing.reopen());
+    }
+
+    /// Waits until the last lines are written, but not for long.
+    pub(super) fn finish(self) {
+        let logs = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for (log, writing) in logs.into_values() {
+            drop(log);
+            writing.finish();
+        }
+    }
+}
+
+impl Logs for AccessLogs {
+    fn of(&mut self, settings: &Settings) -> Result<AccessLog, String> {
+        let key = serde_json::to_string(settings).map_err(|cause| cause.to_string())?;
+        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((log, _)) = logs.get(&key) {
+            return Ok(log.clone());
+        }
+        let rotation = settings.rotate_bytes.map(|bytes_max| Rotation { bytes_max, kept: settings.keep.max(1) });
+        let to = match &settings.to {
+            LogTo::File(path) => To::File { path: path.clone(), rotation },
+            LogTo::Output | LogTo::Nowhere => To::Output,
+        };
+        let (log, writing) = access_log::start(to, format(settings)).map_err(|error| error.to_string())?;
+        logs.insert(key, (log.clone(), writing));
+        Ok(log)
+    }
+}
+
+fn format(settings: &Settings) -> Format {
+    match settings.format {
+        LogFormat::Common => Format::Common,
+        LogFormat::Combined => Format::Combined,
+        LogFormat::Json if settings.fields.is_empty() => Format::json(),
+        LogFormat::Json => Format::Json(settings.fields.iter().filter_map(|name| Field::named(name)).collect()),
+    }
+}
