@@ -61,14 +61,15 @@ site "a.example" {
     route "/fixed" { respond "fixed" }
     route "/old/*" { redirect "/new" }
     route "/limited" { rate-limit "1/m"; respond "once" }
-    route { headers { set "X-Site" "a" }; files "./public" }
+    route { headers { set X-Site="a" }; files "./public" }
 }
 site "*.b.example" { tls off; route { respond "b" } }
 "#;
 
 #[tokio::test]
 async fn sites_are_found_by_host_and_routes_in_order() {
-    let plan = Place::with(SITES).plan(None);
+    let place = Place::with(SITES);
+    let plan = place.plan(None);
     assert!(plan.broken.is_empty(), "{:?}", plan.broken);
     check(&plan, "http://a.example/fixed", (200, "fixed")).await;
     check(&plan, "http://a.example:8080/a.txt", (200, "a")).await;
