@@ -98,9 +98,10 @@ impl World {
             tls(self.certificates.clone(), move |peer: &Peer| peer.local().is_some_and(|at| at.port() == tls_port));
         let app = answers.and_then(service_fn(|_: Request| std::future::ready(Ok(message::text("the site")))));
         let line = listen(listener) >> secure >> connect(unary_http::http()) >> process(app) >> reply();
-        let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
-        let loops = EventLoops::new().threads(1).ready(move |_| drop(ready));
-        self.server = Some(std::thread::spawn(move || line.run_on(loops).unwrap()));
+        let (ready, is_ready) = std::sync::mpsc::sync_channel::<()>(1);
+        self.server = Some(std::thread::spawn(move || {
+            line.run_on(EventLoops::new().threads(1).ready(move |_| drop(ready))).unwrap();
+        }));
         let _ = is_ready.recv();
     }
 
