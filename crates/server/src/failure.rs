@@ -13,7 +13,7 @@ pub(crate) struct Failure {
     code: u8,
 }
 
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 pub(crate) const NONSENSE: u8 = 2;
 
 impl Failure {

@@ -110,8 +110,12 @@ pub(super) fn adopt(sockets: Vec<OwnedFd>) -> io::Result<Vec<Vec<Bound>>> {
         }
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        let bound =
-            if address.is_unix() { Bound::Unix(OwnedFd::from(socket).into(), None) } else { Bound::Tcp(socket.into()) };
+        let bound = if address.is_unix() {
+            Bound::Unix(OwnedFd::from(socket).into(), None)
+        } else {
+            socket.set_tcp_nodelay(true)?; // As those that we bind.
+            Bound::Tcp(socket.into())
+        };
         match groups.iter_mut().find(|(known, _)| *known == address) {
             Some((_, group)) => group.push(bound),
             None => groups.push((address, vec![bound])),

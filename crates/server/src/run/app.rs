@@ -117,14 +117,19 @@ fn in_words(cause: impl ToString) -> String {
 }
 
 impl Serving for App {
-    fn reload(&mut self, handed: &[u8]) -> Result<(), String> {
+    fn reload(&mut self, handed: &[u8]) -> Result<String, String> {
         let _one_at_a_time = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let config = read(handed)?;
         let before = self.0.running.load().plan.clone();
         let running = build(&config, Some(&before), &self.0.logs, &self.0.certificates)?;
+        let broken = told(&running.plan).join("\n");
+        if running.plan.is_broken() {
+            // They would all serve what they did, until the next start, which would serve nothing.
+            return Err(broken);
+        }
         self.0.running.store(Arc::new(running));
         self.settle(&config);
-        Ok(())
+        Ok(broken)
     }
 
     fn reopen(&mut self) {

@@ -44,12 +44,13 @@ pub struct Guest {
 
 /// What serves, as far as orders concern it.
 pub trait Serving: Send + 'static {
-    /// Goes over to a new config. What listens is changed afterwards.
+    /// Goes over to a new config, and says what there is to say of it, if anything. What listens is changed
+    /// afterwards.
     ///
     /// # Errors
     ///
     /// All that is wrong with it: then nothing must have changed.
-    fn reload(&mut self, config: &[u8]) -> Result<(), String>;
+    fn reload(&mut self, config: &[u8]) -> Result<String, String>;
 
     /// Opens log files anew.
     fn reopen(&mut self);
@@ -237,7 +238,7 @@ impl<S: Serving> Obeying<S> {
             Some(Order::Listener(address)) => self.staged.push(Opened { address, sockets: descriptors }),
             Some(Order::Reload(wanted)) => {
                 let report = match self.reload(&wanted, descriptors.pop()) {
-                    Ok(()) => Report::Reloaded,
+                    Ok(note) => Report::Reloaded(note),
                     Err(why) => Report::Refused(why),
                 };
                 let _ = self.channel.send(&report.encode(), &[]);
@@ -253,18 +254,18 @@ impl<S: Serving> Obeying<S> {
         }
     }
 
-    fn reload(&mut self, wanted: &[Address], config: Option<OwnedFd>) -> Result<(), String> {
+    fn reload(&mut self, wanted: &[Address], config: Option<OwnedFd>) -> Result<String, String> {
         let staged = std::mem::take(&mut self.staged);
         let before = self.listener.doors();
         let config = read(config).map_err(|error| format!("cannot read the config: {error}"))?;
-        self.serving.reload(&config)?;
+        let note = self.serving.reload(&config)?;
         for opened in staged {
             self.listener.open(opened).unwrap_or_else(|error| tracing::error!(%error, "cannot take over a socket"));
         }
         for gone in before.into_iter().filter(|address| !wanted.contains(address)) {
             self.closing.extend(self.listener.close(&gone).map(|drain| (Instant::now() + DRAIN_DEADLINE, drain)));
         }
-        Ok(())
+        Ok(note)
     }
 
     fn drain_within(&mut self, within: Duration) {

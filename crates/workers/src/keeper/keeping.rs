@@ -206,7 +206,7 @@ impl<H: Hands> Keeping<H> {
             (Phase::Starting, Report::Ready { succession }) => self.serves(now, pid, succession),
             (Phase::Starting, Report::Failed { code, why }) => server.failure = Some((code, why)),
             (Phase::Serving, Report::Alive) => self.hands.notify(State::Alive),
-            (Phase::Serving, Report::Reloaded) => self.reloaded(Ok(())),
+            (Phase::Serving, Report::Reloaded(note)) => self.reloaded(Ok(note)),
             (Phase::Serving, Report::Refused(why)) => self.reloaded(Err(why)),
             (Phase::Serving, Report::Leaving) => self.leaves(now, pid),
             (Phase::Serving, Report::Asked(command)) => self.asked(now, command, None),
@@ -380,15 +380,15 @@ impl<H: Hands> Keeping<H> {
         self.start_anew(now, Duration::ZERO);
     }
 
-    fn reloaded(&mut self, result: Result<(), String>) {
+    fn reloaded(&mut self, result: Outcome) {
         let is_reloading = matches!(self.job, Some(Job::Reload { .. }));
         let Some(Job::Reload { asker, .. }) = is_reloading.then(|| self.job.take()).flatten() else { return };
         match &result {
-            Ok(()) => self.hands.accept_proposal(),
+            Ok(_) => self.hands.accept_proposal(),
             Err(_) => self.hands.drop_proposal(),
         }
         self.hands.notify(State::Ready);
-        self.answer(asker, result.map(|()| String::new()));
+        self.answer(asker, result);
     }
 
     /// Begins what waits, if nothing else is going on.

@@ -42,8 +42,8 @@ pub(super) enum Report {
     Failed { code: u8, why: String },
     /// All its event loops turn.
     Alive,
-    /// It serves the new config.
-    Reloaded,
+    /// It serves the new config; with what there is to say of it.
+    Reloaded(String),
     /// It serves the old config still, for this reason.
     Refused(String),
     /// It serves nobody new and is about to end: somebody told it to who is not the keeper.
@@ -121,7 +121,7 @@ impl Report {
             Self::Ready { succession } => format!("ready {succession}"),
             Self::Failed { code, why } => format!("failed {code}\n{}", cut(why)),
             Self::Alive => "alive".to_owned(),
-            Self::Reloaded => "reloaded".to_owned(),
+            Self::Reloaded(note) => format!("reloaded\n{}", cut(note)),
             Self::Refused(why) => format!("refused\n{}", cut(why)),
             Self::Leaving => "leaving".to_owned(),
             Self::Asked(command) => format!("asked {}", command.as_str()),
@@ -135,7 +135,7 @@ impl Report {
             ("ready", succession) => Self::Ready { succession: succession.parse().ok()? },
             ("failed", code) => Self::Failed { code: code.parse().ok()?, why: rest.to_owned() },
             ("alive", "") => Self::Alive,
-            ("reloaded", "") => Self::Reloaded,
+            ("reloaded", "") => Self::Reloaded(rest.to_owned()),
             ("refused", "") => Self::Refused(rest.to_owned()),
             ("leaving", "") => Self::Leaving,
             ("asked", command) => Self::Asked(Command::named(command)?),
@@ -194,7 +194,8 @@ mod tests {
         check_report(Report::Ready { succession: 1 }, "ready 1");
         check_report(Report::Failed { code: 2, why: "a\nb".to_owned() }, "failed 2\na\nb");
         check_report(Report::Alive, "alive");
-        check_report(Report::Reloaded, "reloaded");
+        check_report(Report::Reloaded(String::new()), "reloaded\n");
+        check_report(Report::Reloaded("a\nb".to_owned()), "reloaded\na\nb");
         check_report(Report::Leaving, "leaving");
         check_report(Report::Refused("it\nis wrong\n".to_owned()), "refused\nit\nis wrong\n");
         for command in Command::ALL {

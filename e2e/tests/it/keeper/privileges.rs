@@ -106,11 +106,11 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
         assert!(!ran.stderr.contains("listening on"), "{}", ran.stderr);
     };
     let site = Site::new("listen \"nowhere\"");
-    check(&site, 2, "`nowhere` is no address");
+    check(&site, 2, "`nowhere` is not an address to listen on");
     site.write_config("listen \"127.0.0.1:0\"", "none");
     check(&site, 2, "none");
     fs::remove_file(site.config()).expect("it is ours");
-    check(&site, 2, "cannot read the config");
+    check(&site, 2, "there is no config");
 }
 
 #[test]

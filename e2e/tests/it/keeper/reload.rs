@@ -60,7 +60,7 @@ fn a_bad_config_changes_nothing_and_says_why() {
     kept.site.write_config(&format!("{HERE}\nlisten \"nowhere\""), "other");
     let ran = kept.site.tell("reload");
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    assert!(ran.stderr.contains("`nowhere` is no address"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`nowhere` is not an address to listen on"), "{}", ran.stderr);
     check_serves(&kept, "a page");
     // What only the server finds out.
     kept.site.write_config(HERE, "none");
@@ -76,6 +76,20 @@ fn a_bad_config_changes_nothing_and_says_why() {
     let before = kept.server_pid();
     signal(before, Signal::KILL);
     check_serves(&kept, "a page");
+}
+
+#[test]
+fn one_broken_site_is_said_and_the_others_are_served_anew() {
+    let kept = with_two_pages("");
+    kept.site.write_config(HERE, "other");
+    let text = std::fs::read_to_string(kept.site.config()).expect("it was written");
+    let broken = "site \"b.example\" {\nroute {\nfiles \"nowhere\"\n}\n}\n";
+    kept.site.folder.write("unary.kdl", format!("{text}{broken}"));
+    let ran = kept.site.tell_well("reload");
+    assert!(ran.stderr.contains("b.example") && ran.stderr.contains("nowhere"), "{}", ran.stderr);
+    check_serves(&kept, "another page");
+    signal(kept.server_pid(), Signal::KILL);
+    check_serves(&kept, "another page");
 }
 
 #[test]

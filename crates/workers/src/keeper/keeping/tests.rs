@@ -162,6 +162,10 @@ impl Story {
     }
 }
 
+fn reloaded() -> Report {
+    Report::Reloaded(String::new())
+}
+
 fn failed(why: &str) -> Report {
     Report::Failed { code: 2, why: why.to_owned() }
 }
@@ -231,7 +235,7 @@ fn the_service_manager_hears_of_life() {
 #[test]
 fn a_config_is_in_force_once_the_server_says_so() {
     let story = Story::serving().asked(Command::Reload, 7).check(&["Reloading", "propose 1"]);
-    story.heard(1, Report::Reloaded).check(&["accept", "Ready", "ok to 7"]);
+    story.heard(1, reloaded()).check(&["accept", "Ready", "ok to 7"]);
 }
 
 #[test]
@@ -264,9 +268,9 @@ fn one_that_does_not_answer_to_a_config_is_replaced() {
 fn reloads_take_turns_and_signals_are_one() {
     let story = Story::serving().asked(Command::Reload, 7).asked(Command::Reload, 8);
     let story = story.signalled(Command::Reload).signalled(Command::Reload).check(&["Reloading", "propose 1"]);
-    let story = story.heard(1, Report::Reloaded).check(&["accept", "Ready", "ok to 7", "Reloading", "propose 1"]);
-    let story = story.heard(1, Report::Reloaded).check(&["accept", "Ready", "ok to 8", "Reloading", "propose 1"]);
-    story.heard(1, Report::Reloaded).check(&["accept", "Ready"]);
+    let story = story.heard(1, reloaded()).check(&["accept", "Ready", "ok to 7", "Reloading", "propose 1"]);
+    let story = story.heard(1, reloaded()).check(&["accept", "Ready", "ok to 8", "Reloading", "propose 1"]);
+    story.heard(1, reloaded()).check(&["accept", "Ready"]);
 }
 
 #[test]
