@@ -121,8 +121,9 @@ pub struct Limits {
     /// before the next is due is gone. Never, unless told: TCP finds out too.
     pub ping_every: Option<Duration>,
     /// Frames in a row that ask for work and pay for none: resets, settings, pings, priorities, window
-    /// updates, empty data, heads that are not answered. 32 bytes of replies pay for one of them, and so
-    /// does a fiftieth of a second. 2,000, beyond which the connection is closed (`ENHANCE_YOUR_CALM`).
+    /// updates, empty data, heads that are not answered. A reply pays for four of them, a piece of one for
+    /// two, 32 bytes written for one, and so does a fiftieth of a second. 2,000, beyond which the connection
+    /// is closed (`ENHANCE_YOUR_CALM`).
     pub unpaid_frames_max: u32,
 }
 

@@ -2,7 +2,6 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use ::h2::server::{Builder, SendResponse};
@@ -23,7 +22,7 @@ use super::request::{Refusal, announced_length, expects_continue, translate};
 use super::sending::{Piece, SEND_BUFFER_BYTES};
 use super::stream::{Admitted, Asked, Shared};
 use super::streams::Streams;
-use super::wire::{Gauge, Wire};
+use super::wire::Wire;
 use crate::{Body, Request, Response};
 
 /// How often a connection goes round between its frames and its streams before others get their turn.
@@ -68,12 +67,12 @@ where
     let Some(frames) = frames.await else { return Ok(()) };
     let frames = frames.map_err(broken)?;
     timer.clear();
-    let shared = Shared { peer: rest.peer.clone(), stall: protocol.times.stall, counters: protocol.counters.clone() };
+    let counters = protocol.counters.clone();
+    let shared = Shared { peer: rest.peer.clone(), stall: protocol.times.stall, counters, gauge };
     let alarm = Alarm::new();
     let mut busy = Busy {
         protocol,
         frames,
-        gauge,
         shared,
         watch: &mut rest.watch,
         streams: Streams::new(alarm.streams.waker().clone()),
@@ -111,7 +110,6 @@ const WINDOW_MAX: u32 = (1 << 31) - 1;
 struct Busy<'a, S: Transport, F> {
     protocol: &'a H2,
     frames: Frames<S>,
-    gauge: Arc<Gauge>,
     shared: Shared,
     watch: &'a mut Watch,
     streams: Streams<F>,
@@ -193,7 +191,7 @@ where
                 Poll::Ready(Some(Ok(accepted))) => self.accepted.push(accepted),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(self.ended(error)),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending => match self.gauge.fault().filter(|_| self.going != Going::ToGoAway) {
+                Poll::Pending => match self.shared.gauge.fault().filter(|_| self.going != Going::ToGoAway) {
                     Some(reason) => self.refuse(reason),
                     None => return Poll::Pending,
                 },
@@ -274,9 +272,9 @@ where
             Phase::Over => return Poll::Ready(()),
         }
         let times = self.protocol.times;
-        if self.gauge.is_blocked() {
-            if self.written != self.gauge.written() {
-                self.written = self.gauge.written();
+        if self.shared.gauge.is_blocked() {
+            if self.written != self.shared.gauge.written() {
+                self.written = self.shared.gauge.written();
                 self.waiting = Waiting::Nothing; // It took some: its time begins anew.
             }
             ready!(self.poll_waiting(task, Waiting::Peer, times.stall));
@@ -315,8 +313,8 @@ where
         let Some(pinging) = &mut self.pinging else { return Poll::Pending };
         while pinging.timer.poll(task).is_ready() {
             pinging.timer.set(every);
-            if pinging.read != self.gauge.read() {
-                (pinging.read, pinging.asked) = (self.gauge.read(), false);
+            if pinging.read != self.shared.gauge.read() {
+                (pinging.read, pinging.asked) = (self.shared.gauge.read(), false);
             } else if pinging.asked {
                 tracing::debug!(peer = ?self.shared.peer, "cut a connection: the peer does not answer");
                 return Poll::Ready(());

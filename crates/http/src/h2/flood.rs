@@ -9,8 +9,14 @@ use tokio::time::Instant;
 
 use super::frames::{END_STREAM, Seen, kind};
 
-/// Bytes written that pay for one frame. A small reply is 60 or more; the answer to a PING is 17.
-const BYTES_PER_FRAME: u64 = 32;
+/// Bytes written that pay for one frame. The answer to a PING is 17, and does not.
+pub(super) const BYTES_PER_FRAME: u64 = 32;
+
+/// Frames that a reply pays for beside its bytes: its request, and what clients say of their windows.
+pub(super) const FRAMES_PER_REPLY: u64 = 4;
+
+/// Frames that a piece of a reply pays for beside its bytes: some clients answer each, on two windows.
+pub(super) const FRAMES_PER_PIECE: u64 = 2;
 
 /// Frames that a second pays for.
 const FRAMES_PER_SECOND: u64 = 50;
@@ -20,8 +26,8 @@ const FRAMES_PER_SECOND: u64 = 50;
 pub(super) struct Flood {
     unpaid: u64,
     unpaid_max: u64,
-    /// Bytes written that have been counted.
-    written: u64,
+    /// What has paid so far.
+    worth: u64,
     /// Until when time has paid.
     paid_until: Instant,
 }
@@ -29,7 +35,7 @@ pub(super) struct Flood {
 impl Flood {
     /// At the start of a connection, which may leave so many frames unpaid.
     pub(super) fn new(unpaid_max: u32, now: Instant) -> Self {
-        Self { unpaid: 0, unpaid_max: unpaid_max.into(), written: 0, paid_until: now }
+        Self { unpaid: 0, unpaid_max: unpaid_max.into(), worth: 0, paid_until: now }
     }
 
     /// What a frame asks of us, in frames.
@@ -38,14 +44,13 @@ impl Flood {
         u64::from(!pays_itself)
     }
 
-    /// Frames came that cost so much. `written` is how many bytes have been written so far, and `now` is
-    /// asked only when the balance is at stake. Whether this is a flood.
-    pub(super) fn charge(&mut self, cost: u64, written: u64, now: impl FnOnce() -> Instant) -> bool {
+    /// Frames came that cost so much. `worth` is what has paid so far, and `now` is asked only when the
+    /// balance is at stake. Whether this is a flood.
+    pub(super) fn charge(&mut self, cost: u64, worth: u64, now: impl FnOnce() -> Instant) -> bool {
         if cost == 0 {
             return false;
         }
-        let paid = (written - self.written) / BYTES_PER_FRAME;
-        self.written += paid * BYTES_PER_FRAME;
+        let paid = worth - std::mem::replace(&mut self.worth, worth);
         self.unpaid = self.unpaid.saturating_sub(paid) + cost;
         self.unpaid > self.unpaid_max && !self.is_paid_by_time(now())
     }
@@ -67,25 +72,24 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// After so many frames, `written` bytes and `seconds` later, does one more make a flood of at most
+    /// After so many frames, `worth` others that were paid and `seconds` later, does one more make a flood of at most
     /// ten?
     #[track_caller]
-    fn check(times: usize, written: u64, seconds: u64, expected: bool) {
+    fn check(times: usize, worth: u64, seconds: u64, expected: bool) {
         let begun = Instant::now();
         let mut flood = Flood::new(10, begun);
         for _ in 0..times {
             flood.charge(1, 0, || begun);
         }
-        assert_eq!(flood.charge(1, written, || begun + Duration::from_secs(seconds)), expected);
+        assert_eq!(flood.charge(1, worth, || begun + Duration::from_secs(seconds)), expected);
     }
 
     #[test]
     fn replies_and_time_pay_for_frames() {
         check(9, 0, 0, false);
         check(10, 0, 0, true);
-        check(10, 31, 0, true);
-        check(10, 32, 0, false);
-        check(100, 32 * 50, 0, true);
+        check(10, 1, 0, false);
+        check(100, 50, 0, true);
         check(59, 0, 1, false);
         check(61, 0, 1, true);
     }

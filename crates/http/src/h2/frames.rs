@@ -141,7 +141,7 @@ impl Frames {
         };
         let lengths = match kind {
             kind::SETTINGS if flags & ACK != 0 => length == 0,
-            kind::SETTINGS => length % SETTING_BYTES as u32 == 0,
+            kind::SETTINGS => length.is_multiple_of(SETTING_BYTES as u32),
             kind::PRIORITY => length == 5,
             kind::RST_STREAM | kind::WINDOW_UPDATE => length == 4,
             kind::PING => length == 8,

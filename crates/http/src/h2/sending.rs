@@ -11,7 +11,9 @@ use unary_net::file::FileRange;
 use unary_net::timer::{Ticks, Timer};
 use unary_service::Error;
 
+use super::flood::FRAMES_PER_PIECE;
 use super::trailers::only_allowed;
+use super::wire::Gauge;
 use crate::Body;
 use crate::body::Kind;
 use crate::h1::head::Framing;
@@ -100,8 +102,8 @@ impl Sending {
     }
 
     /// Moves it on. Ready once all of it is on its way.
-    pub(super) fn poll(&mut self, task: &mut Context<'_>) -> Poll<Result<(), Cut>> {
-        let sent = self.poll_sent(task);
+    pub(super) fn poll(&mut self, task: &mut Context<'_>, gauge: &Gauge) -> Poll<Result<(), Cut>> {
+        let sent = self.poll_sent(task, gauge);
         match &sent {
             Poll::Ready(Err(Cut::Stalled)) => self.stream.send_reset(Reason::CANCEL),
             Poll::Ready(Err(Cut::Failed(_))) => self.stream.send_reset(Reason::INTERNAL_ERROR),
@@ -110,7 +112,7 @@ impl Sending {
         sent
     }
 
-    fn poll_sent(&mut self, task: &mut Context<'_>) -> Poll<Result<(), Cut>> {
+    fn poll_sent(&mut self, task: &mut Context<'_>, gauge: &Gauge) -> Poll<Result<(), Cut>> {
         loop {
             self.body.poll_deadline(task)?; // Whether or not the peer has room.
             // Only as much room as there is use for: what one stream holds of the connection's window
@@ -122,6 +124,7 @@ impl Sending {
                 }
                 continue;
             }
+            gauge.earn(FRAMES_PER_PIECE);
             let bytes = self.piece.split_to(room.min(self.piece.len()));
             if self.piece.is_empty() && self.is_over() {
                 self.stream.send_data(Piece::last(bytes, &mut self.body), true)?;

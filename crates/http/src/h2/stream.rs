@@ -16,9 +16,12 @@ use unary_service::{Error, Kind};
 
 use super::counters::{Counters, count};
 use super::discarding::Discarding;
+use super::flood::FRAMES_PER_REPLY;
 use super::receiving::Receipt;
 use super::response::{is_interim, plan, take_head};
 use super::sending::{Cut, Piece, Sending};
+use super::wire::Gauge;
+use crate::body::Kind as BodyKind;
 use crate::h1::head::Framing;
 use crate::message::{failure, status};
 use crate::{Body, Request, Response, failed};
@@ -28,6 +31,7 @@ pub(super) struct Shared {
     pub(super) peer: Peer,
     pub(super) stall: Ticks,
     pub(super) counters: Arc<Counters>,
+    pub(super) gauge: Arc<Gauge>,
 }
 
 /// A request that was let in.
@@ -117,7 +121,7 @@ impl<F: Future<Output = Result<(), Error>>> Stream<F> {
             }
         }
         if let Reply::Sending(id, receipt, sending) = this.reply {
-            *this.reply = match ready!(sending.poll(task)) {
+            *this.reply = match ready!(sending.poll(task, &shared.gauge)) {
                 Ok(()) => Reply::sent(receipt.as_deref(), shared),
                 Err(cut) => {
                     tell(cut, *id, shared);
@@ -164,6 +168,10 @@ impl Asked {
             tracing::error!(id = %self.id, status = %response.status(), "a service answered with a status it must not");
             *response = status(StatusCode::INTERNAL_SERVER_ERROR);
         }
+        if matches!(response.body().kind, BodyKind::Stream(_)) {
+            self.tell_continue(); // It may pass the request's body on, which is asked for only then.
+        }
+        shared.gauge.earn(FRAMES_PER_REPLY);
         let framing = plan(&self.method, response);
         let head = take_head(response);
         let sent = self.respond.send_response(head, framing == Framing::Empty);
@@ -194,7 +202,12 @@ impl Asked {
     /// Tells a peer that waits for it that its body is wanted.
     fn poll_continue(&mut self, task: &mut Context<'_>) {
         if self.expects_continue && self.receipt.as_ref().is_some_and(|receipt| receipt.poll_wanted(task)) {
-            self.expects_continue = false;
+            self.tell_continue();
+        }
+    }
+
+    fn tell_continue(&mut self) {
+        if std::mem::take(&mut self.expects_continue) {
             let mut interim = http::Response::new(());
             *interim.status_mut() = StatusCode::CONTINUE;
             // It fails where the stream is over, of which we hear elsewhere.

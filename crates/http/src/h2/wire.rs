@@ -11,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::flood::Flood;
+use super::flood::{BYTES_PER_FRAME, Flood};
 use super::frames::Frames;
 
 /// A connection's stream, behind the bytes an earlier stage read of it.
@@ -29,6 +29,7 @@ pub(super) struct Wire<S> {
 pub(super) struct Gauge {
     read: AtomicU64,
     written: AtomicU64,
+    earned: AtomicU64,
     blocked: AtomicBool,
     /// Why nothing more is read: 0, `NO_ERROR`, for no reason.
     fault: AtomicU32,
@@ -45,6 +46,11 @@ impl Gauge {
         self.written.load(Relaxed)
     }
 
+    /// Notes that something was put on its way to the peer that is worth so many frames of it.
+    pub(super) fn earn(&self, frames: u64) {
+        self.earned.store(self.earned.load(Relaxed) + frames, Relaxed);
+    }
+
     /// Whether the peer took nothing when it was last written to.
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked.load(Relaxed)
@@ -53,6 +59,11 @@ impl Gauge {
     /// Why the connection is to be closed: nothing more is read.
     pub(super) fn fault(&self) -> Option<Reason> {
         Some(Reason::from(self.fault.load(Relaxed))).filter(|&reason| reason != Reason::NO_ERROR)
+    }
+
+    /// What we have done for the peer so far, in frames of it.
+    fn worth(&self) -> u64 {
+        self.written() / BYTES_PER_FRAME + self.earned.load(Relaxed)
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -107,7 +118,7 @@ impl<S> Wire<S> {
         let judged = self.frames.read(read, |frame| cost += Flood::cost(frame));
         let (fault, fit) = match judged {
             Err(fault) => (fault.reason, fault.before),
-            Ok(()) if self.flood.charge(cost, self.gauge.written(), Instant::now) => (Reason::ENHANCE_YOUR_CALM, 0),
+            Ok(()) if self.flood.charge(cost, self.gauge.worth(), Instant::now) => (Reason::ENHANCE_YOUR_CALM, 0),
             Ok(()) => return read.len(),
         };
         self.gauge.fault.store(fault.into(), Relaxed);
