@@ -106,7 +106,10 @@ pub struct RateLimit<K, S = Table> {
 
 impl<K> RateLimit<K> {
     /// Limits calls to this rate for each `key`; those without one are not limited.
-    pub fn new(rate: Rate, key: K) -> Self {
+    pub fn new<Req>(rate: Rate, key: K) -> Self
+    where
+        K: Fn(&Req) -> Option<Key<'_>>,
+    {
         Self { rate, key, store: Table::default() }
     }
 }
