@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use unary_e2e::server::{Signal, binary};
-use unary_e2e::{Client, PATIENCE, alone, eventually};
+use unary_e2e::{Client, PATIENCE, alone, eventually, run};
 
 use super::kept::{Kept, Site, signal};
 use super::load::Load;
@@ -19,7 +20,9 @@ struct Upgradable {
 /// Puts another copy where the program is, as a package manager would.
 fn install(program: &Path) {
     let new = program.with_extension("new");
-    fs::copy(binary(), &new).expect("there is room for a copy");
+    // By another process: what this one has open for writing, the children of other tests have for a
+    // moment too, and a program that anybody may write cannot be run.
+    assert_eq!(run(Command::new("cp").arg(binary()).arg(&new)).code, Some(0), "there is room for a copy");
     fs::rename(new, program).expect("the folder is ours");
 }
 
@@ -94,9 +97,10 @@ fn a_program_that_does_not_come_up_changes_nothing() {
     let mut upgradable = Upgradable::new();
     let before = upgradable.kept.server_pid();
     let broken = |program: &Path, text: &str| {
-        fs::remove_file(program).expect("it is ours");
-        fs::write(program, text).expect("the folder is ours");
-        fs::set_permissions(program, PermissionsExt::from_mode(0o755)).expect("it is ours");
+        let new = program.with_extension("new");
+        fs::write(&new, text).expect("the folder is ours");
+        fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).expect("it is ours");
+        fs::rename(new, program).expect("the folder is ours");
     };
     let check = |why: &str| {
         let kept = &upgradable.kept;
