@@ -3,6 +3,7 @@
 mod basics;
 mod browser;
 mod changes;
+mod config;
 mod descriptors;
 mod drain;
 mod keeper;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// In a build without optimization; with it the same takes a twentieth.
-const TIME_MAX: Duration = Duration::from_secs(20);
+/// Ten times what it takes in a build without optimization, since other tests run beside this one.
+const TIME_MAX: Duration = Duration::from_secs(10);
 
 fn sites(sites: usize, routes: usize) -> String {
     let mut text = "server {\n    listen \":80\" \":443\"\n}\nstack \"pages\" {\n    compress\n}\n".to_owned();
