@@ -20,7 +20,7 @@ const REFUSALS_EVERY: Duration = Duration::from_secs(5);
 pub fn log(id: RequestId, request: impl fmt::Display, peer: impl fmt::Debug, error: &Error) {
     let error = OneLine(error);
     match error.0.kind() {
-        Kind::Internal | Kind::Panicked | Kind::Timeout => {
+        Kind::Internal | Kind::Panicked | Kind::Timeout | Kind::Upstream => {
             tracing::error!(%id, %request, ?peer, %error, "a request failed");
         }
         Kind::Overloaded | Kind::Unavailable => {

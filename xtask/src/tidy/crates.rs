@@ -20,8 +20,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("testkit", &["service", "net", "http", "gateway"]),
 ];
 
-/// What any crate's tests may use besides.
-const TESTS_MAY_USE: &str = "testkit";
+/// What any crate's tests may use besides: peers and laws, and programs that nobody here wrote.
+const TESTS_MAY_USE: [&str; 2] = ["testkit", "e2e"];
 
 pub(super) fn findings(metadata: &Metadata) -> Vec<Finding> {
     let members = metadata.workspace_packages();
@@ -41,7 +41,8 @@ fn findings_of(folder: &str, package: &Package, ours: &BTreeSet<&str>) -> Vec<Fi
     };
     for dependency in package.dependencies.iter().filter(|dependency| ours.contains(dependency.name.as_str())) {
         let used = dependency.name.as_str();
-        let for_tests = dependency.kind == DependencyKind::Development && used == package_name(TESTS_MAY_USE);
+        let for_tests = dependency.kind == DependencyKind::Development
+            && TESTS_MAY_USE.iter().any(|folder| package_name(folder) == used);
         if !for_tests && !may_use.iter().any(|folder| package_name(folder) == used) {
             findings.push(format!("crates/{folder}: uses {used}, but may use only: {}", listed(may_use)));
         }
