@@ -7,8 +7,10 @@ pub mod failed;
 pub mod h1;
 pub mod h2;
 pub mod message;
+pub mod source;
 pub mod tower;
 
 pub use any::{Http, http};
 pub use body::Body;
 pub use message::{Request, Response};
+pub use source::Source;

@@ -14,8 +14,9 @@ use unary_service::flow::{events, sink};
 use unary_service::{Compose, Context, InFlight, Remote, Service, Timeout, service_fn};
 use unary_web::filter::access_log::Detail;
 use unary_web::filter::basic_auth::hash_password;
+use unary_web::filter::metrics::Registry;
 use unary_web::filter::rate_limit::{By, Fields};
-use unary_web::filter::{AccessLog, Admit, BasicAuth, Cors, Forwarded, RateLimit, RequestIds, Trace};
+use unary_web::filter::{AccessLog, Admit, BasicAuth, Cors, Forwarded, Metrics, RateLimit, RequestIds, Trace};
 use unary_web::networks::Networks;
 
 #[global_allocator]
@@ -48,6 +49,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     report("request-id", nanos(&RequestIds::new().and_then(app)).await).await;
     report("trace", nanos(&Trace::new().and_then(app)).await).await;
     report("in-flight", nanos(&InFlight::refuse(100).and_then(app)).await).await;
+    let figures = Registry::new(1).figures("a.test", "/*");
+    report("metrics", nanos(&Metrics::among(figures).and_then(app)).await).await;
     report("timeout", nanos(&Timeout::new(Duration::from_secs(5)).and_then(app)).await).await;
     for (what, detail) in [("log: usual lines", Detail::Usual), ("log: all there is", Detail::Full)] {
         let (emitter, source) = events(1024);
