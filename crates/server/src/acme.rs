@@ -17,7 +17,9 @@ mod schedule;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod told;
 mod trouble;
+mod update;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -33,15 +35,16 @@ use tokio::task::AbortHandle;
 use unary_net::tls::Certificates;
 
 pub(crate) use answers::Answers;
-pub(crate) use managed::Report;
-pub(crate) use settings::{AcmeSettings, BACK_OFF, Challenge, Dns, ExternalAccount, Wanted};
+pub(crate) use settings::AcmeSettings;
+pub(crate) use told::wanted;
 
 use accounts::Accounts;
 use client::Client;
 use folder::Folder;
 use local::LocalCa;
-use managed::Managed;
+use managed::{Managed, Report};
 use proof::Stage;
+use settings::Wanted;
 use trouble::Trouble;
 
 /// Orders under way at once. CAs allow more; a site that waits for its first certificate waits longer.
@@ -54,7 +57,7 @@ const LOCK_EVERY: Duration = Duration::from_secs(5);
 /// gone on with by the next.
 #[derive(Debug)]
 pub(crate) struct Acme {
-    answers: Answers,
+    settings: AcmeSettings,
     folder: Folder,
     reports: Arc<Mutex<HashMap<String, Report>>>,
     /// Dropped to stop.
@@ -79,19 +82,20 @@ struct Shared {
 }
 
 impl Acme {
-    /// Begins, with no site yet. This blocks.
+    /// Begins, with no site yet. CAs that look over plain HTTP are to get these answers. This blocks.
     ///
     /// # Errors
     ///
     /// If the folder for the state cannot be written, or the CA certificate cannot be read, or there is
     /// no CA.
-    pub(crate) fn start(settings: AcmeSettings, certificates: &Certificates) -> io::Result<Self> {
+    pub(crate) fn start(settings: AcmeSettings, certificates: &Certificates, answers: &Answers) -> io::Result<Self> {
         if settings.cas.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no CA to ask for certificates"));
         }
+        let kept = settings.clone();
         let folder = Folder::open(&settings.state)?;
         let client = Client::new(settings.root.as_deref())?;
-        let (answers, reports) = (Answers::default(), Arc::default());
+        let reports = Arc::default();
         let shared = Arc::new(Shared {
             accounts: Accounts::new(client, folder.clone()),
             local: LocalCa::at(&folder),
@@ -110,7 +114,7 @@ impl Acme {
             runtime.shutdown_background(); // It may be looking a name up, which is not to be waited for.
         };
         let thread = thread::Builder::new().name("acme".to_owned()).spawn(work)?;
-        Ok(Self { answers, folder, reports, news: Some(news), thread: Some(thread) })
+        Ok(Self { settings: kept, folder, reports, news: Some(news), thread: Some(thread) })
     }
 
     /// Looks after these sites from now on, and no others. Those whose certificate is on disk have it
@@ -126,9 +130,9 @@ impl Acme {
         }
     }
 
-    /// What CAs are answered over plain HTTP; a filter.
-    pub(crate) fn answers(&self) -> &Answers {
-        &self.answers
+    /// What it was told when it began.
+    pub(crate) fn settings(&self) -> &AcmeSettings {
+        &self.settings
     }
 
     /// How it is with each site.

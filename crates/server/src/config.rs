@@ -34,7 +34,7 @@ use crate::failure::{Failure, in_words};
 use load::{Disk, Files, Loaded, load};
 use read::{Reader, Variable};
 use route::Stacks;
-pub(crate) use server::{AccessLog, LogFormat, LogTo, ProxyHeader};
+pub(crate) use server::{AccessLog, LogFormat, LogTo, Metrics, ProxyHeader};
 use server::Server;
 use words::Place;
 
@@ -42,7 +42,7 @@ pub(crate) use filter::{By, Cors, Edit, Filter, Rewrite};
 pub(crate) use kept::Kept;
 pub(crate) use mistake::Colour;
 pub(crate) use route::{Placed, Route};
-pub(crate) use server::Admin;
+pub(crate) use server::{Admin, Challenge as AcmeChallenge, Dns as AcmeDns, Eab};
 pub(crate) use service::{Files as FileService, Proxy as ProxyService, ProxyHost, Redirect, Service};
 pub(crate) use site::{Site, Tls, Version as TlsMin};
 pub(crate) use source::At;

@@ -1,5 +1,6 @@
 //! Showing a CA that a name is ours, and taking it back.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use tokio::process::Command;
 use unary_net::tls::{Certificate, Certificates};
 
 use super::answers::Answers;
-use super::settings::{AcmeSettings, Challenge, Dns};
+use super::settings::{AcmeSettings, Challenge, Dns, Way};
 use super::trouble::Trouble;
+use super::update::Change;
 
 /// How long the program may take that changes the DNS.
 const PROGRAM_TIME_MAX: Duration = Duration::from_secs(120);
@@ -90,7 +92,7 @@ impl Stage {
             }
             (ChallengeType::Dns01, Some(dns)) => {
                 let (record, value) = (format!("_acme-challenge.{name}"), proof.dns_value());
-                dns.call("set", &record, &value).await.map_err(failed)?;
+                dns.change(Change::Set, &record, &value).await.map_err(failed)?;
                 Ok(Shown::Dns { record, value })
             }
             _ => Err(failed("this kind of challenge is not met".to_owned())),
@@ -104,7 +106,7 @@ impl Stage {
             Shown::TlsAlpn { name } => self.certificates.hide_challenge(&name),
             Shown::Dns { record, value } => {
                 if let Some(dns) = dns
-                    && let Err(cause) = dns.call("unset", &record, &value).await
+                    && let Err(cause) = dns.change(Change::Unset, &record, &value).await
                 {
                     tracing::warn!(%record, %cause, "a record of a challenge is left in the DNS");
                 }
@@ -126,32 +128,43 @@ fn certificate_of(name: &str, digest: &[u8]) -> Result<Certificate, String> {
 }
 
 impl Dns {
-    /// Calls the program.
-    async fn call(&self, verb: &str, record: &str, value: &str) -> Result<(), String> {
-        let shown = self.program.display();
-        let mut command = Command::new(&self.program);
-        command.args(self.arguments.iter().map(|argument| &**argument)).args([verb, record, value]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|cause| format!("{shown}: {cause}"))?;
-        let stderr = child.stderr.take();
-        let run = async {
-            let mut complaint = Vec::new();
-            if let Some(stderr) = stderr {
-                let mut stderr = stderr.take(COMPLAINT_BYTES_MAX);
-                let _ = stderr.read_to_end(&mut complaint).await;
-                // What goes beyond is read all the same, lest the program wait for a reader.
-                let _ = tokio::io::copy(&mut stderr.into_inner(), &mut tokio::io::sink()).await;
-            }
-            (child.wait().await, complaint)
-        };
-        match tokio::time::timeout(PROGRAM_TIME_MAX, run).await {
-            Ok((Ok(status), _)) if status.success() => Ok(()),
-            Ok((Ok(status), complaint)) => {
-                Err(format!("{shown} {verb}: {status}: {}", String::from_utf8_lossy(&complaint).trim()))
-            }
-            Ok((Err(cause), _)) => Err(format!("{shown} {verb}: {cause}")),
-            Err(_) => Err(format!("{shown} {verb}: it took more than {} s", PROGRAM_TIME_MAX.as_secs())),
+    async fn change(&self, change: Change, record: &str, value: &str) -> Result<(), String> {
+        match &self.way {
+            Way::Program { program, arguments } => call(program, arguments, change, record, value).await,
+            Way::Server(server) => server.change(change, record, value).await,
         }
+    }
+}
+
+/// Calls the program that changes the DNS.
+async fn call(program: &Path, arguments: &[Box<str>], change: Change, record: &str, value: &str) -> Result<(), String> {
+    let verb = match change {
+        Change::Set => "set",
+        Change::Unset => "unset",
+    };
+    let shown = program.display();
+    let mut command = Command::new(program);
+    command.args(arguments.iter().map(|argument| &**argument)).args([verb, record, value]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|cause| format!("{shown}: {cause}"))?;
+    let stderr = child.stderr.take();
+    let run = async {
+        let mut complaint = Vec::new();
+        if let Some(stderr) = stderr {
+            let mut stderr = stderr.take(COMPLAINT_BYTES_MAX);
+            let _ = stderr.read_to_end(&mut complaint).await;
+            // What goes beyond is read all the same, lest the program wait for a reader.
+            let _ = tokio::io::copy(&mut stderr.into_inner(), &mut tokio::io::sink()).await;
+        }
+        (child.wait().await, complaint)
+    };
+    match tokio::time::timeout(PROGRAM_TIME_MAX, run).await {
+        Ok((Ok(status), _)) if status.success() => Ok(()),
+        Ok((Ok(status), complaint)) => {
+            Err(format!("{shown} {verb}: {status}: {}", String::from_utf8_lossy(&complaint).trim()))
+        }
+        Ok((Err(cause), _)) => Err(format!("{shown} {verb}: {cause}")),
+        Err(_) => Err(format!("{shown} {verb}: it took more than {} s", PROGRAM_TIME_MAX.as_secs())),
     }
 }
 
@@ -168,8 +181,9 @@ mod tests {
         let program = folder.join("dns.sh");
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
         let said = folder.join("said");
-        let dns = Dns { program, arguments: vec![said.to_str().unwrap().into()], wait: Duration::ZERO };
-        let called = dns.call("set", "_acme-challenge.a.example", "value").await;
+        let way = Way::Program { program, arguments: vec![said.to_str().unwrap().into()] };
+        let dns = Dns { way, wait: Duration::ZERO };
+        let called = dns.change(Change::Set, "_acme-challenge.a.example", "value").await;
         (called, std::fs::read_to_string(said).unwrap_or_default())
     }
 

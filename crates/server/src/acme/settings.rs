@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use unary_net::tls::TlsSite;
 
+pub(crate) use super::update::{Algorithm, NameServer};
+
 /// How certificates are obtained. What is here is checked: URLs are, there is at least one CA and one
 /// challenge.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AcmeSettings {
     /// The folder that the server keeps its state in; what is kept here is in `acme` below it.
     pub(crate) state: PathBuf,
@@ -36,7 +38,7 @@ pub(crate) struct AcmeSettings {
 pub(crate) const BACK_OFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(12 * 3600));
 
 /// An account that exists with a CA already (RFC 8555 §7.3.4).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ExternalAccount {
     pub(crate) key_id: Box<str>,
     /// In base64url, as CAs hand it out.
@@ -54,14 +56,22 @@ pub(crate) enum Challenge {
     Dns,
 }
 
-/// The way into the DNS: a program that is called with `set` or `unset`, the record's name and its
-/// value, after its own arguments.
-#[derive(Clone, Debug)]
+/// A way into the DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dns {
-    pub(crate) program: PathBuf,
-    pub(crate) arguments: Vec<Box<str>>,
-    /// How long until the record is seen everywhere.
+    pub(crate) way: Way,
+    /// How long until a record is seen everywhere.
     pub(crate) wait: Duration,
+}
+
+/// Who puts records into the DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// A program that is called with `set` or `unset`, the record's name and its value, after its own
+    /// arguments.
+    Program { program: PathBuf, arguments: Vec<Box<str>> },
+    /// The zone's own name server.
+    Server(NameServer),
 }
 
 /// A site that wants a certificate, with what it says of its own.

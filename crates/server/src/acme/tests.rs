@@ -4,12 +4,13 @@ mod pebble;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use unary_e2e::{eventually, has, run};
+use unary_e2e::{eventually, has, run, skip};
 use unary_http::{Request, message};
 use unary_net::event_loop::EventLoops;
 use unary_net::tls::{Certificates, Terms, TlsSite, tls};
@@ -17,8 +18,9 @@ use unary_net::{Drain, Listen, Peer, Run, connect, listen, process, reply};
 use unary_service::{Compose, service_fn};
 use unary_testkit::TempDir;
 
+use super::settings::{Algorithm, BACK_OFF, Challenge, Dns, ExternalAccount, NameServer, Way};
 use super::*;
-use pebble::{CLIENT_KEY, Pebble, free_port};
+use pebble::{CLIENT_KEY, NAMED, Pebble, ZONE_KEY, free_port};
 
 /// A server whose certificates look after themselves, and the CA it asks.
 struct World {
@@ -81,8 +83,9 @@ impl World {
         let sites: Vec<_> = sites.iter().map(|names| self.certificates.site(names, &Terms::default())).collect();
         let sites: Vec<_> = sites.into_iter().map(|site| Arc::new(site.unwrap())).collect();
         self.certificates.serve(sites.iter().cloned());
-        let acme = Acme::start(self.settings.clone(), &self.certificates).unwrap();
-        self.serve(acme.answers().clone());
+        let answers = Answers::default();
+        let acme = Acme::start(self.settings.clone(), &self.certificates, &answers).unwrap();
+        self.serve(answers);
         acme.manage(sites.iter().map(|site| Wanted { site: site.clone(), email: None, ca: None }).collect());
         self.acme = Some(acme);
         sites
@@ -122,7 +125,7 @@ impl World {
         );
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
-        Dns { program, arguments: Vec::new(), wait: Duration::ZERO }
+        Dns { way: Way::Program { program, arguments: Vec::new() }, wait: Duration::ZERO }
     }
 
     /// What is remembered of the one site there is.
@@ -175,6 +178,46 @@ fn obtains_by_tls() {
 #[test]
 fn obtains_a_wildcard_by_dns() {
     check("obtains_a_wildcard_by_dns", Challenge::Dns, &["a.example", "*.a.example"], "x.a.example");
+}
+
+#[test]
+fn obtains_a_wildcard_by_an_update_of_the_zone() {
+    let name = "obtains_a_wildcard_by_an_update_of_the_zone";
+    if !Path::new(NAMED).is_file() {
+        return skip(name, "named is not installed");
+    }
+    let Some(mut world) = World::new(name) else { return };
+    pebble::serve_zone(&world.temp, "a.example", world.ports.dns);
+    world.start_ca(3600);
+    let server = |secret: &str| NameServer {
+        address: format!("127.0.0.1:{}", world.ports.dns).into(),
+        zone: "a.example".into(),
+        key_name: "acme".into(),
+        secret: secret.into(),
+        algorithm: Algorithm::HmacSha256,
+        ttl: Duration::from_secs(60),
+    };
+    let dns = |secret| Some(Dns { way: Way::Server(server(secret)), wait: Duration::ZERO });
+    let (wrong, right) = (dns("d3Jvbmc="), dns(ZONE_KEY));
+    (world.settings.challenges, world.settings.dns) = (vec![Challenge::Dns], wrong);
+    let sites: [&[&str]; 1] = [&["a.example", "*.a.example"]];
+    world.start(&sites);
+    let trouble =
+        |world: &World| world.acme.as_ref().unwrap().reports().first().and_then(|report| report.trouble.clone());
+    eventually("it is refused", || trouble(&world).is_some());
+    assert!(trouble(&world).unwrap().contains("Server Not Authoritative"), "{:?}", trouble(&world));
+    (world.acme, world.settings.dns) = (None, right);
+    let site = world.start(&sites).remove(0);
+    eventually("a certificate", || site.certificate().is_some());
+    let dig = run(Command::new("dig").args([
+        "+short",
+        "@127.0.0.1",
+        "-p",
+        &world.ports.dns.to_string(),
+        "TXT",
+        "_acme-challenge.a.example",
+    ]));
+    assert_eq!(dig.stdout, "", "the records are taken back");
 }
 
 #[test]
@@ -283,7 +326,7 @@ fn localhost_has_a_ca_of_its_own() {
         orders_per: Duration::from_secs(3600),
         back_off: BACK_OFF,
     };
-    let acme = Acme::start(settings, &certificates).unwrap();
+    let acme = Acme::start(settings, &certificates, &Answers::default()).unwrap();
     acme.manage(vec![Wanted { site: site.clone(), email: None, ca: None }]);
     eventually("a certificate", || site.certificate().is_some());
     assert_eq!(site.certificate().unwrap().issuer(), "CN=Unary for localhost");

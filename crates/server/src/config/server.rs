@@ -10,7 +10,7 @@ use serde::Serialize;
 use unary_net::Address;
 use unary_web::choose::Network;
 
-pub(crate) use acme::{Acme, email_of};
+pub(crate) use acme::{Acme, Challenge, Dns, Eab, email_of};
 
 use super::json;
 use super::kdl::Node;

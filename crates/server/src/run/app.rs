@@ -12,8 +12,9 @@ use unary_web::filter::Forwarded;
 use unary_web::filter::forwarded::Fields;
 use unary_workers::keeper::Serving;
 
-use super::front;
 use super::logs::AccessLogs;
+use super::{front, places};
+use crate::acme::{self, Acme, AcmeSettings, Answers};
 use crate::config::{Config, Kept, LogTo, ProxyHeader};
 use crate::diagnostics;
 use crate::plan::{Logs, Plan};
@@ -30,6 +31,10 @@ struct Shared {
     logs: AccessLogs,
     certificates: Certificates,
     doors: Doors,
+    /// What CAs are answered that look whether a name is ours.
+    answers: Answers,
+    /// There while a site wants a certificate to be obtained.
+    acme: Mutex<Option<Acme>>,
 }
 
 struct Running {
@@ -46,13 +51,15 @@ impl App {
     pub(super) fn new(handed: &[u8]) -> Result<(Config, Self), String> {
         let config = read(handed)?;
         let (logs, certificates) = (AccessLogs::default(), Certificates::new().map_err(in_words)?);
-        let running = build(&config, None, &logs, &certificates)?;
+        let answers = Answers::default();
+        let running = build(&config, None, &logs, &certificates, &answers)?;
         if running.plan.is_broken() {
             return Err(told(&running.plan).join("\n"));
         }
         let doors = Doors::default();
         let running = ArcSwap::from_pointee(running);
-        let app = Self(Arc::new(Shared { running, reloading: Mutex::new(()), logs, certificates, doors }));
+        let (reloading, acme) = (Mutex::new(()), Mutex::new(None));
+        let app = Self(Arc::new(Shared { running, reloading, logs, certificates, doors, answers, acme }));
         app.settle(&config);
         Ok((config, app))
     }
@@ -78,6 +85,31 @@ impl App {
         for line in told(&plan) {
             diagnostics::say(format_args!("{line}"));
         }
+        if let Err(why) = self.look_after_certificates(config, &plan) {
+            diagnostics::say(format_args!("no certificates are obtained: {why}"));
+        }
+    }
+
+    /// Obtains certificates for the sites that want it, in the way the config says now.
+    fn look_after_certificates(&self, config: &Config, plan: &Plan) -> Result<(), String> {
+        let wanted = acme::wanted(config, plan.tls_sites());
+        let mut acme = self.0.acme.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted.is_empty() {
+            *acme = None;
+            return Ok(());
+        }
+        let state =
+            places::state(config).ok_or("there is no place to keep them. Say one: server { state \"FOLDER\" }")?;
+        let settings = AcmeSettings::of(config, &state);
+        if acme.as_ref().is_none_or(|acme| *acme.settings() != settings) {
+            *acme = None; // It goes first, and its lock with it.
+            let begun = Acme::start(settings, &self.0.certificates, &self.0.answers);
+            *acme = Some(begun.map_err(|cause| format!("{}: {}", state.display(), crate::failure::in_words(cause)))?);
+        }
+        if let Some(acme) = &*acme {
+            acme.manage(wanted);
+        }
+        Ok(())
     }
 }
 
@@ -90,6 +122,7 @@ fn build(
     before: Option<&Plan>,
     logs: &AccessLogs,
     certificates: &Certificates,
+    answers: &Answers,
 ) -> Result<Running, String> {
     let mut logs = logs.clone();
     let plan = Arc::new(Plan::build(config, before, &mut logs, certificates));
@@ -104,6 +137,9 @@ fn build(
     }
     if let Some(settings) = config.server.access_log.as_ref().filter(|log| log.to != LogTo::Nowhere) {
         around = around.push("access-log", "", logs.of(settings)?);
+    }
+    if plan.tls_sites().next().is_some() {
+        around = around.push("acme", "", answers.clone());
     }
     Ok(Running { service: around.service(plan.clone()), plan })
 }
@@ -121,7 +157,7 @@ impl Serving for App {
         let _one_at_a_time = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let config = read(handed)?;
         let before = self.0.running.load().plan.clone();
-        let running = build(&config, Some(&before), &self.0.logs, &self.0.certificates)?;
+        let running = build(&config, Some(&before), &self.0.logs, &self.0.certificates, &self.0.answers)?;
         let broken = told(&running.plan).join("\n");
         if running.plan.is_broken() {
             // They would all serve what they did, until the next start, which would serve nothing.

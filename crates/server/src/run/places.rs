@@ -1,5 +1,6 @@
 //! Where things are that the config does not place.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use unary_net::Address;
@@ -34,7 +35,10 @@ pub(super) fn find_admin(config: &Config) -> Option<PathBuf> {
 /// ours to make.
 pub(super) fn state(config: &Config) -> Option<PathBuf> {
     let of_machine = || rustix::process::geteuid().is_root().then(|| PathBuf::from(STATE));
-    config.server.state.clone().or_else(|| folder_of("STATE_DIRECTORY")).or_else(of_machine)
+    // A keeper that is root has made it for its server, which is not.
+    let is_ours = |folder: std::fs::Metadata| folder.uid() == rustix::process::geteuid().as_raw();
+    let made_for_us = || std::fs::metadata(STATE).is_ok_and(is_ours).then(|| PathBuf::from(STATE));
+    config.server.state.clone().or_else(|| folder_of("STATE_DIRECTORY")).or_else(of_machine).or_else(made_for_us)
 }
 
 /// In `RUNTIME_DIRECTORY`, which systemd makes; in the state folder; or where this user's sockets are.

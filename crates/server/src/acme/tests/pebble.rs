@@ -44,6 +44,30 @@ pub(super) fn require_external_accounts(temp: &TempDir) {
     temp.write("external", "");
 }
 
+/// Debian puts daemons where an ordinary user's `PATH` does not look.
+pub(super) const NAMED: &str = "/usr/sbin/named";
+const NAMED_CONFIG: &str = "named.conf";
+
+/// The key of [`serve_zone`], in base64.
+pub(super) const ZONE_KEY: &str = "c2VjcmV0IGFuZCBub3Qgc2VjcmV0";
+
+/// Lets BIND be the name server, with a zone that takes updates signed with a key named `acme`.
+pub(super) fn serve_zone(temp: &TempDir, zone: &str, port: u16) {
+    let at = temp.path().display();
+    let config = format!(
+        r#"key "acme" {{ algorithm hmac-sha256; secret "{ZONE_KEY}"; }};
+        options {{
+            directory "{at}"; pid-file none; session-keyfile "{at}/session.key"; listen-on-v6 {{ none; }};
+            listen-on port {port} {{ 127.0.0.1; }}; recursion no; dnssec-validation no;
+        }};
+        controls {{ }};
+        zone "{zone}" {{ type primary; file "zone.db"; allow-update {{ key "acme"; }}; }};"#
+    );
+    let records = format!("$ORIGIN {zone}.\n$TTL 60\n@ SOA ns me 1 60 60 60 60\n@ NS ns\nns A 127.0.0.1\n");
+    temp.write("zone.db", records);
+    temp.write(NAMED_CONFIG, config);
+}
+
 impl Pebble {
     pub(super) fn start(temp: &TempDir, ports: Ports, valid_seconds: u64) -> Self {
         let Ports { http, tls, ca, dns, dns_management } = ports;
@@ -61,9 +85,24 @@ impl Pebble {
         );
         temp.write("pebble.json", config);
         let log = |name: &str| fs::File::create(temp.join(name)).expect("the folder can be written");
-        let mut names = Command::new("pebble-challtestsrv");
-        names.args(["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "", "-defaultIPv4", "127.0.0.1"]);
-        names.args(["-dns01", &format!("127.0.0.1:{dns}"), "-management", &format!("127.0.0.1:{dns_management}")]);
+        let mut names = Command::new(if temp.join(NAMED_CONFIG).exists() { NAMED } else { "pebble-challtestsrv" });
+        if temp.join(NAMED_CONFIG).exists() {
+            names.args(["-f", "-c"]).arg(temp.join(NAMED_CONFIG));
+        } else {
+            names.args([
+                "-http01",
+                "",
+                "-https01",
+                "",
+                "-tlsalpn01",
+                "",
+                "-defaultIPv6",
+                "",
+                "-defaultIPv4",
+                "127.0.0.1",
+            ]);
+            names.args(["-dns01", &format!("127.0.0.1:{dns}"), "-management", &format!("127.0.0.1:{dns_management}")]);
+        }
         let mut pebble = Command::new("pebble");
         pebble.arg("-config").arg(temp.join("pebble.json")).args(["-dnsserver", &format!("127.0.0.1:{dns}")]);
         // It would wait for up to 15 s before it looks. What it rejects at random is left as it is.
@@ -73,7 +112,7 @@ impl Pebble {
             spawned.expect("it is there")
         };
         let started = Self { dns: start(&mut names, "dns.log"), ca: start(&mut pebble, "pebble.log"), management };
-        for port in [ca, management, dns_management] {
+        for port in [ca, management, if temp.join(NAMED_CONFIG).exists() { dns } else { dns_management }] {
             eventually("Pebble listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         }
         started
