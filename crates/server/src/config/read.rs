@@ -130,6 +130,12 @@ impl Reader<'_> {
         for entry in entries {
             match entry {
                 Entry::Argument(value) => {
+                    // A number that may be left out, as in `respond 404 "gone"`, is left out before a text.
+                    let is_passed = |param: &Param| param.need != Need::Must && param.kind == Kind::Status;
+                    let is_text = matches!(value.what, What::Text { form: Form::Quoted | Form::Raw, .. });
+                    if is_text && word.arguments.get(arguments).is_some_and(is_passed) {
+                        arguments += 1;
+                    }
                     let last = word.arguments.last().filter(|param| param.count == Times::Many);
                     match word.arguments.get(arguments).or(last) {
                         Some(param) => self.take(&mut given, param, value),

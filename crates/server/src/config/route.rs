@@ -202,48 +202,80 @@ pub(crate) fn read(
         }
         return None;
     }
-    let (mut when, mut conditions_at) =
-        given.as_ref().map(|given| matcher::of_route(reader, given)).unwrap_or_default();
-    let (mut filters, mut service): (Vec<Chained>, Option<(Option<Placed<Service>>, &Node)>) = (Vec::new(), None);
     let before = reader.mistakes.count();
-    for (position, child) in node.children().enumerate() {
-        let Some(word) = reader.word(child, Place::Route) else {
-            // It may have been the service; nobody is told that there is none.
-            service = service.or(Some((None, child)));
-            continue;
-        };
-        if let Some((_, ended)) = service.as_ref().filter(|(read, _)| read.is_some()) {
-            refuse_behind(reader, child, ended);
-            continue;
-        }
-        match word.name {
-            "match" if position == 0 => matcher::read(reader, child, word, &mut when, &mut conditions_at),
-            "match" => reader.refuse(child.name.span, "`match` stands first in a route", "move it to the top, once"),
-            _ if Place::is_service(word) && !has(child, "from") => {
-                let given = reader.read(child, word);
-                let what = given.and_then(|given| Service::read(reader, &given));
-                service = Some((what.map(|what| placed(reader, child, what)), child));
-            }
-            _ => stacks.filter(reader, child, word, 0, &mut filters),
-        }
+    let mut lines = Lines::default();
+    if let Some(given) = &given {
+        (lines.when, lines.conditions_at) = matcher::of_route(reader, given);
     }
-    if service.is_none() && !node.is_broken {
-        let last = node.children().last().filter(|last| *last.name.text != *"match");
-        let (span, message) = match last {
-            Some(last) => (last.span, format!("`{}` is a filter, and a route ends in a service", last.name.text)),
-            None => (node.span, "this route has no service".to_owned()),
-        };
-        reader.refuse(span, message, "add the service: files, proxy, respond or redirect");
+    for (number, line) in node.children().enumerate() {
+        lines.read(reader, number, line, stacks);
     }
-    check_parameters(reader, &when, &filters);
-    let service = service?.0?;
-    let _given = given?;
-    if node.is_broken || reader.mistakes.count() != before {
+    if matches!(lines.end, End::Open) && !node.is_broken {
+        refuse_open(reader, node);
+    }
+    check_parameters(reader, &lines.when, &lines.filters);
+    let Lines { when, conditions_at, filters, end: End::Service(service, _) } = lines else { return None };
+    if given.is_none() || node.is_broken || reader.mistakes.count() != before {
         return None;
     }
     let filters = filters.into_iter().map(|chained| chained.filter).collect();
     let line = format::line(node, reader.sources.get(node.span.file));
     Some((when, Route { at: reader.at(node.span), line, conditions_at, filters, service }))
+}
+
+/// What the lines of a route come to so far.
+#[derive(Default)]
+struct Lines<'n> {
+    when: When,
+    conditions_at: Vec<At>,
+    filters: Vec<Chained>,
+    end: End<'n>,
+}
+
+/// The end of a route.
+#[derive(Default)]
+enum End<'n> {
+    /// There is none yet.
+    #[default]
+    Open,
+    /// There is a line with a mistake in it, which may have been its service.
+    Unread,
+    Service(Placed<Service>, &'n Node),
+}
+
+impl<'n> Lines<'n> {
+    fn read(&mut self, reader: &mut Reader<'_>, number: usize, line: &'n Node, stacks: &mut Stacks<'_>) {
+        let Some(word) = reader.word(line, Place::Route) else {
+            if matches!(self.end, End::Open) {
+                self.end = End::Unread;
+            }
+            return;
+        };
+        if let End::Service(_, service) = self.end {
+            return refuse_behind(reader, line, service);
+        }
+        match word.name {
+            "match" if number == 0 => matcher::read(reader, line, word, &mut self.when, &mut self.conditions_at),
+            "match" => reader.refuse(line.name.span, "`match` stands first in a route", "move it to the top, once"),
+            _ if Place::is_service(word) && !has(line, "from") => {
+                let given = reader.read(line, word);
+                let service = given.and_then(|given| Service::read(reader, &given));
+                let end = |service| End::Service(placed(reader, line, service), line);
+                self.end = service.map_or(End::Unread, end);
+            }
+            _ => stacks.filter(reader, line, word, 0, &mut self.filters),
+        }
+    }
+}
+
+/// A route without a service is none.
+fn refuse_open(reader: &mut Reader<'_>, node: &Node) {
+    let last = node.children().last().filter(|last| *last.name.text != *"match");
+    let (span, message) = match last {
+        Some(last) => (last.span, format!("`{}` is a filter, and a route ends in a service", last.name.text)),
+        None => (node.span, "this route has no service".to_owned()),
+    };
+    reader.refuse(span, message, "add the service: files, proxy, respond or redirect");
 }
 
 /// A redirect that is for some paths alone.

@@ -238,7 +238,7 @@ fn is_public(name: &HostName) -> bool {
     let is_private =
         |private: &&str| text.strip_suffix(*private).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     let is_address = text.starts_with('[') || text.parse::<std::net::IpAddr>().is_ok();
-    !name.is_any() && text.contains('.') && !is_address && !PRIVATE.iter().any(|private| is_private(private))
+    !name.is_any() && text.contains('.') && !is_address && !PRIVATE.iter().any(is_private)
 }
 
 #[cfg(test)]

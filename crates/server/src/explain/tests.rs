@@ -18,13 +18,13 @@ site "example.com" {
         files "/srv" spa="app.html"
     }
     route {
-        redirect "/new{uri}" from="/old/*" status=301
+        redirect 301 "/new{uri}" from="/old/*"
         redirect "https://www.example.com{uri}"
     }
 }
 site "*.a.test" {
     route "/only" {
-        respond "here" status=203
+        respond 203 "here"
     }
 }
 "#;
@@ -79,7 +79,7 @@ fn says_why_earlier_routes_are_passed_over() {
             SITE,
             TLS,
             "route { … } unary.kdl:14",
-            "redirect \"/new{uri}\" from=\"/old/*\" status=301 unary.kdl:15",
+            "redirect 301 \"/new{uri}\" from=\"/old/*\" unary.kdl:15",
             "another path: it goes on",
             "redirect \"https://www.example.com{uri}\" unary.kdl:16",
             "it is answered with 302 and Location: https://www.example.com/api/x",

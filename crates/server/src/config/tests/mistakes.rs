@@ -86,8 +86,10 @@ fn values_are_of_their_kinds() {
     check_route("files x listing=yes", &["`yes` is not one of the words that fit here (write one of auto, on, off)"]);
     check_route("files x precompressed=#null", &["`#null` is not a switch (write #true or #false)"]);
     check_route("files 5", &["`5` is a number, and this is a path (put it in quotes: \"5\")"]);
-    check_route("respond status=99", &["`99` is not the status of a reply"]);
-    check_route("respond status=200 status=201", &["`status` is there twice"]);
+    check_route("respond 99", &["`99` is not the status of a reply"]);
+    check_route("respond \"a\" type=a type=b", &["`type` is there twice"]);
+    check_route("respond \"404\" \"a\"", &["`respond` takes 2 values"]);
+    check_route("respond gone", &["3: `gone` is not the status of a reply"]);
     check_route(
         "respond \"${NONE}\"",
         &["the environment has no variable `NONE` (set it, or say what to take otherwise"],
@@ -198,8 +200,8 @@ fn filters_and_services_are_told_what_makes_sense() {
     check_route("rewrite\nrespond", &["3: `rewrite` takes one of a path, strip= and add="]);
     check_route("rewrite \"x\"\nrespond", &["3: "]);
     check_route("redirect \"x\"", &["3: `x` is neither a path nor a URL"]);
-    check_route("redirect \"/x\" status=404", &["3: 404 redirects nobody"]);
-    check_route("respond \"x\" status=204", &["3: a reply with 204 has no body"]);
+    check_route("redirect 404 \"/x\"", &["3: 404 redirects nobody"]);
+    check_route("respond 204 \"x\"", &["3: a reply with 204 has no body"]);
     check_route("proxy \"http://a:1\" \"http://b:1\"", &["3: to balance between several endpoints is not built yet"]);
     check_route("proxy \"https://a:1\"", &["3: TLS to endpoints is not built yet"]);
     check_route("proxy \"http://a:1/x\"", &["3: an endpoint is a host and a port"]);

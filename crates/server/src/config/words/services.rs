@@ -1,6 +1,6 @@
 //! Words of a route that are no filters: when it matches, and the service at its end.
 
-use super::{Param, Place, Word, may, must, or};
+use super::{Place, Word, may, must, or};
 use crate::config::value::Kind;
 
 const ANY_VALUE: &str = "with this value, in which `*` stands for anything";
@@ -75,11 +75,11 @@ pub(super) static SERVICES: &[Word] = &[
             or("connections", Kind::Count(1, 100_000), "256", "how many there are to it at once"),
         ]),
     Word::new("respond", "Answers every request alike.")
-        .takes(&[may("text", Kind::Text, "what the reply says; unless told, the status by its name")])
-        .with(&[
+        .takes(&[
             or("status", Kind::Status, "200", "its status"),
-            or("type", Kind::HeaderValue, "text/plain; charset=utf-8", "what the text is"),
-        ]),
+            may("text", Kind::Text, "what the reply says; unless told, the status by its name"),
+        ])
+        .with(&[or("type", Kind::HeaderValue, "text/plain; charset=utf-8", "what the text is")]),
     Word::planned("cgi", "Runs a program for each request."),
     Word::planned("fastcgi", "Sends requests on by FastCGI."),
     Word::planned("scgi", "Sends requests on by SCGI."),
@@ -92,13 +92,11 @@ pub(super) static SERVICES: &[Word] = &[
 /// A service, and a filter for stacks and routes where it has `from`.
 pub(super) static REDIRECTS: &[Word] =
     &[Word::new("redirect", "Leads elsewhere; with `from` it is a filter, and other requests go on.")
-        .takes(&[must("target", Kind::Text, "a path or URL, with `{path}`, `{query}`, `{uri}` and `{host}` in it")])
-        .with(REDIRECT)];
-
-const REDIRECT: &[Param] = &[
-    or("status", Kind::Status, "302", "301, 302, 303, 307 or 308"),
-    may("from", Kind::Pattern, "only requests for these paths, of all that come here"),
-];
+        .takes(&[
+            or("status", Kind::Status, "302", "301, 302, 303, 307 or 308"),
+            must("target", Kind::Text, "a path or URL, with `{path}`, `{query}`, `{uri}` and `{host}` in it"),
+        ])
+        .with(&[may("from", Kind::Pattern, "only requests for these paths, of all that come here")])];
 
 pub(super) static FILES: &[Word] = &[
     Word::new("index", "What stands for a folder. Unless told: `index.html`.").takes(&[must(

@@ -37,7 +37,9 @@ fn only_the_last_argument_is_for_many_and_needed_ones_come_first() {
         for (at, param) in word.arguments.iter().enumerate() {
             let is_last = at + 1 == word.arguments.len();
             assert!(is_last || param.count == Times::Once, "{} of `{}`", param.name, word.name);
-            let follows_optional = at > 0 && word.arguments[at - 1].need != Need::Must;
+            // But for a status, which is a number before a text.
+            let is_optional = |param: &Param| param.need != Need::Must && param.kind != Kind::Status;
+            let follows_optional = at > 0 && is_optional(&word.arguments[at - 1]);
             assert!(!(follows_optional && param.need == Need::Must), "{} of `{}`", param.name, word.name);
         }
         assert!(word.properties.iter().all(|param| param.count == Times::Once), "`{}`", word.name);
