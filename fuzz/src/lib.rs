@@ -10,6 +10,7 @@ pub mod target;
 
 pub use target::chunked::chunked;
 pub use target::connection::connection;
+pub use target::h2_connection::h2_connection;
 pub use target::head::head;
 pub use target::proxy_protocol::proxy_protocol;
 pub use target::response_head::response_head;

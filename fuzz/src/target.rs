@@ -2,6 +2,7 @@
 
 pub mod chunked;
 pub mod connection;
+pub mod h2_connection;
 pub mod head;
 mod model;
 pub mod proxy_protocol;
@@ -28,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "response_head", run: response_head::response_head, fixtures: &["crates/http/tests/h1/response"] },
     Target { name: "chunked", run: chunked::chunked, fixtures: &["fuzz/corpus/connection"] },
     Target { name: "connection", run: connection::connection, fixtures: &["crates/http/tests/h1/request"] },
+    Target { name: "h2_connection", run: h2_connection::h2_connection, fixtures: &[] },
     Target {
         name: "proxy_protocol",
         run: proxy_protocol::proxy_protocol,

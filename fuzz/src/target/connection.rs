@@ -6,7 +6,7 @@
 
 mod asked;
 mod replies;
-mod script;
+pub(super) mod script;
 mod site;
 
 use std::cell::RefCell;

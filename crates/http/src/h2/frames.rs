@@ -152,9 +152,11 @@ impl Frames {
             return Err(Reason::FRAME_SIZE_ERROR);
         }
         if kind == kind::HEADERS {
-            if stream > self.stream_max {
+            if stream.is_multiple_of(2) {
+                return Err(Reason::PROTOCOL_ERROR); // §5.1.1: a client's streams are odd.
+            } else if stream > self.stream_max {
                 self.stream_max = stream;
-            } else if stream != 0 && self.ended.contains(&stream) {
+            } else if self.ended.contains(&stream) {
                 return Err(Reason::STREAM_CLOSED); // §5.1: half-closed (remote), and closed.
             } else {
                 let before = usize::from(flags & PADDED != 0) + if flags & PRIORITIZED != 0 { 5 } else { 0 };

@@ -126,8 +126,11 @@ fn target(path: PathAndQuery, method: &Method, limits: &HeadLimits) -> Result<Ur
     if path.as_str().len() > limits.target_bytes_max {
         return Err(Refusal::TooLarge(StatusCode::URI_TOO_LONG));
     }
-    let valid = path.as_str().starts_with('/') || (path.as_str() == "*" && *method == Method::OPTIONS);
-    if valid { Ok(Uri::from(path)) } else { Err(Refusal::Malformed("its path is none")) }
+    // Where there was nothing but a fragment, the path says that it is "/", and only the URI that it is not.
+    // Of any other fragment nothing is left to see.
+    let target = Uri::from(path);
+    let valid = target.path().starts_with('/') || (target.path() == "*" && *method == Method::OPTIONS);
+    if valid { Ok(target) } else { Err(Refusal::Malformed("its path is none")) }
 }
 
 #[cfg(test)]
@@ -174,6 +177,13 @@ mod tests {
         check("http://a/", &[("x", " y")], malformed("a field's value has white space around it"));
         check("http://a/", &[("x", "y\t")], malformed("a field's value has white space around it"));
         check("*", &[("host", "a")], malformed("its path is none"));
+    }
+
+    #[test]
+    fn a_fragment_is_no_path() {
+        let fragment = PathAndQuery::from_maybe_shared(Bytes::from_static(b"#a")).unwrap();
+        let refused = target(fragment, &Method::GET, &HeadLimits::default());
+        assert_eq!(refused, Err(Refusal::Malformed("its path is none")));
     }
 
     #[test]

@@ -18,7 +18,7 @@ const TAKEN_BYTES_MAX: usize = 4000;
 
 /// A client that follows a script.
 #[derive(Debug)]
-pub(super) struct Script {
+pub(in crate::target) struct Script {
     pieces: VecDeque<Bytes>,
     pause: Duration,
     /// Until when there is nothing to read; `None` if that is yet to begin.
@@ -29,19 +29,19 @@ pub(super) struct Script {
 
 /// What the server said.
 #[derive(Debug, Default)]
-pub(super) struct Transcript {
+pub(in crate::target) struct Transcript {
     written: Mutex<BytesMut>,
     closed: Notify,
 }
 
 impl Transcript {
     /// Waits until the server has let go of the wire.
-    pub(super) async fn closed(&self) {
+    pub(in crate::target) async fn closed(&self) {
         self.closed.notified().await;
     }
 
     /// All of it.
-    pub(super) fn written(&self) -> Bytes {
+    pub(in crate::target) fn written(&self) -> Bytes {
         self.lock().clone().freeze()
     }
 
@@ -52,7 +52,7 @@ impl Transcript {
 
 impl Script {
     /// Sends these pieces, pausing before each, then no more.
-    pub(super) fn new(pieces: &[&[u8]], pause: Duration, transcript: Arc<Transcript>) -> Self {
+    pub(in crate::target) fn new(pieces: &[&[u8]], pause: Duration, transcript: Arc<Transcript>) -> Self {
         let pieces = pieces.iter().filter(|piece| !piece.is_empty());
         let pieces = pieces.map(|piece| Bytes::copy_from_slice(piece)).collect();
         Self { pieces, pause, rest: None, writes: 0, transcript }

@@ -75,8 +75,10 @@ fn a_stream_that_has_ended_has_no_more_heads() {
 }
 
 #[test]
-fn clients_do_not_push() {
+fn clients_do_not_push_and_open_odd_streams() {
     check(&[frame(5, 4, 1, &[0, 0, 0, 2])], (&[], Some(Reason::PROTOCOL_ERROR)));
+    check(&[frame(1, 5, 0, b"")], (&[], Some(Reason::PROTOCOL_ERROR)));
+    check(&[frame(1, 5, 2, b"")], (&[], Some(Reason::PROTOCOL_ERROR)));
 }
 
 #[test]
