@@ -34,6 +34,11 @@ impl Http {
     pub fn new(h1: H1, h2: H2) -> Self {
         Self { h1: h1.unless_h2(), h2 }
     }
+
+    /// HTTP/2, whose counters somebody may want to see.
+    pub fn h2(&self) -> &H2 {
+        &self.h2
+    }
 }
 
 impl Default for Http {

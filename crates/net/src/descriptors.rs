@@ -20,7 +20,7 @@ pub fn raise_limit() {
 /// Connections served at once by default: each may need a file, or a connection of ours, beside its
 /// own descriptor. Without a bound, those that wait would take what those inside need, and all would
 /// be let in and nobody served.
-pub(crate) fn connections_max() -> usize {
+pub fn connections_max() -> usize {
     connections_of(getrlimit(Resource::Nofile).current)
 }
 

@@ -15,7 +15,7 @@ mod output;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -67,6 +67,7 @@ pub(crate) struct Writing {
     ended: Receiver<()>,
     hurry: Arc<AtomicBool>,
     reopen: Arc<Notify>,
+    lost: Arc<AtomicU64>,
 }
 
 /// Starts writing there.
@@ -81,7 +82,7 @@ pub(crate) fn start(to: To, format: Format) -> Result<(AccessLog, Writing), Erro
             Output::named(path, rotation, dropped).map_err(|cause| Error::internal(opening).because(cause))?
         }
     };
-    let (hurry, reopen) = (output.hurry(), Arc::new(Notify::new()));
+    let (hurry, lost, reopen) = (output.hurry(), output.lost(), Arc::new(Notify::new()));
     let log = AccessLog::new(emitter).keeping(format.detail());
     let runtime = Builder::new_current_thread().enable_time().build().map_err(failed)?;
     let (end, ended) = sync_channel(1);
@@ -91,13 +92,18 @@ pub(crate) fn start(to: To, format: Format) -> Result<(AccessLog, Writing), Erro
         let _ = end.send(());
     };
     thread::Builder::new().name("access-log".to_owned()).spawn(write).map_err(failed)?;
-    Ok((log, Writing { ended, hurry, reopen }))
+    Ok((log, Writing { ended, hurry, reopen, lost }))
 }
 
 impl Writing {
     /// Opens the file anew, soon: somebody has put the old one aside.
     pub(crate) fn reopen(&self) {
         self.reopen.notify_one();
+    }
+
+    /// How many lines were lost so far.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Waits until the last line has been written, but not for long: whatever takes the lines may

@@ -35,6 +35,7 @@ use tokio::task::AbortHandle;
 use unary_net::tls::Certificates;
 
 pub(crate) use answers::Answers;
+pub(crate) use managed::Report;
 pub(crate) use settings::AcmeSettings;
 pub(crate) use told::wanted;
 
@@ -42,7 +43,7 @@ use accounts::Accounts;
 use client::Client;
 use folder::Folder;
 use local::LocalCa;
-use managed::{Managed, Report};
+use managed::Managed;
 use proof::Stage;
 use settings::Wanted;
 use trouble::Trouble;

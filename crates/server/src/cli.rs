@@ -8,7 +8,6 @@ use http::{Method, Uri};
 use unary_net::Address;
 
 use crate::access_log::Format;
-use crate::failure::Failure;
 use crate::run::{CONFIG_DEFAULT, SERVER_PROCESS};
 
 /// One function, one process, any program: a web server that is a single binary.
@@ -24,8 +23,6 @@ const EXAMPLES: &str = "\
 Examples:
   unary serve                            this folder, for this machine: http://localhost:8080/
   unary serve ./public --listen :8080    a folder, for everybody who can reach this machine
-
-Not built yet: status
 ";
 
 const SERVE_EXAMPLES: &str = "\
@@ -57,6 +54,8 @@ pub(crate) enum Command {
     Upgrade(Keeper),
     /// Let the running one finish what it does, and end
     Stop(Keeper),
+    /// Say how the running one is
+    Status(Status),
     /// Make a line for a file of users, of a password that is asked for
     HashPassword(HashPassword),
     /// The server of `unary run`, which starts it
@@ -132,6 +131,17 @@ pub(crate) struct Keeper {
     pub(crate) admin: Option<Address>,
 }
 
+/// What `unary status` is told.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) keeper: Keeper,
+
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// What `unary hash-password` is told.
 #[derive(Debug, Args)]
 pub(crate) struct HashPassword {
@@ -170,17 +180,10 @@ const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 /// More than any machine has cores.
 const THREADS_MAX: i64 = 1024;
 
-/// Commands that are promised. They are known, so that nobody hunts for a typing mistake.
-const NOT_BUILT_YET: [&str; 1] = ["status"];
-
 impl Cli {
     /// Reads this process's command line. Says what is wrong with it and ends the process, if
     /// anything is.
-    pub(crate) fn read() -> Result<Self, Failure> {
-        let command = std::env::args_os().nth(1).unwrap_or_default();
-        match NOT_BUILT_YET.into_iter().find(|name| command == *name) {
-            Some(name) => Err(Failure::nonsense(format!("`unary {name}` is not built yet"))),
-            None => Ok(Self::parse()),
-        }
+    pub(crate) fn read() -> Self {
+        Self::parse()
     }
 }

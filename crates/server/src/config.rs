@@ -46,6 +46,7 @@ pub(crate) use server::{Admin, Challenge as AcmeChallenge, Dns as AcmeDns, Eab};
 pub(crate) use service::{Files as FileService, Proxy as ProxyService, ProxyHost, Redirect, Service};
 pub(crate) use site::{Site, Tls, Version as TlsMin};
 pub(crate) use source::At;
+pub(crate) use value::Secret;
 
 /// A config without mistakes.
 #[derive(Debug, Serialize)]

@@ -41,7 +41,8 @@ fn headers_of(lines: &[String]) -> Result<HeaderMap, Failure> {
     Ok(headers)
 }
 
-fn explain(config: &Config, told: &Explain, headers: &HeaderMap) -> Result<String, Failure> {
+/// Says what a config makes of a request.
+pub(crate) fn explain(config: &Config, told: &Explain, headers: &HeaderMap) -> Result<String, Failure> {
     let Explain { method, url, client, .. } = told;
     let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
         return Err(Failure::nonsense(format!("`{url}` is no whole URL. Write it as in https://example.com/path")));

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod acme;
+mod admin;
 mod check;
 mod cli;
 mod config;
@@ -14,6 +15,7 @@ mod hash_password;
 mod plan;
 mod run;
 mod serve;
+mod status;
 
 use std::process::ExitCode;
 
@@ -24,7 +26,7 @@ use unary_workers::keeper::Command as Order;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let outcome = Cli::read().and_then(|cli| match cli.command {
+    let outcome = match Cli::read().command {
         Command::Serve(told) => serve::run(&told),
         Command::Run(told) => run::run(&told),
         Command::Check(told) => check::run(&told),
@@ -33,9 +35,10 @@ fn main() -> ExitCode {
         Command::Reload(keeper) => run::tell(Order::Reload, &keeper),
         Command::Upgrade(keeper) => run::tell(Order::Upgrade, &keeper),
         Command::Stop(keeper) => run::tell(Order::Stop, &keeper),
+        Command::Status(told) => status::run(&told),
         Command::HashPassword(told) => hash_password::run(&told),
         Command::ServerProcess => run::serve(),
-    });
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

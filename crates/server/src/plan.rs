@@ -16,12 +16,13 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 use unary_http::{Request, Response, message};
-use unary_net::tls::{Certificates, TlsSite};
-use unary_service::{Available, BoxService, Error, Service};
+use unary_net::tls::{Certificate, Certificates, TlsSite};
+use unary_service::{Available, BoxService, Error, Filter, Service};
 use unary_web::choose::Sites;
-use unary_web::filter::{AccessLog, forwarded};
+use unary_web::filter::metrics::Registry;
+use unary_web::filter::{AccessLog, Metrics, forwarded};
 
-use crate::config::{AccessLog as AccessLogSettings, At, Config};
+use crate::config::{AccessLog as AccessLogSettings, At, Config, Metrics as MetricsSettings};
 use site::Built;
 
 /// What is served until the next reload.
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     named: HashMap<String, usize>,
     /// What went wrong with which site.
     pub(crate) broken: Vec<Broken>,
+    /// Where requests are counted that are for no site.
+    metrics: Option<Metrics>,
 }
 
 /// A site that could not be built.
@@ -61,21 +64,25 @@ impl Plan {
         before: Option<&Self>,
         logs: &mut dyn Logs,
         certificates: &Certificates,
+        figures: &Registry,
     ) -> Self {
+        let counting = Counting { figures, settings: config.server.metrics };
         let mut plan = Self {
             sites: Vec::with_capacity(config.sites.len()),
             hosts: config.hosts.clone(),
             named: HashMap::with_capacity(config.sites.len()),
             broken: Vec::new(),
+            metrics: counting.metrics("", ""),
         };
-        let mut parts = Parts { services: ending::Services::default(), logs, certificates };
+        let mut parts = Parts { services: ending::Services::default(), logs, certificates, counting };
         for site in &config.sites {
-            let name = site.names.first().map(ToString::to_string).unwrap_or_default();
+            let name = site::name_of(site);
             let earlier = before.and_then(|plan| plan.site(&name));
             let built = Built::build(site, earlier, &mut parts).unwrap_or_else(|why| {
-                let stays = if earlier.is_some() { Stays::AsItWas } else { Stays::Away };
+                let was_served = earlier.is_some_and(|earlier| !earlier.is_away());
+                let stays = if was_served { Stays::AsItWas } else { Stays::Away };
                 plan.broken.push(Broken { site: name.clone(), at: why.at, why: why.text, stays });
-                earlier.cloned().unwrap_or_else(|| Arc::new(Built::away()))
+                earlier.cloned().unwrap_or_else(|| Arc::new(Built::away(site, counting)))
             });
             plan.named.insert(name, plan.sites.len());
             plan.sites.push(built);
@@ -88,6 +95,11 @@ impl Plan {
         self.sites.iter().filter_map(|site| site.tls_site().cloned())
     }
 
+    /// The certificate that the site of this name has now.
+    pub(crate) fn certificate(&self, name: &str) -> Option<Arc<Certificate>> {
+        self.site(name)?.tls_site()?.certificate()
+    }
+
     /// Whether no site can be served.
     pub(crate) fn is_broken(&self) -> bool {
         !self.broken.is_empty() && self.broken.len() == self.sites.len()
@@ -97,14 +109,15 @@ impl Plan {
         self.sites.get(*self.named.get(name)?)
     }
 
-    /// Whoever answers this request, or the answer where nobody does.
-    fn find(&self, request: &Request) -> Result<BoxService<Request, Response>, Response> {
+    /// Whoever answers this request.
+    fn find(&self, request: &Request) -> Found<'_> {
         let host = forwarded::host(request).unwrap_or("");
         let number = self.hosts.choose(host);
-        let site = number.and_then(|number| self.sites.get(*number));
-        let site = site.ok_or_else(|| message::status(StatusCode::NOT_FOUND))?;
+        let Some(site) = number.and_then(|number| self.sites.get(*number)) else {
+            return Found::nobody(StatusCode::NOT_FOUND, self.metrics.as_ref());
+        };
         if site.wants_certificates() && self.door_of(request) != number {
-            return Err(message::status(StatusCode::MISDIRECTED_REQUEST));
+            return Found::nobody(StatusCode::MISDIRECTED_REQUEST, site.metrics());
         }
         site.find(request, host)
     }
@@ -123,10 +136,31 @@ impl Service<Request> for Plan {
     type Reply = Response;
 
     async fn call(&self, request: Request) -> Result<Response, Error> {
-        match self.find(&request) {
-            Ok(service) => service.call(request).await,
-            Err(answer) => Ok(answer),
+        let Found { answer, metrics } = self.find(&request);
+        match (answer, metrics) {
+            (Ok(service), Some(metrics)) => metrics.apply(request, service).await,
+            (Ok(service), None) => service.call(request).await,
+            (Err(answer), metrics) => {
+                if let Some(metrics) = metrics {
+                    metrics.count(&request, &answer);
+                }
+                Ok(answer)
+            }
         }
+    }
+}
+
+/// What becomes of a request.
+struct Found<'p> {
+    /// Whoever answers it, or the answer where nobody does.
+    answer: Result<&'p BoxService<Request, Response>, Response>,
+    /// Where it is counted.
+    metrics: Option<&'p Metrics>,
+}
+
+impl<'p> Found<'p> {
+    fn nobody(status: StatusCode, metrics: Option<&'p Metrics>) -> Self {
+        Self { answer: Err(message::status(status)), metrics }
     }
 }
 
@@ -152,6 +186,22 @@ struct Parts<'l> {
     services: ending::Services,
     logs: &'l mut dyn Logs,
     certificates: &'l Certificates,
+    counting: Counting<'l>,
+}
+
+/// Where requests are counted, and how finely.
+#[derive(Clone, Copy)]
+struct Counting<'l> {
+    figures: &'l Registry,
+    settings: Option<MetricsSettings>,
+}
+
+impl Counting<'_> {
+    /// Where those of this route are: the same figures as before, if there were any.
+    fn metrics(self, site: &str, route: &str) -> Option<Metrics> {
+        let route = if self.settings?.per_route { route } else { "" };
+        Some(Metrics::among(self.figures.figures(site, route)))
+    }
 }
 
 /// Why a site cannot be built, and the line that asks for what cannot be had.

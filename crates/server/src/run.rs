@@ -16,7 +16,7 @@ use unary_workers::keeper::{self, Refusal};
 use crate::cli::Run;
 use crate::diagnostics;
 use crate::failure::Failure;
-pub(crate) use command::tell;
+pub(crate) use command::{admin_path, tell};
 use front::ConfigFile;
 pub(crate) use server_process::serve;
 

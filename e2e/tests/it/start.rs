@@ -46,9 +46,10 @@ fn what_makes_no_sense_is_refused_with_code_2() {
 }
 
 #[test]
-fn what_is_promised_but_not_built_says_so() {
-    check(&["status"], 2, "error: `unary status` is not built yet\n");
-    check(&["status", "--help"], 2, "is not built yet");
+fn a_keeper_that_is_not_there_is_missed() {
+    for command in ["status", "reload", "stop"] {
+        check(&[command, "--admin", "unix:/nowhere/unary.sock"], 1, "Is `unary run` running, with this config?");
+    }
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(super) struct Output {
     /// Counts events for which there was no room.
     dropped: Arc<AtomicU64>,
     dropped_seen: u64,
+    /// Counts all lines that were lost.
+    lost: Arc<AtomicU64>,
     /// The program is about to end: nobody is waited for.
     hurry: Arc<AtomicBool>,
 }
@@ -55,8 +57,8 @@ impl Output {
 
     fn to(file: File, named: Option<NamedFile>, dropped: Arc<AtomicU64>) -> io::Result<Self> {
         let is_file = file.metadata()?.is_file();
-        let (losses, hurry) = (Losses::default(), Arc::default());
-        Ok(Self { file, is_file, named, is_torn: false, losses, dropped, dropped_seen: 0, hurry })
+        let (losses, lost, hurry) = (Losses::default(), Arc::default(), Arc::default());
+        Ok(Self { file, is_file, named, is_torn: false, losses, dropped, dropped_seen: 0, lost, hurry })
     }
 
     /// Opens the file of this name anew: whoever put it aside expects that. If that cannot be done,
@@ -84,6 +86,11 @@ impl Output {
         self.hurry.clone()
     }
 
+    /// Counts the lines that were lost.
+    pub(super) fn lost(&self) -> Arc<AtomicU64> {
+        self.lost.clone()
+    }
+
     /// Writes whole lines. What cannot be written is counted.
     pub(super) fn write(&mut self, lines: &[u8]) {
         if self.is_file
@@ -101,6 +108,7 @@ impl Output {
                     self.is_torn = last != b'\n';
                 }
                 let lost = left.iter().filter(|&&byte| byte == b'\n').count();
+                self.lost.fetch_add(lost as u64, Ordering::Relaxed);
                 self.losses.unwritten(lost as u64, cause_in_words(&cause));
             }
         }
@@ -128,6 +136,7 @@ impl Output {
 
     fn count_dropped(&mut self) {
         let dropped = self.dropped.load(Ordering::Relaxed);
+        self.lost.fetch_add(dropped - self.dropped_seen, Ordering::Relaxed);
         self.losses.dropped(dropped - self.dropped_seen);
         self.dropped_seen = dropped;
     }

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::StatusCode;
-use unary_http::{Request, Response, message};
+use unary_http::{Request, Response};
 use unary_net::tls::{Alpn, CertificateFiles, ClientCa, Clients, Terms, TlsSite, TlsVersion};
 use unary_service::BoxService;
 use unary_web::choose::{Asked, Path, Routes, When};
-use unary_web::filter::forwarded;
+use unary_web::filter::{Metrics, forwarded};
 use unary_web::handler::Redirect;
 use unary_web::scheme::Scheme;
 
-use super::{Parts, Why, chain, fingerprint};
+use super::{Counting, Found, Parts, Why, chain, fingerprint};
 use crate::config::{Route, Site, Tls as TlsSettings, TlsMin as Version};
 
 /// Where plain HTTP is led by sites that speak TLS.
@@ -20,12 +20,20 @@ const TO_TLS: &str = "https://{host}{uri}";
 
 /// A site, ready to serve.
 pub(super) struct Built {
-    routes: Routes<BoxService<Request, Response>>,
+    routes: Routes<Counted>,
     to_tls: Option<BoxService<Request, Response>>,
     /// The routes by their settings: those of the next plan that have the same are these.
     known: HashMap<u64, BoxService<Request, Response>>,
     tls: Option<Tls>,
+    /// Where requests are counted that no route takes.
+    metrics: Option<Metrics>,
     is_away: bool,
+}
+
+/// A route, and where its requests are counted.
+struct Counted {
+    service: BoxService<Request, Response>,
+    metrics: Option<Metrics>,
 }
 
 /// How the site speaks TLS.
@@ -42,7 +50,8 @@ impl Built {
         let to_tls = site.tls.redirects().then(|| Redirect::new(StatusCode::PERMANENT_REDIRECT, TO_TLS));
         let to_tls = to_tls.transpose().map_err(|bad| Why { at: site.at.clone(), text: bad.to_string() })?;
         let tls = tls_of(site, earlier, parts)?;
-        let mut built = Self { to_tls: to_tls.map(BoxService::new), tls, ..Self::empty() };
+        let metrics = parts.counting.metrics(&name_of(site), "");
+        let mut built = Self { to_tls: to_tls.map(BoxService::new), tls, metrics, ..Self::empty() };
         for (when, route) in site.routes.iter() {
             let print = print(when, route);
             let service = match earlier.and_then(|earlier| earlier.known.get(&print)) {
@@ -50,22 +59,39 @@ impl Built {
                 None => chain::build(route, when, parts)?,
             };
             built.known.insert(print, service.clone());
-            built.routes.push(when.clone(), service);
+            let metrics = parts.counting.metrics(&name_of(site), &label(when));
+            built.routes.push(when.clone(), Counted { service, metrics });
         }
         Ok(Arc::new(built))
     }
 
     /// A site of which there is no good version.
-    pub(super) fn away() -> Self {
-        Self { is_away: true, ..Self::empty() }
+    pub(super) fn away(site: &Site, counting: Counting<'_>) -> Self {
+        Self { is_away: true, metrics: counting.metrics(&name_of(site), ""), ..Self::empty() }
     }
 
     fn empty() -> Self {
-        Self { routes: Routes::default(), to_tls: None, known: HashMap::new(), tls: None, is_away: false }
+        Self {
+            routes: Routes::default(),
+            to_tls: None,
+            known: HashMap::new(),
+            tls: None,
+            metrics: None,
+            is_away: false,
+        }
+    }
+
+    pub(super) fn metrics(&self) -> Option<&Metrics> {
+        self.metrics.as_ref()
     }
 
     pub(super) fn tls_site(&self) -> Option<&Arc<TlsSite>> {
         self.tls.as_ref().map(|tls| &tls.site)
+    }
+
+    /// Whether there is no good version of it.
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away
     }
 
     /// Whether clients have to prove who they are.
@@ -73,17 +99,18 @@ impl Built {
         self.tls.as_ref().is_some_and(|tls| tls.wants_certificates)
     }
 
-    /// Whoever answers this request, or the answer where nobody does.
-    pub(super) fn find(&self, request: &Request, host: &str) -> Result<BoxService<Request, Response>, Response> {
+    /// Whoever answers this request.
+    pub(super) fn find(&self, request: &Request, host: &str) -> Found<'_> {
+        let nobody = |status| Found::nobody(status, self.metrics());
         if self.is_away {
-            return Err(message::status(StatusCode::SERVICE_UNAVAILABLE));
+            return nobody(StatusCode::SERVICE_UNAVAILABLE);
         }
         if let Some(to_tls) = &self.to_tls
             && Scheme::of(request) == Scheme::Http
         {
-            return Ok(to_tls.clone());
+            return Found { answer: Ok(to_tls), metrics: self.metrics() };
         }
-        let path = Path::parse(request.uri().path()).map_err(|_| message::status(StatusCode::BAD_REQUEST))?;
+        let Ok(path) = Path::parse(request.uri().path()) else { return nobody(StatusCode::BAD_REQUEST) };
         let asked = Asked {
             method: request.method(),
             host,
@@ -93,9 +120,23 @@ impl Built {
             client: forwarded::client(request),
         };
         match self.routes.choose(&asked) {
-            Some((_, service)) => Ok(service.clone()),
-            None => Err(message::status(StatusCode::NOT_FOUND)),
+            Some((_, Counted { service, metrics })) => Found { answer: Ok(service), metrics: metrics.as_ref() },
+            None => nobody(StatusCode::NOT_FOUND),
         }
+    }
+}
+
+/// What a site is called: the first of its names.
+pub(super) fn name_of(site: &Site) -> String {
+    site.names.first().map(ToString::to_string).unwrap_or_default()
+}
+
+/// What a route is called: its paths. What else it asks for is not said, so that routes that differ in
+/// that alone are counted together.
+fn label(when: &When) -> String {
+    match &when.paths[..] {
+        [] => "*".to_owned(),
+        paths => paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
     }
 }
 

@@ -14,12 +14,12 @@ impl Logs for Nowhere {
 }
 
 /// A folder with a config in it.
-struct Place(TempDir);
+struct Place(TempDir, Registry);
 
 impl Place {
     fn with(config: &str) -> Self {
         let folder = TempDir::with([("unary.kdl", config), ("public/index.html", "home"), ("public/a.txt", "a")]);
-        Self(folder)
+        Self(folder, Registry::new(1))
     }
 
     fn say(&self, config: &str) {
@@ -31,7 +31,7 @@ impl Place {
             Ok(config) => config,
             Err(refused) => panic!("{}", refused.report(crate::config::Colour::Off)),
         };
-        Plan::build(&config, before, &mut Nowhere, &Certificates::new().unwrap())
+        Plan::build(&config, before, &mut Nowhere, &Certificates::new().unwrap(), &self.1)
     }
 }
 
@@ -110,4 +110,37 @@ async fn a_broken_site_keeps_its_last_good_version_and_harms_no_other() {
     check(&first, "http://a.example/fixed", (503, "503 Service Unavailable\n")).await;
     check(&first, "http://x.b.example/", (200, "c")).await;
     assert!(!first.is_broken());
+    let again = place.plan(Some(&first));
+    check(&again, "http://a.example/fixed", (503, "503 Service Unavailable\n")).await;
+    assert!(again.broken[0].to_string().ends_with("answers 503"), "{}", again.broken[0]);
+}
+
+#[tokio::test]
+async fn counts_survive_reloads_and_go_with_their_site() {
+    let place = Place::with(SITES);
+    let counts = || {
+        let calls = |reading: unary_web::filter::metrics::Reading| {
+            (reading.calls() > 0).then(|| (format!("{} {}", reading.site, reading.route), reading.calls()))
+        };
+        place.1.read().into_iter().filter_map(calls).collect::<Vec<_>>()
+    };
+    let check = |expected: &[(&str, u64)]| {
+        assert_eq!(counts().iter().map(|(name, calls)| (&**name, *calls)).collect::<Vec<_>>(), expected);
+    };
+    let plan = place.plan(None);
+    for url in ["http://a.example/fixed", "http://a.example/x", "http://x.b.example/", "http://c.example/"] {
+        ask(&plan, url).await;
+    }
+    check(&[(" ", 1), ("*.b.example *", 1), ("a.example *", 1), ("a.example /fixed", 1)]);
+    place.say(&SITES.replace("\"fixed\"", "\"mended\""));
+    let next = place.plan(Some(&plan));
+    drop(plan);
+    ask(&next, "http://a.example/fixed").await;
+    ask(&next, "http://a.example/x/../y").await;
+    check(&[(" ", 1), ("*.b.example *", 1), ("a.example ", 1), ("a.example *", 1), ("a.example /fixed", 2)]);
+    place.say("server { metrics routes=#false }\nsite \"*.b.example\" { tls off; route { respond \"b\" } }");
+    let last = place.plan(Some(&next));
+    drop(next);
+    ask(&last, "http://x.b.example/").await;
+    check(&[(" ", 1), ("*.b.example ", 1)]);
 }

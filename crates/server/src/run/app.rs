@@ -1,6 +1,7 @@
 //! What a keeper's server serves: the plan of a config, which a reload replaces.
 
-use std::io::Write as _;
+mod observed;
+
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +11,7 @@ use unary_net::tls::{Certificates, Doors};
 use unary_service::{Available, BoxService, Error, Service, Stack};
 use unary_web::filter::Forwarded;
 use unary_web::filter::forwarded::Fields;
+use unary_web::filter::metrics::Registry;
 use unary_workers::keeper::Serving;
 
 use super::logs::AccessLogs;
@@ -18,6 +20,8 @@ use crate::acme::{self, Acme, AcmeSettings, Answers};
 use crate::config::{Config, Kept, LogTo, ProxyHeader};
 use crate::diagnostics;
 use crate::plan::{Logs, Plan};
+pub(super) use observed::Machine;
+use observed::Observed;
 
 /// What is served. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -35,9 +39,11 @@ struct Shared {
     answers: Answers,
     /// There while a site wants a certificate to be obtained.
     acme: Mutex<Option<Acme>>,
+    observed: Observed,
 }
 
 struct Running {
+    config: Arc<Config>,
     plan: Arc<Plan>,
     service: BoxService<Request, Response>,
 }
@@ -48,18 +54,19 @@ impl App {
     /// # Errors
     ///
     /// If there is anything wrong with the config, or no site of it can be served.
-    pub(super) fn new(handed: &[u8]) -> Result<(Config, Self), String> {
-        let config = read(handed)?;
+    pub(super) fn new(handed: &[u8]) -> Result<(Arc<Config>, Self), String> {
+        let config = Arc::new(read(handed)?);
+        let observed = Observed::new(front::threads(&config));
         let (logs, certificates) = (AccessLogs::default(), Certificates::new().map_err(in_words)?);
         let answers = Answers::default();
-        let running = build(&config, None, &logs, &certificates, &answers)?;
+        let running = build(&config, None, &logs, &certificates, &answers, &observed.figures)?;
         if running.plan.is_broken() {
             return Err(told(&running.plan).join("\n"));
         }
         let doors = Doors::default();
         let running = ArcSwap::from_pointee(running);
         let (reloading, acme) = (Mutex::new(()), Mutex::new(None));
-        let app = Self(Arc::new(Shared { running, reloading, logs, certificates, doors, answers, acme }));
+        let app = Self(Arc::new(Shared { running, reloading, logs, certificates, doors, answers, acme, observed }));
         app.settle(&config);
         Ok((config, app))
     }
@@ -81,6 +88,7 @@ impl App {
     fn settle(&self, config: &Config) {
         let plan = self.0.running.load().plan.clone();
         self.0.certificates.serve(plan.tls_sites());
+        self.0.observed.listen(config);
         self.0.doors.set(config.server.listen.iter().filter(|listen| listen.tls).map(|listen| listen.address.clone()));
         for line in told(&plan) {
             diagnostics::say(format_args!("{line}"));
@@ -88,6 +96,23 @@ impl App {
         if let Err(why) = self.look_after_certificates(config, &plan) {
             diagnostics::say(format_args!("no certificates are obtained: {why}"));
         }
+    }
+
+    /// Serves another config from now on; or the one before, and says why.
+    fn go_over(&self, handed: &[u8]) -> Result<String, String> {
+        let _one_at_a_time = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shared { logs, certificates, answers, observed, .. } = &*self.0;
+        let config = Arc::new(read(handed)?);
+        let before = self.0.running.load().plan.clone();
+        let running = build(&config, Some(&before), logs, certificates, answers, &observed.figures)?;
+        let broken = told(&running.plan).join("\n");
+        if running.plan.is_broken() {
+            // They would all serve what they did, until the next start, which would serve nothing.
+            return Err(broken);
+        }
+        self.0.running.store(Arc::new(running));
+        self.settle(&config);
+        Ok(broken)
     }
 
     /// Obtains certificates for the sites that want it, in the way the config says now.
@@ -118,14 +143,15 @@ fn read(handed: &[u8]) -> Result<Config, String> {
 }
 
 fn build(
-    config: &Config,
+    config: &Arc<Config>,
     before: Option<&Plan>,
     logs: &AccessLogs,
     certificates: &Certificates,
     answers: &Answers,
+    figures: &Registry,
 ) -> Result<Running, String> {
     let mut logs = logs.clone();
-    let plan = Arc::new(Plan::build(config, before, &mut logs, certificates));
+    let plan = Arc::new(Plan::build(config, before, &mut logs, certificates, figures));
     let mut around = Stack::new();
     if let Some(trusted) = &config.server.trusted_proxies {
         let fields = match trusted.header {
@@ -141,7 +167,7 @@ fn build(
     if plan.tls_sites().next().is_some() {
         around = around.push("acme", "", answers.clone());
     }
-    Ok(Running { service: around.service(plan.clone()), plan })
+    Ok(Running { config: config.clone(), service: around.service(plan.clone()), plan })
 }
 
 fn told(plan: &Plan) -> Vec<String> {
@@ -154,27 +180,20 @@ fn in_words(cause: impl ToString) -> String {
 
 impl Serving for App {
     fn reload(&mut self, handed: &[u8]) -> Result<String, String> {
-        let _one_at_a_time = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let config = read(handed)?;
-        let before = self.0.running.load().plan.clone();
-        let running = build(&config, Some(&before), &self.0.logs, &self.0.certificates, &self.0.answers)?;
-        let broken = told(&running.plan).join("\n");
-        if running.plan.is_broken() {
-            // They would all serve what they did, until the next start, which would serve nothing.
-            return Err(broken);
-        }
-        self.0.running.store(Arc::new(running));
-        self.settle(&config);
-        Ok(broken)
+        let reloaded = self.go_over(handed);
+        self.0.observed.reloaded(&reloaded);
+        reloaded
     }
 
     fn reopen(&mut self) {
         self.0.logs.reopen();
     }
 
-    fn admin(&mut self, mut stream: UnixStream, read: Vec<u8>) {
-        tracing::debug!(bytes = read.len(), "an admin asks what is not known");
-        let _ = stream.write_all(b"error: this server answers reload, upgrade and stop\n");
+    fn admin(&mut self, stream: UnixStream, read: Vec<u8>) {
+        let taken = self.0.observed.admin().map_or(Ok(()), |admin| admin.take(stream, &read));
+        if let Err(error) = taken {
+            tracing::warn!(%error, "somebody at the admin socket is not answered");
+        }
     }
 }
 

@@ -20,7 +20,7 @@ const ANSWER_MAX: Duration = RELOAD_MAX.saturating_add(START_MAX).saturating_mul
 
 /// Asks, waits for the answer, and says it.
 pub(crate) fn tell(command: Command, keeper: &Keeper) -> Result<(), Failure> {
-    let path = admin_path(command, keeper)?;
+    let path = admin_path(keeper, Some(command))?;
     let shown = path.display();
     match admin::ask(&path, command, ANSWER_MAX) {
         Ok(Ok(note)) => {
@@ -37,8 +37,8 @@ pub(crate) fn tell(command: Command, keeper: &Keeper) -> Result<(), Failure> {
     }
 }
 
-/// Where the keeper listens: as told, or as the config says.
-fn admin_path(command: Command, keeper: &Keeper) -> Result<PathBuf, Failure> {
+/// Where the keeper listens, for whoever has a command for it or only asks: as told, or as the config says.
+pub(crate) fn admin_path(keeper: &Keeper, command: Option<Command>) -> Result<PathBuf, Failure> {
     match &keeper.admin {
         Some(Address::Unix(path)) => return Ok(path.clone()),
         Some(Address::Tcp { .. }) => return Err(Failure::nonsense("keepers listen on Unix sockets: unix:/path")),
@@ -47,7 +47,7 @@ fn admin_path(command: Command, keeper: &Keeper) -> Result<PathBuf, Failure> {
     let config = match Config::read(&keeper.config) {
         Ok(config) => config,
         // As the keeper would answer.
-        Err(refused) if command == Command::Reload => return Err(failure(&in_words(refused).why, FAILED)),
+        Err(refused) if command == Some(Command::Reload) => return Err(failure(&in_words(refused).why, FAILED)),
         Err(refused) => {
             let advice = "The config says where the keeper is, and cannot be read. Say it with --admin unix:PATH";
             return Err(failure(&format!("{}\n{advice}", in_words(refused).why), FAILED));

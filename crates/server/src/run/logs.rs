@@ -21,6 +21,12 @@ impl AccessLogs {
         logs.values().for_each(|(_, writing)| writing.reopen());
     }
 
+    /// How many lines of them were lost so far.
+    pub(super) fn lost(&self) -> u64 {
+        let logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.values().map(|(_, writing)| writing.lost()).sum()
+    }
+
     /// Waits until the last lines are written, but not for long.
     pub(super) fn finish(self) {
         let logs = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,17 +1,17 @@
 //! The server that a keeper started: takes sockets and config from it, serves, and obeys it.
 
+use unary_http::Http;
 use unary_http::h1::connection::{H1, Limits};
 use unary_http::h1::head::HeadLimits;
 use unary_http::h2::{self, H2};
-use unary_http::{Http, Request, Response};
 use unary_net::event_loop::EventLoops;
-use unary_net::tls::{Certificates, Doors, Watch, tls};
+use unary_net::tls::{Watch, tls};
 use unary_net::{Drain, Listen, Listener, Pulse, Run, connect, descriptors, listen, process, reply};
-use unary_service::{Error, Service};
 use unary_workers::keeper::Guest;
 
-use super::app::App;
+use super::app::{App, Machine};
 use super::front::threads;
+use crate::admin::Connections;
 use crate::config::Config;
 use crate::diagnostics;
 use crate::failure::{Failure, NONSENSE, in_words};
@@ -31,8 +31,15 @@ pub(crate) fn serve() -> Result<(), Failure> {
     let (drain, pulse) = (Drain::new(), Pulse::new());
     let threads = threads(&config);
     let listener = Listener::adopt(guest.take_opened(), threads, &drain)?;
+    let protocol = protocol(&config);
+    let tls = tls(app.certificates(), app.doors());
+    let connections = Connections::default();
+    let (tls_counters, h2_counters) = (tls.counters().clone(), protocol.h2().counters().clone());
     let attendant = guest.attend(app.clone(), listener.clone(), drain.clone(), pulse.clone());
     let attendant = attendant.map_err(|cause| Failure::failed(in_words(cause)))?;
+    let machine =
+        Machine { connections: connections.clone(), tls: tls_counters, h2: h2_counters, attendant: attendant.clone() };
+    app.observe(machine).map_err(|cause| Failure::failed(in_words(cause)))?;
     let (ready, leaving) = (attendant.clone(), attendant.clone());
     let loops = EventLoops::new()
         .threads(threads)
@@ -44,25 +51,12 @@ pub(crate) fn serve() -> Result<(), Failure> {
     if let Some(connections) = config.server.limits.connections {
         on = on.connections_max(usize::try_from(connections).unwrap_or(usize::MAX));
     }
-    let (certificates, doors, logs) = (app.certificates(), app.doors(), app.logs());
-    let _watch = Watch::start(&certificates)?;
-    let served = serve_with(on, loops, protocol(&config), (certificates, doors), app).map_err(Failure::from);
+    let logs = app.logs();
+    let _watch = Watch::start(&app.certificates())?;
+    let line = listen(on) >> connections >> tls >> connect(protocol) >> process(app) >> reply();
+    let served = line.run_on(loops).map_err(Failure::from);
     logs.finish();
     served.inspect_err(|failure| attendant.fail(failure.number(), &failure.to_string()))
-}
-
-/// Serves one service on these sockets until it is drained.
-fn serve_with<S>(
-    on: Listen,
-    loops: EventLoops,
-    protocol: Http,
-    (certificates, doors): (Certificates, Doors),
-    service: S,
-) -> Result<(), Error>
-where
-    S: Service<Request, Reply = Response> + 'static,
-{
-    (listen(on) >> tls(certificates, doors) >> connect(protocol) >> process(service) >> reply()).run_on(loops)
 }
 
 /// HTTP within the limits of the config.

@@ -1,0 +1,91 @@
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::config::Config;
+
+/// A server of one site, which notes how often it was told to reload.
+struct Resting {
+    config: Arc<Config>,
+    reloads: Arc<AtomicU64>,
+}
+
+impl Running for Resting {
+    fn config(&self) -> Arc<Config> {
+        self.config.clone()
+    }
+
+    fn facts(&self) -> Facts {
+        let site = SiteFacts { names: vec!["a.test".into()], tls: TlsOf::Auto, certificate: None, broken: None };
+        Facts { sites: vec![site], ..Facts::default() }
+    }
+
+    fn reload(&self) {
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn resting() -> (Admin, Arc<AtomicU64>) {
+    let config = "server { listen \"127.0.0.1:0\"; }\nsite \"a.test\" { route \"/x\" { respond \"here\" } }\n";
+    let folder = unary_testkit::TempDir::with([("unary.kdl", config)]);
+    let config = Arc::new(Config::read(&folder.join("unary.kdl")).unwrap());
+    let reloads = Arc::new(AtomicU64::new(0));
+    (Admin::start(Resting { config, reloads: reloads.clone() }).unwrap(), reloads)
+}
+
+/// Sends this head, of which the keeper has read some bytes, and gives the status and the body.
+fn ask(admin: &Admin, line: &str, read_bytes: usize) -> (u16, String) {
+    let head = format!("{line} HTTP/1.1\r\nHost: unary\r\nConnection: close\r\n\r\n");
+    let (mut here, there) = UnixStream::pair().unwrap();
+    here.write_all(&head.as_bytes()[read_bytes..]).unwrap();
+    admin.take(there, &head.as_bytes()[..read_bytes]).unwrap();
+    let mut reply = String::new();
+    here.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), body.to_owned())
+}
+
+#[track_caller]
+fn check(line: &str, status: u16, part: &str) {
+    let (admin, _) = resting();
+    let (found, body) = ask(&admin, line, 3);
+    assert_eq!(found, status, "{line}: {body}");
+    assert!(body.contains(part), "{line}: {part} is not in {body}");
+}
+
+#[test]
+fn pages_are_found() {
+    check("GET /", 200, "GET  /status");
+    check("GET /status", 200, "\"a.test has no certificate\"");
+    check("GET /metrics", 200, "# TYPE unary_http_requests_total counter");
+    check("GET /certificates", 200, "[]");
+    check("GET /config", 200, "\"a.test\"");
+    check("GET /explain?url=https://a.test/x", 200, "it is answered with 200: \"here\"");
+    check("GET /explain?method=POST&url=https%3A%2F%2Fa.test%2Fy", 200, "POST https://a.test/y");
+    check("GET /explain?url=/x", 400, "no whole URL");
+    check("GET /explain?url=https://a.test/x&client=me", 400, "IP address");
+    check("GET /explain", 400, "ask as in");
+    check("GET /none", 404, "");
+    check("POST /status", 405, "");
+    check("GET /reload", 405, "");
+}
+
+#[test]
+fn what_the_keeper_has_read_is_not_lost() {
+    let (admin, reloads) = resting();
+    for read_bytes in [0, 1, 20] {
+        assert_eq!(ask(&admin, "POST /reload", read_bytes).0, 202);
+    }
+    assert_eq!(reloads.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn what_is_no_http_is_let_go() {
+    let (admin, _) = resting();
+    let (mut here, there) = UnixStream::pair().unwrap();
+    here.write_all(b"\n").unwrap();
+    admin.take(there, b"nonsense").unwrap();
+    let mut reply = String::new();
+    here.read_to_string(&mut reply).unwrap();
+    assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 400 "), "{reply}");
+}
