@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod pebble;
 pub mod program;
 pub mod said;
 pub mod server;

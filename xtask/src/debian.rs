@@ -17,7 +17,12 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "curl", package: "curl" },
     Program { name: "fusermount3", package: "fuse3" },
     Program { name: "chromium", package: "chromium" },
+    Program { name: "nghttp", package: "nghttp2-client" },
     Program { name: "nginx", package: "nginx" },
+    Program { name: "openssl", package: "openssl" },
+    Program { name: "pebble", package: "pebble" },
+    Program { name: "named", package: "bind9" },
+    Program { name: "promtool", package: "prometheus" },
 ];
 
 /// What `cargo xtask bench` wants on the machine.

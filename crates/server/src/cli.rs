@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Make a line for a file of users, of a password that is asked for
     HashPassword(HashPassword),
+    /// Let programs of this machine trust what `localhost` shows them
+    Trust(Trust),
     /// The server of `unary run`, which starts it
     #[command(name = SERVER_PROCESS, hide = true)]
     ServerProcess,
@@ -148,6 +150,22 @@ pub(crate) struct HashPassword {
     /// The user's name
     #[arg(value_name = "USER")]
     pub(crate) name: String,
+}
+
+/// What `unary trust` is told.
+#[derive(Debug, Args)]
+pub(crate) struct Trust {
+    /// The config, which says where the state is
+    #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    pub(crate) config: PathBuf,
+
+    /// Where the state is, without a config
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Install nothing: print the certificate
+    #[arg(long)]
+    pub(crate) print: bool,
 }
 
 /// What `unary serve` is told.

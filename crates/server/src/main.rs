@@ -16,6 +16,7 @@ mod plan;
 mod run;
 mod serve;
 mod status;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Stop(keeper) => run::tell(Order::Stop, &keeper),
         Command::Status(told) => status::run(&told),
         Command::HashPassword(told) => hash_password::run(&told),
+        Command::Trust(told) => trust::run(&told),
         Command::ServerProcess => run::serve(),
     };
     match outcome {

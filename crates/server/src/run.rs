@@ -18,6 +18,7 @@ use crate::diagnostics;
 use crate::failure::Failure;
 pub(crate) use command::{admin_path, tell};
 use front::ConfigFile;
+pub(crate) use places::state;
 pub(crate) use server_process::serve;
 
 /// The word that makes this program the server of a keeper: for keepers, not for people.

@@ -1,7 +1,7 @@
 //! A CA of this machine's own, for `localhost` and what is below it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree};
@@ -36,7 +36,7 @@ impl LocalCa {
     /// # Errors
     ///
     /// If the folder cannot be written.
-    pub(crate) fn of_state(state: &std::path::Path) -> io::Result<Self> {
+    pub(crate) fn of_state(state: &Path) -> io::Result<Self> {
         Ok(Self::at(&Folder::open(state)?))
     }
 
@@ -50,6 +50,13 @@ impl LocalCa {
         let both = self.read_or_make()?;
         let at = both.find(BEGIN).ok_or_else(|| format!("{}: there is no certificate in it", self.path.display()))?;
         Ok(both[at..].to_owned())
+    }
+
+    /// The files and folders that it is in, the state's own aside.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let folder = self.path.parent().map(Path::to_owned).unwrap_or_default();
+        let below = ["accounts", "certificates", "sites"].map(|name| folder.join(name));
+        [self.path.clone(), folder].into_iter().chain(below)
     }
 
     /// A certificate for these names, and its key, both in PEM.

@@ -142,8 +142,8 @@ impl Managed {
     /// When the next certificate is to be asked for. `None`: now.
     fn due(&self, certificate: Option<&Certificate>, window: Option<Window>) -> Option<SystemTime> {
         let certificate = certificate?;
-        let covers = |name: &Box<str>| certificate.names().contains(name);
-        if !self.names.iter().all(covers) || matches!(certificate.validity(SystemTime::now()), Validity::Expired(_)) {
+        let covers_all = self.names.iter().all(|name| certificate.names().contains(name));
+        if !covers_all || matches!(certificate.validity(SystemTime::now()), Validity::Expired(_)) {
             return None;
         }
         Some(renewal((certificate.not_before(), certificate.not_after()), window, self.share()))

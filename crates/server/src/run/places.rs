@@ -33,7 +33,7 @@ pub(super) fn find_admin(config: &Config) -> Option<PathBuf> {
 
 /// The folder for what outlives the process: as the config says, or systemd; or the machine's, if that is
 /// ours to make.
-pub(super) fn state(config: &Config) -> Option<PathBuf> {
+pub(crate) fn state(config: &Config) -> Option<PathBuf> {
     let of_machine = || rustix::process::geteuid().is_root().then(|| PathBuf::from(STATE));
     // A keeper that is root has made it for its server, which is not.
     let is_ours = |folder: std::fs::Metadata| folder.uid() == rustix::process::geteuid().as_raw();

@@ -1,4 +1,5 @@
-//! Pebble and its name server, as processes of their own.
+//! Pebble, a CA for tests, and its name server, as processes of their own. What Pebble rejects at random is
+//! left as it is.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -6,53 +7,90 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use unary_e2e::{eventually, run};
 use unary_testkit::TempDir;
 
-use super::Ports;
+use crate::{eventually, has, run};
 
 /// The key of an account that exists already, as Pebble's example has one.
-pub(super) const CLIENT_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+pub const CLIENT_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+
+/// Where a CA is, and where it looks whether names are ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// Of whoever answers over plain HTTP.
+    pub http: u16,
+    /// Of whoever answers by TLS.
+    pub tls: u16,
+    /// Of the CA itself.
+    pub ca: u16,
+    /// Of the name server that it asks.
+    pub dns: u16,
+    /// Where that one is told its records.
+    pub dns_management: u16,
+}
+
+impl Ports {
+    /// Ports that nobody listens on.
+    pub fn free() -> Self {
+        let [http, tls, ca, dns, dns_management] = [(); 5].map(|()| free_port());
+        Self { http, tls, ca, dns, dns_management }
+    }
+}
+
+/// Whether Pebble is installed, and what is asked of it; if not, the test `name` is skipped.
+pub fn has_pebble(name: &str) -> bool {
+    ["pebble", "pebble-challtestsrv", "curl"].into_iter().all(|program| has(name, program))
+}
 
 /// A CA that is running. Dropping it ends it.
-pub(super) struct Pebble {
+#[derive(Debug)]
+pub struct Pebble {
     ca: Child,
     dns: Child,
     management: u16,
 }
 
 /// A port that nobody listens on. Somebody may come before us, which is unlikely.
-pub(super) fn free_port() -> u16 {
+///
+/// # Panics
+///
+/// If there is none.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("there is one").port()
 }
 
-/// The certificate by which Pebble is known, and whoever issued that.
-pub(super) fn write_certificate(temp: &TempDir) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
+/// Writes the certificate by which Pebble is known, and that of whoever issued it: `ca.pem`.
+///
+/// # Panics
+///
+/// If it cannot be made.
+pub fn write_certificate(temp: &TempDir) {
+    let mut params = CertificateParams::new(Vec::new()).expect("certificates can be made");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, "whoever issued it");
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("certificates can be made"))
+        .expect("certificates can be made");
+    let key = KeyPair::generate().expect("certificates can be made");
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("certificates can be made");
     temp.write("ca.pem", ca.pem());
-    temp.write("pebble.pem", params.signed_by(&key, &ca).unwrap().pem());
+    temp.write("pebble.pem", params.signed_by(&key, &ca).expect("certificates can be made").pem());
     temp.write("pebble.key", key.serialize_pem());
 }
 
 /// Lets Pebble refuse accounts that do not exist elsewhere.
-pub(super) fn require_external_accounts(temp: &TempDir) {
+pub fn require_external_accounts(temp: &TempDir) {
     temp.write("external", "");
 }
 
 /// Debian puts daemons where an ordinary user's `PATH` does not look.
-pub(super) const NAMED: &str = "/usr/sbin/named";
+pub const NAMED: &str = "/usr/sbin/named";
 const NAMED_CONFIG: &str = "named.conf";
 
 /// The key of [`serve_zone`], in base64.
-pub(super) const ZONE_KEY: &str = "c2VjcmV0IGFuZCBub3Qgc2VjcmV0";
+pub const ZONE_KEY: &str = "c2VjcmV0IGFuZCBub3Qgc2VjcmV0";
 
 /// Lets BIND be the name server, with a zone that takes updates signed with a key named `acme`.
-pub(super) fn serve_zone(temp: &TempDir, zone: &str, port: u16) {
+pub fn serve_zone(temp: &TempDir, zone: &str, port: u16) {
     let at = temp.path().display();
     let config = format!(
         r#"key "acme" {{ algorithm hmac-sha256; secret "{ZONE_KEY}"; }};
@@ -69,7 +107,12 @@ pub(super) fn serve_zone(temp: &TempDir, zone: &str, port: u16) {
 }
 
 impl Pebble {
-    pub(super) fn start(temp: &TempDir, ports: Ports, valid_seconds: u64) -> Self {
+    /// Starts one whose certificates are valid for so many seconds.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub fn start(temp: &TempDir, ports: Ports, valid_seconds: u64) -> Self {
         let Ports { http, tls, ca, dns, dns_management } = ports;
         let (management, at) = (free_port(), temp.path().display());
         let is_external = temp.join("external").exists();
@@ -119,7 +162,11 @@ impl Pebble {
     }
 
     /// A file with the certificate that all it issues lead to.
-    pub(super) fn root(&self, temp: &TempDir) -> PathBuf {
+    ///
+    /// # Panics
+    ///
+    /// If it does not say.
+    pub fn root(&self, temp: &TempDir) -> PathBuf {
         let url = format!("https://localhost:{}/roots/0", self.management);
         let ran = run(Command::new("curl").args(["-sS", "--cacert"]).arg(temp.join("ca.pem")).arg(url));
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
