@@ -29,11 +29,15 @@ pub(super) mod kind {
     pub(super) const PUSH_PROMISE: u8 = 0x5;
     pub(super) const PING: u8 = 0x6;
     pub(super) const WINDOW_UPDATE: u8 = 0x8;
+    pub(super) const CONTINUATION: u8 = 0x9;
 }
 
 /// Flags: of DATA and HEADERS that nothing follows, of SETTINGS that they answer ours.
 pub(super) const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
+
+/// A flag of HEADERS and CONTINUATION: the fields are all there.
+const END_HEADERS: u8 = 0x4;
 
 /// Flags of HEADERS: what comes before the fields.
 const PADDED: u8 = 0x8;
@@ -58,6 +62,8 @@ pub(super) struct Frames {
     skip: u32,
     /// What of them is looked at.
     payload: Payload,
+    /// A field block has begun, and goes on.
+    in_block: bool,
     stream_max: u32,
     ended: [u32; ENDED_KEPT],
     ended_next: usize,
@@ -97,6 +103,7 @@ impl Frames {
             known: 0,
             skip: PREFACE_BYTES,
             payload: Payload::Nothing,
+            in_block: false,
             stream_max: 0,
             ended: [0; ENDED_KEPT],
             ended_next: 0,
@@ -139,6 +146,12 @@ impl Frames {
             kind::SETTINGS if flags & ACK == 0 => Payload::Settings([0; SETTING_BYTES], 0),
             _ => Payload::Nothing,
         };
+        if self.in_block != (kind == kind::CONTINUATION) {
+            return Err(Reason::PROTOCOL_ERROR); // §6.10: a field block is in one piece.
+        }
+        if matches!(kind, kind::HEADERS | kind::CONTINUATION) {
+            self.in_block = flags & END_HEADERS == 0;
+        }
         let lengths = match kind {
             kind::SETTINGS if flags & ACK != 0 => length == 0,
             kind::SETTINGS => length.is_multiple_of(SETTING_BYTES as u32),
@@ -151,13 +164,14 @@ impl Frames {
         if !lengths {
             return Err(Reason::FRAME_SIZE_ERROR);
         }
+        if matches!(kind, kind::HEADERS | kind::DATA) && stream <= self.stream_max && self.has_ended(stream) {
+            return Err(Reason::STREAM_CLOSED); // §5.1: half-closed (remote), and closed.
+        }
         if kind == kind::HEADERS {
             if stream.is_multiple_of(2) {
                 return Err(Reason::PROTOCOL_ERROR); // §5.1.1: a client's streams are odd.
             } else if stream > self.stream_max {
                 self.stream_max = stream;
-            } else if self.ended.contains(&stream) {
-                return Err(Reason::STREAM_CLOSED); // §5.1: half-closed (remote), and closed.
             } else {
                 let before = usize::from(flags & PADDED != 0) + if flags & PRIORITIZED != 0 { 5 } else { 0 };
                 self.payload = Payload::Trailers([0; FIELD_BYTES], 0, before);
@@ -169,6 +183,11 @@ impl Frames {
             self.ended_next = (self.ended_next + 1) % ENDED_KEPT;
         }
         Ok(Seen { kind, flags, length })
+    }
+
+    /// Whether the peer has ended this stream, of late.
+    fn has_ended(&self, stream: u32) -> bool {
+        stream != 0 && self.ended.contains(&stream)
     }
 }
 

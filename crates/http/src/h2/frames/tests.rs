@@ -64,11 +64,12 @@ fn a_window_has_31_bits() {
 }
 
 #[test]
-fn a_stream_that_has_ended_has_no_more_heads() {
+fn a_stream_that_has_ended_has_no_more_heads_or_data() {
     let closed = Some(Reason::STREAM_CLOSED);
     check(&[frame(1, 5, 1, b""), frame(1, 5, 1, b"")], (&[1], closed));
     check(&[frame(1, 4, 1, b""), frame(0, 1, 1, b""), frame(1, 5, 1, b"")], (&[1, 0], closed));
     check(&[frame(1, 4, 1, b""), frame(3, 0, 1, &[0; 4]), frame(1, 5, 1, b"")], (&[1, 3], closed));
+    check(&[frame(1, 5, 1, b""), frame(0, 1, 1, b"")], (&[1], closed));
     // Trailers, and a stream that was never opened, which the `h2` crate judges.
     check(&[frame(1, 4, 1, b""), frame(0, 0, 1, b""), frame(1, 5, 1, b"")], (&[1, 0, 1], None));
     check(&[frame(1, 5, 5, b""), frame(1, 5, 3, b"")], (&[1, 1], None));
@@ -93,4 +94,16 @@ fn trailers_have_no_pseudo_fields() {
     {
         check(&trailers(0, block), (&[1, 1], None));
     }
+}
+
+#[test]
+fn a_field_block_is_in_one_piece() {
+    let wrong = Some(Reason::PROTOCOL_ERROR);
+    check(
+        &[frame(1, 1, 1, b"\x82"), frame(9, 0, 1, b""), frame(9, 4, 1, b"\x86"), frame(6, 0, 0, &[0; 8])],
+        (&[1, 9, 9, 6], None),
+    );
+    check(&[frame(1, 1, 1, b"\x82"), frame(0, 1, 1, b"")], (&[1], wrong));
+    check(&[frame(1, 1, 1, b"\x82"), frame(6, 0, 0, &[0; 8])], (&[1], wrong));
+    check(&[frame(1, 4, 1, b"\x82"), frame(9, 4, 1, b"")], (&[1], wrong));
 }
