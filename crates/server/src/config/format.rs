@@ -68,9 +68,6 @@ impl Writer<'_> {
 
     fn node(&mut self, node: &Node) {
         self.indent();
-        if node.is_dropped {
-            self.text += "/-";
-        }
         self.name(&node.name);
         node.entries.iter().for_each(|entry| self.entry(entry));
         if let Some(block) = &node.block {

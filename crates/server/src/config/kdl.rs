@@ -1,14 +1,22 @@
 //! KDL, version 2 of the language: text in, a tree with every comment out.
 //!
-//! It is ours because a config of a thousand sites has to be read in a fraction of a second, because
-//! all mistakes are to be said at once and at the right place, and because the tree is to be printed
-//! again as it was meant. A test compares it with the reference implementation. Of the language only
-//! type annotations are left out: `(u8)1` means nothing here and is refused.
+//! The language is left to the crate `kdl`, which says what a node, a name and a value is. Here its nodes become the tree
+//! that the rest of the config is read from and printed again, in three steps:
+//!
+//! - `outline` takes comments out and finds the nodes outside of all blocks, and what the crate could not bear, such as
+//!   ten thousand blocks within one another;
+//! - `parse` has the crate parse these nodes one by one. Where one does not parse, what is wrong in it is said in our
+//!   words (`refusal`) and taken out, and it is parsed again, so that all mistakes are said at once;
+//! - `tree` puts names, values and comments together.
+//!
+//! Type annotations are refused: `(u8)1` means nothing here. What is behind `/-` is a comment and may be anything.
 
-mod number;
+mod bad;
+mod outline;
 mod parse;
+mod refusal;
 mod scan;
-mod string;
+mod tree;
 
 use super::source::Span;
 
@@ -28,8 +36,6 @@ pub(crate) struct Nodes {
 pub(crate) struct Node {
     /// What stands before it, on lines of its own.
     pub(crate) before: Vec<Gap>,
-    /// `/-` stands before it: it counts for nothing.
-    pub(crate) is_dropped: bool,
     /// Something in it could not be read, so that what seems to be missing may be there.
     pub(crate) is_broken: bool,
     pub(crate) name: Name,
@@ -95,21 +101,14 @@ pub(crate) struct Block {
 pub(crate) enum Gap {
     /// At least one empty line.
     Blank,
-    /// A comment, as it was written.
+    /// A comment or a node behind `/-`, as it was written.
     Comment(Box<str>),
-}
-
-impl Nodes {
-    /// The nodes that count.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| !node.is_dropped)
-    }
 }
 
 impl Node {
     /// What is between its braces.
     pub(crate) fn children(&self) -> impl Iterator<Item = &Node> {
-        self.block.iter().flat_map(|block| block.inside.iter())
+        self.block.iter().flat_map(|block| &block.inside.nodes)
     }
 }
 

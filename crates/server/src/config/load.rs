@@ -104,7 +104,7 @@ impl Loader<'_> {
         let text = source.text.clone();
         let file = self.loaded.sources.add(source);
         let nodes = kdl::parse(file, &text, &mut self.loaded.mistakes);
-        for node in nodes.nodes.into_iter().filter(|node| !node.is_dropped) {
+        for node in nodes.nodes {
             match &*node.name.text {
                 "import" => self.import(path, &node, depth),
                 _ => self.loaded.nodes.push(node),

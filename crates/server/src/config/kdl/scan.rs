@@ -1,4 +1,6 @@
-//! Characters: what is space, what ends a line, what a word is made of.
+//! Characters: what is space, what ends a line, and where texts and comments end.
+
+use kdl::KdlIdentifier;
 
 /// Where the reader is in a text.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +69,55 @@ impl<'t> Scan<'t> {
             }
         }
     }
+
+    /// Whether a text in quotes is next, raw ones included.
+    pub(super) fn is_text(&self) -> bool {
+        match self.peek() {
+            Some('"') => true,
+            Some('#') => self.rest().trim_start_matches('#').starts_with('"'),
+            _ => false,
+        }
+    }
+
+    /// Goes behind a text in quotes, which is next; if it has no end, to the end of its line, where whoever reads on
+    /// reads on, and says so by `None`.
+    pub(super) fn take_text(&mut self) -> Option<()> {
+        let mut ahead = *self;
+        let hashes = "#".repeat(ahead.take_while(|c| c == '#').len());
+        let is_raw = !hashes.is_empty();
+        let opens_lines = ahead.looks_at("\"\"\"");
+        let has_lines = opens_lines && (!is_raw || ahead.rest()[3..].starts_with(is_newline));
+        let quotes = if has_lines { "\"\"\"" } else { "\"" };
+        ahead.at += quotes.len();
+        let found = ahead.take_to(&format!("{quotes}{hashes}"), is_raw, has_lines);
+        match found {
+            Some(()) => self.at = ahead.at,
+            None => drop(self.take_while(|c| !is_newline(c))),
+        }
+        found
+    }
+
+    /// Goes behind the `close` of a text.
+    fn take_to(&mut self, close: &str, is_raw: bool, has_lines: bool) -> Option<()> {
+        loop {
+            let next = self.peek()?;
+            if next == '"' && self.take(close) {
+                return Some(());
+            }
+            if is_newline(next) && !has_lines {
+                return None;
+            }
+            self.at += next.len_utf8();
+            if next == '\\' && !is_raw {
+                // An escaped quote ends nothing; an escaped end of line is no end of line.
+                let after = self.peek()?;
+                match is_newline(after) || is_space(after) {
+                    true => drop(self.take_while(|c| is_newline(c) || is_space(c))),
+                    false => self.at += after.len_utf8(),
+                }
+            }
+        }
+    }
 }
 
 /// What ends a line (KDL 2, "Newline").
@@ -87,12 +138,6 @@ pub(super) fn is_disallowed(c: char) -> bool {
     )
 }
 
-/// What a word without quotes is made of.
-pub(super) fn is_word(c: char) -> bool {
-    let means_something = matches!(c, '\\' | '/' | '(' | ')' | '{' | '}' | ';' | '[' | ']' | '"' | '#' | '=');
-    !means_something && !is_space(c) && !is_newline(c) && !is_disallowed(c)
-}
-
 /// Whether a number begins so: a digit, maybe with a sign before it.
 pub(super) fn begins_number(text: &str) -> bool {
     text.strip_prefix(['+', '-']).unwrap_or(text).starts_with(|c: char| c.is_ascii_digit())
@@ -103,7 +148,6 @@ pub(super) const KEYWORDS: [&str; 6] = ["true", "false", "null", "inf", "-inf", 
 
 /// Whether this can be written without quotes.
 pub(crate) fn is_identifier(text: &str) -> bool {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let like_number = unsigned.strip_prefix('.').unwrap_or(unsigned).starts_with(|c: char| c.is_ascii_digit());
-    !text.is_empty() && text.chars().all(is_word) && !like_number && !KEYWORDS.contains(&text)
+    // What is in quotes stands for something else than itself.
+    !text.contains(is_disallowed) && text.parse::<KdlIdentifier>().is_ok_and(|read| read.value() == text)
 }

@@ -129,7 +129,7 @@ fn every_example_is_good() {
 #[test]
 fn every_word_has_an_example() {
     fn collect(nodes: &kdl::Nodes, place: Place, seen: &mut BTreeSet<*const Word>) {
-        for node in nodes.iter() {
+        for node in &nodes.nodes {
             let Some(word) = place.word(&node.name.text) else { panic!("`{}` in {place:?}", node.name.text) };
             seen.insert(word);
             if let (Some(block), Some(inside)) = (&node.block, word.inside) {

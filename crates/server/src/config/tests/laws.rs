@@ -61,7 +61,8 @@ fn comments_stay() {
         "// one  \na /* two */ 1 // three\n\n\n/* four\n five */\nb { // six\n// seven\n}\n\n// eight",
         "// one\na /* two */ 1 // three\n\n/* four\n five */\nb { // six\n    // seven\n}\n\n// eight\n",
     );
-    check("/-a  1\nb /-2   /- c=3 { /- d\n}", "/-a 1\nb /-2 /- c=3 {\n    /-d\n}\n");
+    check("/-a  1\nb /-2   /- c=3 { /- d\n}", "/-a  1\nb /-2 /- c=3 {\n    /- d\n}\n");
+    check("/-a { 5s\n  } // one\nb c /*two*/ = /* three */ d", "/-a { 5s\n  } // one\nb /*two*/ /* three */ c=d\n");
     check("a; // one\nb", "a // one\nb\n");
 }
 

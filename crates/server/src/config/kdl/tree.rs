@@ -1,0 +1,184 @@
+//! From the nodes of the parser to ours: with what they stand for, where they are, and the comments around them.
+
+use std::ops::Range;
+
+use kdl::{KdlEntry, KdlNode, KdlValue};
+
+use super::outline::{Note, Outline, Remark};
+use super::{Block, Entry, Form, Gap, Name, Node, Nodes, Span, Value, What};
+use crate::config::mistake::{Mistake, Mistakes};
+use crate::config::source::offset;
+
+/// Builds the tree. It is given the nodes in their order, as each takes the notes before and in it.
+pub(super) struct Tree<'t, 'm> {
+    file: u32,
+    text: &'t str,
+    outline: &'t Outline,
+    notes: &'t [Note],
+    mistakes: &'m mut Mistakes,
+}
+
+impl<'t, 'm> Tree<'t, 'm> {
+    pub(super) fn new(file: u32, text: &'t str, outline: &'t Outline, mistakes: &'m mut Mistakes) -> Self {
+        Self { file, text, outline, notes: &outline.notes, mistakes }
+    }
+
+    /// A node, of which the text begins at `base`; `None` if its name cannot be read.
+    pub(super) fn node(&mut self, base: usize, node: &KdlNode) -> Option<Node> {
+        let name = place(base, node.name().span());
+        if self.outline.bad.touches(&name) {
+            return None;
+        }
+        let before = self.gaps(name.start);
+        let mut is_broken = node.ty().is_some() && self.refuse_type(name.clone());
+        let mut entries = Vec::with_capacity(node.entries().len());
+        let mut end = name.end;
+        for entry in node.entries() {
+            let place = place(base, entry.span());
+            self.within(place.end, &mut entries);
+            end = place.end;
+            if entry.ty().is_some() {
+                is_broken |= self.refuse_type(place);
+            } else if !self.outline.bad.touches(&place) {
+                entries.push(self.entry(base, entry, place));
+            }
+        }
+        let span = self.span(&(name.start..end));
+        let block = node.children().and_then(|_| self.block_at(end)).map(|place| {
+            self.within(place.start, &mut entries);
+            end = place.end;
+            let opening = self.line_comment(place.start + 1);
+            let children = node.children().map(kdl::KdlDocument::nodes).unwrap_or_default();
+            let nodes: Vec<_> = children.iter().filter_map(|child| self.node(base, child)).collect();
+            let inside = Nodes { nodes, end: self.gaps(place.end - 1) };
+            Block { opening, inside, span: self.span(&place) }
+        });
+        let after = self.behind(end, &mut entries);
+        is_broken |= self.outline.bad.touches(&(name.start..end));
+        // A mistake behind the last entry belongs to it too.
+        is_broken |= self.outline.bad.touches(&place(base, node.span()));
+        let name = Name { text: node.name().value().into(), span: self.span(&name) };
+        Some(Node { before, is_broken, name, entries, block, after, span })
+    }
+
+    /// What stands up to there, between nodes.
+    pub(super) fn gaps(&mut self, limit: usize) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        while let Some(note) = self.next(limit) {
+            match &note.what {
+                Remark::Blank => gaps.push(Gap::Blank),
+                Remark::Line | Remark::Inner => gaps.push(Gap::Comment(self.slice(&note.span))),
+                Remark::Break(comment) => gaps.extend(comment.as_ref().map(|span| Gap::Comment(self.slice(span)))),
+            }
+        }
+        gaps
+    }
+
+    /// What stands up to there, within a node.
+    fn within(&mut self, limit: usize, entries: &mut Vec<Entry>) {
+        while let Some(note) = self.next(limit) {
+            self.keep(note, entries);
+        }
+    }
+
+    fn keep(&self, note: &Note, entries: &mut Vec<Entry>) {
+        match &note.what {
+            Remark::Blank => {}
+            Remark::Line | Remark::Inner => entries.push(Entry::Comment(self.slice(&note.span))),
+            Remark::Break(comment) => entries.push(Entry::Break(comment.as_ref().map(|span| self.slice(span)))),
+        }
+    }
+
+    /// What stands behind a node on its last line, of which the comment that ends it is given.
+    fn behind(&mut self, end: usize, entries: &mut Vec<Entry>) -> Option<Box<str>> {
+        let mut at = end;
+        let mut is_ended = false;
+        while let Some(note) = self.notes.first().filter(|note| note.span.start >= at) {
+            let between = &self.outline.plain[at..note.span.start];
+            is_ended |= between.contains(&b';');
+            let is_near = between.iter().all(|byte| matches!(byte, b' ' | b'\t' | b';' | b'\\'));
+            if !is_near || matches!(note.what, Remark::Blank) || (is_ended && !matches!(note.what, Remark::Line)) {
+                return None;
+            }
+            self.notes = &self.notes[1..];
+            if matches!(note.what, Remark::Line) {
+                return Some(self.slice(&note.span));
+            }
+            self.keep(note, entries);
+            at = note.span.end;
+        }
+        None
+    }
+
+    /// The comment that stands there alone on the rest of the line.
+    fn line_comment(&mut self, at: usize) -> Option<Box<str>> {
+        let note = self.notes.first().filter(|note| matches!(note.what, Remark::Line) && note.span.start >= at)?;
+        let is_near = self.outline.plain[at..note.span.start].iter().all(|byte| matches!(byte, b' ' | b'\t'));
+        if !is_near {
+            return None;
+        }
+        self.notes = &self.notes[1..];
+        Some(self.slice(&note.span))
+    }
+
+    fn next(&mut self, limit: usize) -> Option<&'t Note> {
+        let (first, rest) = self.notes.split_first().filter(|(first, _)| first.span.start < limit)?;
+        self.notes = rest;
+        Some(first)
+    }
+
+    /// The first block from there on.
+    fn block_at(&self, at: usize) -> Option<Range<usize>> {
+        let start = at + self.outline.plain[at..].iter().position(|byte| *byte == b'{')?;
+        let blocks = &self.outline.blocks;
+        blocks.binary_search_by_key(&start, |block| block.start).ok().map(|found| blocks[found].clone())
+    }
+
+    fn entry(&self, base: usize, entry: &KdlEntry, whole: Range<usize>) -> Entry {
+        let written = entry.format().map_or("", |format| &*format.value_repr);
+        let start = whole.end.saturating_sub(written.len());
+        let what = match entry.value() {
+            KdlValue::String(text) => What::Text { text: text.as_str().into(), form: form(written) },
+            KdlValue::Integer(number) => What::Integer(*number),
+            KdlValue::Float(number) => What::Float(*number),
+            KdlValue::Bool(on) => What::Switch(*on),
+            KdlValue::Null => What::Null,
+        };
+        let value = Value { what, span: self.span(&(start..whole.end)) };
+        match entry.name() {
+            None => Entry::Argument(value),
+            Some(name) => {
+                let span = self.span(&place(base, name.span()));
+                Entry::Property(Name { text: name.value().into(), span }, value)
+            }
+        }
+    }
+
+    fn refuse_type(&mut self, place: Range<usize>) -> bool {
+        let help = "remove it: what a value is follows from the word it belongs to";
+        self.mistakes.add(Mistake::new(self.span(&place), "types are not written in a config").help(help));
+        true
+    }
+
+    fn slice(&self, place: &Range<usize>) -> Box<str> {
+        self.text.get(place.clone()).unwrap_or_default().into()
+    }
+
+    fn span(&self, place: &Range<usize>) -> Span {
+        // Braces that are missing at the end are not in the text.
+        let [start, end] = [place.start, place.end].map(|at| offset(at.min(self.text.len())));
+        Span { file: self.file, start, end }
+    }
+}
+
+fn place(base: usize, span: miette::SourceSpan) -> Range<usize> {
+    base + span.offset()..base + span.offset() + span.len()
+}
+
+fn form(written: &str) -> Form {
+    match written.as_bytes().first() {
+        Some(b'"') => Form::Quoted,
+        Some(b'#') => Form::Raw,
+        _ => Form::Bare,
+    }
+}
