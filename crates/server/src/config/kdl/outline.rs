@@ -301,7 +301,7 @@ impl Outliner<'_, '_> {
         self.skip_value();
         let end = self.scan.at;
         self.scan.take_while(is_space);
-        if end > 0 && self.scan.take("=") {
+        if self.scan.take("=") {
             self.scan.take_while(is_space);
             return self.skip_value();
         }

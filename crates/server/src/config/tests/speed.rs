@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Ten times what it takes in a build without optimization, since other tests run beside this one.
+/// Several times what it takes in a build without optimization, since other tests run beside this one.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
 fn sites(sites: usize, routes: usize) -> String {
