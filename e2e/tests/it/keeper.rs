@@ -7,5 +7,6 @@ mod load;
 mod notify;
 mod privileges;
 mod reload;
+mod status;
 mod stop;
 mod upgrade;

@@ -6,7 +6,7 @@ use unary_e2e::{Client, alone, eventually, wait};
 use super::kept::{Kept, signal};
 use super::load::Load;
 
-const HERE: &str = "listen \"127.0.0.1:0\"";
+pub(super) const HERE: &str = "listen \"127.0.0.1:0\"";
 
 #[track_caller]
 fn check_serves(kept: &Kept, text: &str) {

@@ -1,0 +1,161 @@
+//! What a running server says of itself: at its admin socket, at a port, and by `unary status`.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+
+use unary_e2e::server::{Signal, binary};
+use unary_e2e::{Client, Ran, eventually, has, run, wait};
+
+use super::kept::{Kept, Site, signal};
+use super::reload::HERE;
+
+/// Asks at the admin socket, and gives what follows the head.
+#[track_caller]
+fn ask(kept: &Kept, line: &str) -> String {
+    let mut stream = UnixStream::connect(kept.site.folder.join("admin.sock")).expect("the keeper listens");
+    stream.set_read_timeout(Some(wait::PATIENCE)).expect("it can be set");
+    stream.write_all(format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).expect("it reads");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).expect("it answers");
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no reply: {reply}"));
+    assert!(head.starts_with("HTTP/1.1 20"), "{line}: {head}");
+    body.to_owned()
+}
+
+/// The value of this series.
+#[track_caller]
+fn metric(kept: &Kept, series: &str) -> Option<f64> {
+    let metrics = ask(kept, "GET /metrics");
+    metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+}
+
+const PAGES: &str = r#"unary_http_requests_total{site="*",route="*",method="GET",status="2xx"}"#;
+
+#[test]
+fn figures_count_what_is_served_and_survive_a_reload() {
+    let kept = Kept::new("");
+    kept.site.folder.write("public/big", vec![b'b'; 8 << 20]);
+    assert_eq!(metric(&kept, PAGES), None);
+    kept.serves();
+    kept.serves();
+    assert_eq!(metric(&kept, PAGES), Some(2.0));
+    let mut client = Client::connect(&kept.server);
+    client.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
+    let in_flight = r#"unary_http_requests_in_flight{site="*",route="*"}"#;
+    eventually("a download is under way", || metric(&kept, in_flight) == Some(1.0));
+    assert_eq!(metric(&kept, PAGES), Some(2.0), "it is counted when it is over");
+    assert_eq!(metric(&kept, "unary_connections_open"), Some(1.0));
+    kept.site.configure(&format!("{HERE}\ndrain timeout=\"9s\""));
+    kept.site.tell_well("reload");
+    assert_eq!(metric(&kept, PAGES), Some(2.0));
+    assert_eq!(metric(&kept, r#"unary_config_reloads_total{outcome="done"}"#), Some(1.0));
+    client.head().expect("it answers");
+    client.take(8 << 20).expect("all of it comes");
+    eventually("the download is over", || metric(&kept, PAGES) == Some(3.0) && metric(&kept, in_flight) == Some(0.0));
+    kept.site.configure(&format!("{HERE}\nmetrics off"));
+    kept.site.tell_well("reload");
+    assert_eq!(metric(&kept, PAGES), None, "nobody counts any more");
+}
+
+#[test]
+fn promtool_has_nothing_to_find_fault_with() {
+    if !has("keeper::status::promtool_has_nothing_to_find_fault_with", "promtool") {
+        return;
+    }
+    let kept = Kept::new("");
+    kept.serves();
+    assert_eq!(Client::connect(&kept.server).get("/missing").head.status, 404);
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = promtool.spawn().expect("it can be run");
+    let metrics = ask(&kept, "GET /metrics");
+    promtool.stdin.take().expect("it is piped").write_all(metrics.as_bytes()).expect("it reads");
+    let said = promtool.wait_with_output().expect("it ends");
+    let words = String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success() && words.is_empty(), "{words}\n{metrics}");
+}
+
+#[test]
+fn curl_finds_the_config_and_what_becomes_of_a_request() {
+    if !has("keeper::status::curl_finds_the_config_and_what_becomes_of_a_request", "curl") {
+        return;
+    }
+    let kept = Kept::new("");
+    let curl = |url: &str| -> Ran {
+        let socket = kept.site.folder.join("admin.sock");
+        run(Command::new("curl").args(["-sSf", "--unix-socket"]).arg(socket).arg(url))
+    };
+    let config = curl("http://unary/config");
+    assert!(config.stdout.contains("\"drain\"") && config.code == Some(0), "{config:?}");
+    let explained = curl("http://unary/explain?url=http://a.test/index.html");
+    assert!(explained.stdout.contains("public/index.html"), "{explained:?}");
+    assert_eq!(curl("http://unary/certificates").stdout, "[]\n");
+    assert_eq!(curl("http://unary/none").code, Some(22));
+}
+
+#[test]
+fn a_reload_can_be_asked_for_over_http() {
+    let kept = Kept::new("");
+    kept.site.folder.write("other/index.html", "another page");
+    kept.site.write_config(HERE, "other");
+    ask(&kept, "POST /reload");
+    eventually("the new config is served", || Client::connect(&kept.server).get("/").text() == "another page");
+}
+
+#[test]
+fn a_port_wants_a_token() {
+    // Free until the server takes it: the kernel gives ports out in turn.
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).expect("a port is free");
+    let site = Site::new("");
+    let text = std::fs::read_to_string(site.config()).expect("it is ours");
+    let socket = format!("\"unix:{}\"", site.folder.join("admin.sock").display());
+    let with_token = |token: &str| text.replace(&socket, &format!("\"{address}\" token=\"{token}\""));
+    site.folder.write("unary.kdl", with_token("secret"));
+    let kept = Kept { server: site.start().start(), site };
+    let shown = |token: &str| -> std::io::Result<u16> {
+        let mut client = Client::try_connect_to(address)?;
+        client.send(format!("GET /status HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"))?;
+        Ok(client.reply()?.head.status)
+    };
+    eventually("the port is listened on", || shown("secret").is_ok_and(|status| status == 200));
+    assert_eq!(Client::try_connect_to(address).expect("it listens").get("/status").head.status, 401);
+    assert_eq!(shown("wrong!").expect("it answers"), 401);
+    kept.site.folder.write("unary.kdl", with_token("other"));
+    kept.site.tell_well("reload");
+    eventually("another token opens it", || shown("other").is_ok_and(|status| status == 200));
+    assert_eq!(shown("secret").expect("it answers"), 401);
+}
+
+#[test]
+fn status_says_first_what_is_unhealthy() {
+    let kept = Kept::new("");
+    kept.serves();
+    let well = kept.site.tell_well("status");
+    assert!(well.stdout.starts_with("Unary ") && !well.stdout.contains('!'), "{}", well.stdout);
+    assert!(well.stdout.contains("1 since it began"), "{}", well.stdout);
+    let broken = std::fs::read_to_string(kept.site.config()).expect("it is ours")
+        + "site \"b.test\" {\ntls off\nroute { files \"./missing\" }\n}\n";
+    kept.site.folder.write("unary.kdl", broken);
+    kept.site.tell_well("reload");
+    let status = kept.site.tell_well("status");
+    let lines: Vec<_> = status.stdout.lines().collect();
+    assert!(lines[2].starts_with("! ") && lines[2].contains("the site b.test"), "{}", status.stdout);
+    assert!(lines.iter().any(|line| line.starts_with("! b.test (broken)")), "{}", status.stdout);
+    assert!(!status.stdout.contains('\x1b'), "no terminal, no colour");
+    let json = run(Command::new(binary()).args(["status", "--json", "--config"]).arg(kept.site.config()));
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("it is JSON");
+    assert_eq!((json["requests"]["total"].as_u64(), json["sites"][0]["names"][0].as_str()), (Some(1), Some("b.test")));
+}
+
+#[test]
+fn another_server_answers_when_one_has_died() {
+    let kept = Kept::new("");
+    let before = kept.server_pid();
+    signal(before, Signal::KILL);
+    kept.wait_for_other_than(before);
+    kept.serves();
+    let pid = kept.server_pid();
+    assert!(ask(&kept, "GET /status").contains(&format!("\"pid\": {pid}")), "{pid}");
+}
