@@ -182,7 +182,8 @@ impl Server {
     ///
     /// If it has none.
     pub fn address(&self) -> SocketAddr {
-        let address = self.addresses.iter().find_map(|address| address.strip_prefix("http://")?.parse().ok());
+        let of_tcp = |address: &String| address.split_once("://").and_then(|(_, address)| address.parse().ok());
+        let address = self.addresses.iter().find_map(of_tcp);
         address.expect("it listens on TCP")
     }
 

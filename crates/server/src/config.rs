@@ -34,8 +34,8 @@ use crate::failure::{Failure, in_words};
 use load::{Disk, Files, Loaded, load};
 use read::{Reader, Variable};
 use route::Stacks;
-pub(crate) use server::{AccessLog, LogFormat, LogTo, Metrics, ProxyHeader};
 use server::Server;
+pub(crate) use server::{AccessLog, LogFormat, LogTo, Metrics, ProxyHeader};
 use words::Place;
 
 pub(crate) use filter::{By, Cors, Edit, Filter, Rewrite};

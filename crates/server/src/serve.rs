@@ -11,9 +11,9 @@ use unary_net::event_loop::EventLoops;
 use unary_net::{Run, connect, descriptors, listen, process, reply};
 use unary_service::{Compose, Error, Service};
 
+use crate::access_log::{Format, To};
 use crate::cli::Serve;
 use crate::failure::Failure;
-use crate::access_log::{Format, To};
 use crate::{access_log, diagnostics};
 use news::News;
 use subject::Subject;

@@ -40,7 +40,10 @@ fn endpoint(text: &str) -> Result<Endpoint, String> {
 fn main() -> ExitCode {
     let Arguments { listen: addresses, to, threads } = Arguments::parse();
     descriptors::raise_limit();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
     let server = listen(addresses) >> connect(http()) >> process(Proxy::to(to)) >> reply();
     let loops = threads.map_or_else(EventLoops::new, |threads| EventLoops::new().threads(threads));
     match server.run_on(loops) {

@@ -1,7 +1,7 @@
 //! Which site and which of its routes a request is for, where routes are tried in the order written:
 //! the rule of the config file.
 //!
-//! The first route that is meant serves. An [index](index) by path makes that cost no more with a
+//! The first route that is meant serves. An index by path makes that cost no more with a
 //! thousand routes than with ten. [`Router`](crate::router::Router) has another rule: there the most
 //! specific route serves.
 //!

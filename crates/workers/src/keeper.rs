@@ -14,7 +14,7 @@
 //!   was last good, whatever the file says by then.
 //! - **Upgrade.** The new server is started from the program on disk now, on the same sockets and the same
 //!   config. Once it serves, the one before drains and the keeper becomes the new program itself
-//!   ([`succession`]). If the new one does not come up, nothing changes.
+//!   (`succession`). If the new one does not come up, nothing changes.
 //! - **Privileges.** With `user` set the server is that user's from before its first instruction: no
 //!   capabilities, and `no_new_privs`. What it may tell the keeper is in `message`; none of it names
 //!   anything that is run.

@@ -1,7 +1,7 @@
 //! A client's HTTP/1.1 connection: the mirror of [`super::connection`].
 //!
 //! A call is driven by whoever awaits it: no task and no channel stands between a request and its
-//! reply. [`Exchange`] sends the one and reads the head of the other, [`Reading`] the body behind it.
+//! reply. `Exchange` sends the one and reads the head of the other, `Reading` the body behind it.
 //! Only where a reply begins before its request has ended, a task goes on with both (`pump`).
 //! Where connections come from and go to is the [pool](super::pool)'s affair.
 
