@@ -9,6 +9,7 @@ mod debian;
 mod project;
 mod test;
 mod tidy;
+mod tools;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,8 @@
 //!
 //! What the machine lacks is installed where that may be done without asking, and otherwise skipped by name: a test
 //! that cannot run appends `skipped: NAME: WHAT IS MISSING` to the file named by `UNARY_SKIPS` and returns. The harness
-//! saw it pass, and is corrected here. With `CI=true` such a skip is a failure if Debian has what is missing.
+//! saw it pass, and is corrected here. With `CI=true` such a skip is a failure if Debian, or crates.io, has what is
+//! missing.
 //!
 //! End-to-end tests run the program that `UNARY_BIN` names. It is built in cargo's `dev` profile along with the tests:
 //! it shares all that is already compiled, and keeps the overflow and debug assertions a release build drops.
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::project::Project;
-use crate::{Failure, debian, tidy};
+use crate::{Failure, debian, tidy, tools};
 use counts::{Counts, Skip};
 use step::{Outcome, Progress};
 
@@ -36,6 +37,7 @@ pub(crate) fn run(project: &Project, install: Install) -> Result<(), Failure> {
     let mut run = Run::start(project)?;
     if install == Install::Missing {
         run.step("install", |_, _| Outcome::said(debian::install(debian::FOR_TESTS)));
+        run.step("tools", |run, _| Outcome::said(tools::install(run.project)));
     }
     run.step("format", |run, progress| run.cargo(progress, &["fmt", "--all", "--check", "--", "--color", "never"]));
     run.step("clippy", |run, progress| {
@@ -136,7 +138,10 @@ impl<'a> Run<'a> {
         println!("in {:.0} s; whole outputs are in {}", self.started.elapsed().as_secs_f64(), self.logs.display());
         let on_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
         for skip in self.skipped() {
-            let inexcusable = on_ci && debian::FOR_TESTS.iter().any(|program| program.name == skip.missing_program());
+            let missing = skip.missing_program();
+            let inexcusable = on_ci
+                && (debian::FOR_TESTS.iter().any(|program| program.name == missing)
+                    || tools::FOR_TESTS.iter().any(|tool| tool.name == missing));
             println!("{skip}{}", if inexcusable { " (CI can install it, so this is a failure)" } else { "" });
             if inexcusable {
                 self.total.skipped -= 1;

@@ -6,6 +6,7 @@ mod changes;
 mod config;
 mod descriptors;
 mod drain;
+mod http2;
 mod keeper;
 mod log;
 mod peers;
