@@ -1,5 +1,6 @@
 //! The real binary against real programs, and against peers that mean it harm.
 
+mod acme;
 mod basics;
 mod browser;
 mod changes;
@@ -14,6 +15,7 @@ mod proxy;
 mod slow_storage;
 mod start;
 mod terminal;
+mod tls;
 mod traversal;
 
 use std::path::{Path, PathBuf};

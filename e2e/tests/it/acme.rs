@@ -1,0 +1,102 @@
+//! `tls auto` of the real binary, with Pebble as the CA: from nothing to a certificate, and killed on the way.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use unary_e2e::pebble::{self, Pebble, Ports};
+use unary_e2e::server::Signal;
+use unary_e2e::wait::pause;
+use unary_e2e::{PATIENCE, Ran, Server, eventually, run, run_config};
+use unary_testkit::TempDir;
+
+/// A folder with a config of one site, and a CA that it may ask.
+struct Site {
+    folder: TempDir,
+    ports: Ports,
+}
+
+impl Site {
+    fn new(name: &str) -> Option<Self> {
+        if !pebble::has_pebble(name) {
+            return None;
+        }
+        let site = Self { folder: TempDir::new(), ports: Ports::free() };
+        pebble::write_certificate(&site.folder);
+        let Ports { http, tls, ca, .. } = site.ports;
+        let at = site.folder.path().display();
+        site.folder.write(
+            "unary.kdl",
+            format!(
+                r#"server {{
+                    listen "127.0.0.1:{http}"; listen "127.0.0.1:{tls}" tls=#true; threads 2
+                    state "{at}/state"; admin "unix:{at}/admin.sock"
+                    acme {{ email "me@example.com"; ca "https://localhost:{ca}/dir"; root "ca.pem" }}
+                }}
+                site "a.example" "www.a.example" {{ tls auto; route {{ respond "the site" }} }}
+                "#
+            ),
+        );
+        Some(site)
+    }
+
+    fn start(&self) -> Server {
+        run_config(self.folder.join("unary.kdl"), 2).start()
+    }
+
+    fn curl(&self, root: &Path) -> Ran {
+        let tls = self.ports.tls;
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--resolve", &format!("www.a.example:{tls}:127.0.0.1"), "--cacert"]).arg(root);
+        run(curl.arg(format!("https://www.a.example:{tls}/")))
+    }
+
+    /// How often a certificate was asked for.
+    fn orders(&self) -> usize {
+        let orders = fs::read(self.folder.join("state/acme/orders.json")).unwrap_or_else(|_| b"[]".to_vec());
+        serde_json::from_slice::<Vec<u64>>(&orders).expect("it is whole at any moment").len()
+    }
+}
+
+#[test]
+fn a_site_gets_its_certificate_by_itself_and_keeps_it() {
+    let Some(site) = Site::new("a_site_gets_its_certificate_by_itself_and_keeps_it") else { return };
+    let pebble = Pebble::start(&site.folder, site.ports, 3600);
+    let root = pebble.root(&site.folder);
+    let mut server = site.start();
+    eventually("it has a certificate", || site.curl(&root).stdout == "the site");
+    let http = site.ports.http;
+    let plain = |path: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "-H", "Host: a.example"]);
+        run(curl.arg(format!("http://127.0.0.1:{http}{path}"))).stdout
+    };
+    assert!(plain("/x").starts_with("308 https://a.example"), "{}", plain("/x"));
+    drop(pebble);
+    server.signal(Signal::TERM);
+    assert!(server.ended(PATIENCE).success());
+    let _server = site.start();
+    assert_eq!(site.curl(&root).stdout, "the site", "it is on disk");
+    assert_eq!(site.orders(), 1);
+}
+
+#[test]
+fn a_server_killed_at_any_moment_of_an_order_goes_on() {
+    let Some(site) = Site::new("a_server_killed_at_any_moment_of_an_order_goes_on") else { return };
+    let pebble = Pebble::start(&site.folder, site.ports, 3600);
+    let root = pebble.root(&site.folder);
+    let server = site.start();
+    // The keeper starts another each time.
+    for moment_ms in [0, 5, 15, 30, 60, 120, 250, 500] {
+        let before = server.children();
+        pause(Duration::from_millis(moment_ms));
+        for child in &before {
+            let pid = rustix::process::Pid::from_raw(*child).expect("a process has a number");
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        eventually("another server", || server.children().iter().any(|child| !before.contains(child)));
+    }
+    eventually("it has a certificate", || site.curl(&root).stdout == "the site");
+    assert!(site.orders() <= 9, "{}", site.orders());
+}
