@@ -82,7 +82,7 @@ impl Ordering<'_> {
         let proved = self.show_all(order, failures, &mut shown).await;
         let dns = self.settings.dns.as_ref();
         for proof in shown {
-            self.stage.hide(proof, dns).await;
+            proof.hide(dns).await;
         }
         proved
     }

@@ -28,11 +28,17 @@ pub(super) struct Stage {
     pub(super) certificates: Certificates,
 }
 
-/// A proof that is shown; to be taken back with [`hide`](Stage::hide).
-pub(super) enum Shown {
-    Http { token: String },
-    TlsAlpn { name: String },
-    Dns { record: String, value: String },
+/// A proof that is shown; to be taken back with [`hide`](Self::hide). Dropping it takes back all but a
+/// record in the DNS.
+pub(super) struct Shown {
+    stage: Stage,
+    what: What,
+}
+
+enum What {
+    Answer { token: String },
+    Certificate { name: String },
+    Record { record: String, value: String },
 }
 
 /// How the CA is to look whether the name of this authorization is ours: of those that both offer, the
@@ -82,35 +88,45 @@ impl Stage {
             (ChallengeType::Http01, _) => {
                 let token = challenge.token.clone();
                 self.answers.show(&token, proof.as_str()).map_err(|error| failed(error.to_string()))?;
-                Ok(Shown::Http { token })
+                Ok(self.shown(What::Answer { token }))
             }
             (ChallengeType::TlsAlpn01, _) => {
                 let certificate = certificate_of(&name, proof.digest().as_ref()).map_err(failed)?;
                 let shown = self.certificates.show_challenge(&name, &certificate);
                 shown.map_err(|error| failed(error.to_string()))?;
-                Ok(Shown::TlsAlpn { name })
+                Ok(self.shown(What::Certificate { name }))
             }
             (ChallengeType::Dns01, Some(dns)) => {
                 let (record, value) = (format!("_acme-challenge.{name}"), proof.dns_value());
                 dns.change(Change::Set, &record, &value).await.map_err(failed)?;
-                Ok(Shown::Dns { record, value })
+                Ok(self.shown(What::Record { record, value }))
             }
             _ => Err(failed("this kind of challenge is not met".to_owned())),
         }
     }
 
-    /// Takes a proof back.
-    pub(super) async fn hide(&self, shown: Shown, dns: Option<&Dns>) {
-        match shown {
-            Shown::Http { token } => self.answers.hide(&token),
-            Shown::TlsAlpn { name } => self.certificates.hide_challenge(&name),
-            Shown::Dns { record, value } => {
-                if let Some(dns) = dns
-                    && let Err(cause) = dns.change(Change::Unset, &record, &value).await
-                {
-                    tracing::warn!(%record, %cause, "a record of a challenge is left in the DNS");
-                }
-            }
+    fn shown(&self, what: What) -> Shown {
+        Shown { stage: self.clone(), what }
+    }
+}
+
+impl Shown {
+    /// Takes it back.
+    pub(super) async fn hide(self, dns: Option<&Dns>) {
+        if let (What::Record { record, value }, Some(dns)) = (&self.what, dns)
+            && let Err(cause) = dns.change(Change::Unset, record, value).await
+        {
+            tracing::warn!(%record, %cause, "a record of a challenge is left in the DNS");
+        }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        match &self.what {
+            What::Answer { token } => self.stage.answers.hide(token),
+            What::Certificate { name } => self.stage.certificates.hide_challenge(name),
+            What::Record { .. } => {}
         }
     }
 }
