@@ -126,7 +126,7 @@ fn nghttp_gets_many_at_once() {
     let folder = TempDir::new();
     let files = (0..50).map(|number| format!("file {number}\n").repeat(2000)).collect::<Vec<_>>();
     for (number, file) in files.iter().enumerate() {
-        folder.write(&format!("{number}.txt"), file);
+        folder.write(format!("{number}.txt"), file);
     }
     let server = serve(folder.path()).start();
     let mut command = Command::new("nghttp");
