@@ -19,4 +19,4 @@ pub use program::{Ran, run};
 pub use server::{Server, Start, run_config, serve};
 pub use skip::{has, skip};
 pub use slow_disk::SlowDisk;
-pub use wait::{PATIENCE, alone, eventually};
+pub use wait::{PATIENCE, alone, eventually, eventually_within};

@@ -15,10 +15,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 ///
 /// If it does not hold within [`PATIENCE`]; `what` says what was waited for.
 #[track_caller]
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, condition);
+}
+
+/// The same for what may take longer, such as what is tried again after a while.
+///
+/// # Panics
+///
+/// If it does not hold within `patience`; `what` says what was waited for.
+#[track_caller]
+pub fn eventually_within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        assert!(began.elapsed() < patience, "waited {patience:?} in vain: {what}");
         pause(LOOK_EVERY);
     }
 }
