@@ -139,14 +139,14 @@ impl EventLoops {
     {
         let (mut source, down) = line.into_parts();
         let down = Arc::new(down);
-        let addresses = source.prepare()?;
         let drain = source.drain();
-        // Signals are caught before anyone is told that we are there.
+        // Signals are caught before anybody can find that we are there.
         let first = event_loop(self.pulse.as_ref())?;
         let stop = {
             let _inside = first.enter();
             stop_on_signal(drain.clone(), self.drain_deadline, self.stopping)?
         };
+        let addresses = source.prepare()?;
         let mut threads = Vec::new();
         let (begin, begun) = sync_channel(self.threads);
         for index in 1..self.threads {
