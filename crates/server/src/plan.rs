@@ -116,7 +116,9 @@ impl Plan {
         let Some(site) = number.and_then(|number| self.sites.get(*number)) else {
             return Found::nobody(StatusCode::NOT_FOUND, self.metrics.as_ref());
         };
-        if site.wants_certificates() && self.door_of(request) != number {
+        // Who comes in the clear to a site that leads to TLS has yet to show a certificate.
+        let has_to_prove = site.wants_certificates() && !site.leads_to_tls(request);
+        if has_to_prove && self.door_of(request) != number {
             return Found::nobody(StatusCode::MISDIRECTED_REQUEST, site.metrics());
         }
         site.find(request, host)

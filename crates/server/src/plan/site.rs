@@ -99,15 +99,18 @@ impl Built {
         self.tls.as_ref().is_some_and(|tls| tls.wants_certificates)
     }
 
+    /// Whether this request came in the clear and is led to TLS.
+    pub(super) fn leads_to_tls(&self, request: &Request) -> bool {
+        self.to_tls.is_some() && Scheme::of(request) == Scheme::Http
+    }
+
     /// Whoever answers this request.
     pub(super) fn find(&self, request: &Request, host: &str) -> Found<'_> {
         let nobody = |status| Found::nobody(status, self.metrics());
         if self.is_away {
             return nobody(StatusCode::SERVICE_UNAVAILABLE);
         }
-        if let Some(to_tls) = &self.to_tls
-            && Scheme::of(request) == Scheme::Http
-        {
+        if let Some(to_tls) = self.to_tls.as_ref().filter(|_| self.leads_to_tls(request)) {
             return Found { answer: Ok(to_tls), metrics: self.metrics() };
         }
         let Ok(path) = Path::parse(request.uri().path()) else { return nobody(StatusCode::BAD_REQUEST) };

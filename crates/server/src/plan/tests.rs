@@ -144,3 +144,22 @@ async fn counts_survive_reloads_and_go_with_their_site() {
     ask(&last, "http://x.b.example/").await;
     check(&[(" ", 1), ("*.b.example ", 1)]);
 }
+
+#[tokio::test]
+async fn who_comes_in_the_clear_to_a_site_with_client_certificates_is_led_to_tls_or_refused() {
+    let ca = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
+    for (redirect, status) in [("#true", 308), ("#false", 421)] {
+        let place = Place::with(&format!(
+            "server {{ listen \":443\" }}
+             site \"a.example\" {{
+                 tls cert=\"ca.pem\" key=\"key.pem\" client-ca=\"ca.pem\" redirect={redirect}
+                 route {{ respond \"secret\" }}
+             }}"
+        ));
+        place.0.write("ca.pem", ca.cert.pem());
+        place.0.write("key.pem", ca.signing_key.serialize_pem());
+        let plan = place.plan(None);
+        assert!(plan.broken.is_empty(), "{:?}", plan.broken);
+        assert_eq!(ask(&plan, "http://a.example/").await.status(), status);
+    }
+}
