@@ -13,5 +13,6 @@ pub mod decode;
 pub mod encode;
 pub mod error;
 pub mod head;
+mod output;
 pub mod pool;
 pub(crate) mod token;

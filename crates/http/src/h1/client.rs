@@ -6,7 +6,6 @@
 //! Where connections come from and go to is the [pool](super::pool)'s affair.
 
 mod exchange;
-mod output;
 mod pump;
 mod reply;
 mod upgrade;

@@ -6,8 +6,8 @@
 //! has been answered.
 
 mod busy;
-mod output;
 mod receiving;
+mod sending;
 mod tools;
 mod upgrade;
 

@@ -11,9 +11,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use unary_net::timer::{Ticks, Timer};
 use unary_net::{Connection, Transport};
 
-use super::output::Output;
 use crate::h1::decode::HeadDecoder;
 use crate::h1::head::HeadLimits;
+use crate::h1::output::{Output, Then};
 
 /// A thread's connections read the first bytes of a reply into one buffer of this size, of which each
 /// takes what it got. The next one is begun when less than a quarter is left.
@@ -134,7 +134,7 @@ impl<S: Transport> Wire<S> {
     }
 
     pub(super) fn poll_flush(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.output.poll_flush(task, &mut self.connection.stream)
+        self.output.poll_flush(task, &mut self.connection.stream, Then::Nothing)
     }
 
     /// Ready once the call has been waiting for the same thing for so long.

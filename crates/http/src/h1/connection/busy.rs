@@ -17,8 +17,8 @@ use unary_net::{Exchange, Transport};
 use unary_service::context::RequestId;
 use unary_service::{Context as CallContext, Error, Kind};
 
-use super::output::{OUTPUT_BYTES, Sending, Sent, Then};
 use super::receiving::{Need, Receiving};
+use super::sending::{Sending, Sent};
 use super::tools::{Tools, date, poll_read};
 use super::upgrade::{Offer, offer};
 use super::{H1, Preface, RATE_WINDOW, Waiting, Wire};
@@ -26,6 +26,7 @@ use crate::body::Kind as BodyKind;
 use crate::h1::encode::{BodyPlan, Date, OutgoingResponse, Persistence, encode_interim, encode_response};
 use crate::h1::error::Reason;
 use crate::h1::head::{Framing, RequestHead};
+use crate::h1::output::{OUTPUT_BYTES, Then};
 use crate::message::{failure, status};
 use crate::{Body, Request, Response, failed};
 

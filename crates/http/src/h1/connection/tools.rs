@@ -12,11 +12,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use unary_net::pipeline::Awaited;
 
 use super::busy::Entry;
-use super::output::Output;
 use crate::Response;
 use crate::h1::decode::HeadDecoder;
 use crate::h1::encode::Date;
 use crate::h1::head::{HeadLimits, RequestHead};
+use crate::h1::output::Output;
 
 /// A thread's idle connections read into one buffer of this size, of which each takes what it got.
 /// The next one is begun when less than a quarter is left; a request that lasts keeps no more than
