@@ -16,3 +16,6 @@ pub mod head;
 mod output;
 pub mod pool;
 pub(crate) mod token;
+mod upgraded;
+
+pub use upgraded::Upgraded;

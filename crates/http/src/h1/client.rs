@@ -19,7 +19,6 @@ use unary_service::{Error, Kind};
 
 use crate::h1::head::HeadLimits;
 pub(super) use exchange::{Exchange, Failure};
-pub use upgrade::Upgraded;
 pub(super) use wire::{Place, Wire};
 
 /// What a server may do, and how long it may take. Times are kept to half a second, never cut short.

@@ -27,7 +27,7 @@ use crate::h1::head::HeadLimits;
 use crate::{Request, Response};
 use busy::{Busy, Outcome};
 pub(crate) use tools::date;
-pub use upgrade::{Upgrade, Upgraded};
+pub use upgrade::Upgrade;
 
 /// The HTTP/1.1 server protocol with its default limits: `connect(h1())`.
 pub fn h1() -> H1 {

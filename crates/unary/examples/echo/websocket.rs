@@ -11,7 +11,8 @@ use http::{Method, StatusCode};
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use unary::http::h1::connection::{Upgrade, Upgraded};
+use unary::http::h1::Upgraded;
+use unary::http::h1::connection::Upgrade;
 use unary::net::pipeline::drain::Phase;
 use unary::{Request, Response};
 

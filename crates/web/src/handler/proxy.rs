@@ -18,7 +18,7 @@ use http::header::{HOST, HeaderValue, VIA};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
-use unary_http::h1::client::Upgraded;
+use unary_http::h1::Upgraded;
 use unary_http::h1::connection::Upgrade;
 use unary_http::h1::pool::{Pool, Settings};
 use unary_http::{Request, Response};

@@ -11,7 +11,7 @@ use unary_net::Transport;
 use unary_service::{Error, Kind};
 
 use super::reply::Reading;
-use super::upgrade::Upgraded;
+use super::upgrade;
 use super::upload::{State, Upload};
 use super::wire::{Part, Waiting, Wire};
 use super::{Bounds, Home, Trouble, pump};
@@ -226,7 +226,7 @@ impl Exchange {
                 let trouble = Trouble::new(Kind::Upstream, "reading the reply of");
                 return Err(trouble.because("it takes up a protocol that was not offered"));
             }
-            Upgraded::new(*wire).put(&mut response);
+            upgrade::put(*wire, &mut response);
             return Ok(response);
         }
         let persistence = match sent {

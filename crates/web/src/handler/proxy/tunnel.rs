@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use unary_http::h1::client::Upgraded as Server;
+use unary_http::h1::Upgraded as Server;
 use unary_http::h1::connection::Upgrade;
 use unary_net::pipeline::drain::Phase;
 use unary_net::timer::{Ticks, Timer};
