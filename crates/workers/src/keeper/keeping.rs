@@ -1,6 +1,8 @@
 //! What the keeper decides: which server serves, when one is started, replaced or ended, and what becomes
 //! of what it is asked. It does nothing itself and has no clock: [`Hands`] do what it decides, and every
 //! event brings its time.
+//!
+//! One state machine and so one file: what each event does depends on what every other has left.
 
 mod restart;
 #[cfg(test)]
