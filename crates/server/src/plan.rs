@@ -90,6 +90,11 @@ impl Plan {
         plan
     }
 
+    /// A plan without sites: nobody is served.
+    pub(crate) fn empty() -> Self {
+        Self { sites: Vec::new(), hosts: Sites::default(), named: HashMap::new(), broken: Vec::new(), metrics: None }
+    }
+
     /// The sites that speak TLS.
     pub(crate) fn tls_sites(&self) -> impl Iterator<Item = Arc<TlsSite>> {
         self.sites.iter().filter_map(|site| site.tls_site().cloned())

@@ -84,6 +84,14 @@ impl App {
         self.0.logs.clone()
     }
 
+    /// Serves nobody from now on, and lets go of all that its filters hold: logs end when nobody is left
+    /// to write to them, while those who look after the server go on.
+    pub(super) fn retire(&self) {
+        let plan = Arc::new(Plan::empty());
+        let config = self.0.running.load().config.clone();
+        self.0.running.store(Arc::new(Running { config, service: BoxService::new(plan.clone()), plan }));
+    }
+
     /// What follows from a plan that runs: who speaks TLS with which certificate, and what is broken.
     fn settle(&self, config: &Config) {
         let plan = self.0.running.load().plan.clone();
@@ -205,5 +213,24 @@ impl Service<Request> for App {
     async fn call(&self, request: Request) -> Result<Response, Error> {
         let running = self.0.running.load_full();
         running.service.call(request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unary_testkit::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn what_its_filters_hold_ends_before_it_does() {
+        let config = "server { admin \"off\"; access-log \"access.log\" }
+                      site \"*\" { tls off; route { log \"route.log\"; respond \"here\" } }";
+        let folder = TempDir::with([("unary.kdl", config)]);
+        let (_, kept) = Kept::read(&folder.join("unary.kdl")).unwrap();
+        let (_, app) = App::new(&kept.to_bytes()).unwrap();
+        let served = Arc::downgrade(&app.0.running.load_full());
+        app.retire();
+        assert_eq!(served.strong_count(), 0);
     }
 }

@@ -51,10 +51,11 @@ pub(crate) fn serve() -> Result<(), Failure> {
     if let Some(connections) = config.server.limits.connections {
         on = on.connections_max(usize::try_from(connections).unwrap_or(usize::MAX));
     }
-    let logs = app.logs();
+    let (logs, retiring) = (app.logs(), app.clone());
     let _watch = Watch::start(&app.certificates())?;
     let line = listen(on) >> connections >> tls >> connect(protocol) >> process(app) >> reply();
     let served = line.run_on(loops).map_err(Failure::from);
+    retiring.retire();
     logs.finish();
     served.inspect_err(|failure| attendant.fail(failure.number(), &failure.to_string()))
 }
