@@ -14,6 +14,7 @@ use unary_web::scheme::Scheme;
 
 use super::{Counting, Found, Parts, Why, chain, fingerprint};
 use crate::config::{Route, Site, Tls as TlsSettings, TlsMin as Version};
+use crate::failure::in_words;
 
 /// Where plain HTTP is led by sites that speak TLS.
 const TO_TLS: &str = "https://{host}{uri}";
@@ -154,12 +155,16 @@ fn tls_of(site: &Site, earlier: Option<&Arc<Built>>, parts: &Parts<'_>) -> Resul
     };
     let names: Vec<_> = site.names.iter().map(ToString::to_string).collect();
     let files_named = files.as_ref().map(|files| (&files.certificate, &files.key));
-    let print = fingerprint(&(&names, files_named, &terms.client_ca, terms.version_min));
+    let why = |text: String| Why { at: at.clone(), text };
+    // A CA is part of the settings: whoever takes one away wants its clients to be refused from then on.
+    let trusted = terms.client_ca.as_ref().map(|path| {
+        std::fs::read(path).map_err(|cause| why(format!("cannot read {}: {}", path.display(), in_words(cause))))
+    });
+    let print = fingerprint(&(&names, files_named, trusted.transpose()?, terms.version_min));
     let wants_certificates = terms.client_ca.is_some();
     if let Some(kept) = earlier.and_then(|earlier| earlier.tls.as_ref()).filter(|tls| tls.print == print) {
         return Ok(Some(Tls { site: kept.site.clone(), print, wants_certificates }));
     }
-    let why = |text: String| Why { at: at.clone(), text };
     let clients = match &terms.client_ca {
         Some(path) => Clients::Required(ClientCa::read(path).map_err(|error| why(error.to_string()))?),
         None => Clients::NotAsked,

@@ -163,3 +163,26 @@ async fn who_comes_in_the_clear_to_a_site_with_client_certificates_is_led_to_tls
         assert_eq!(ask(&plan, "http://a.example/").await.status(), status);
     }
 }
+
+#[test]
+fn a_ca_that_was_replaced_is_trusted_no_longer_after_a_reload() {
+    let made = || rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    let place = Place::with(
+        "server { listen \":443\" }
+         site \"a.example\" {
+             tls cert=\"a.pem\" key=\"a.key\" client-ca=\"ca.pem\"
+             route { respond \"secret\" }
+         }",
+    );
+    let (own, ca, other) = (made(), made(), made());
+    place.0.write("a.pem", own.cert.pem());
+    place.0.write("a.key", own.signing_key.serialize_pem());
+    place.0.write("ca.pem", ca.cert.pem());
+    let site = |plan: &Plan| plan.tls_sites().next().unwrap();
+    let plan = place.plan(None);
+    let same = place.plan(Some(&plan));
+    assert!(Arc::ptr_eq(&site(&plan), &site(&same)));
+    place.0.write("ca.pem", other.cert.pem());
+    let next = place.plan(Some(&same));
+    assert!(!Arc::ptr_eq(&site(&same), &site(&next)));
+}
