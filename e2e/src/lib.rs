@@ -5,6 +5,7 @@
 //! it. A test whose program or device is missing says so by [`skip`](skip::skip) and returns.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod client;
 pub mod pebble;
 pub mod program;
@@ -17,6 +18,6 @@ pub mod wait;
 pub use client::{Client, Reply};
 pub use program::{Ran, run};
 pub use server::{Server, Start, run_config, serve};
-pub use skip::{has, skip};
+pub use skip::{has, may_open, skip};
 pub use slow_disk::SlowDisk;
 pub use wait::{PATIENCE, alone, eventually, eventually_within};

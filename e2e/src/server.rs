@@ -215,9 +215,12 @@ impl Server {
 
     /// Resident memory in KiB.
     pub fn rss_kib(&self) -> u64 {
-        let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
-        line.trim().trim_end_matches(" kB").parse().expect("it is a number")
+        rss_kib(self.child.id())
+    }
+
+    /// The same of the processes it has started.
+    pub fn children_rss_kib(&self) -> u64 {
+        self.children().into_iter().map(|pid| rss_kib(pid.unsigned_abs())).sum()
     }
 
     /// How many descriptors it has open.
@@ -232,10 +235,6 @@ impl Server {
         let mut names: Vec<String> = tasks.flatten().filter_map(name).map(|name| name.trim_end().to_owned()).collect();
         names.sort();
         names
-    }
-
-    fn proc(&self, file: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the server runs")
     }
 
     /// Changes what the system allows it, from now on.
@@ -271,6 +270,12 @@ impl Drop for Server {
             eprintln!("the server said: {:#?}", self.stderr.lines());
         }
     }
+}
+
+fn rss_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+    line.trim().trim_end_matches(" kB").parse().expect("it is a number")
 }
 
 fn pid(child: &Child) -> Pid {

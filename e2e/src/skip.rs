@@ -3,6 +3,8 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Says that the test `name` cannot run for want of `missing`, whose first word is the program, if
 /// it is one. The line goes to the file that `UNARY_SKIPS` names, where the test command reads it.
 pub fn skip(name: &str, missing: &str) {
@@ -26,4 +28,15 @@ pub fn has(name: &str, program: &str) -> bool {
         skip(name, &format!("{program} is not installed"));
     }
     is_there
+}
+
+/// Whether this process may have so many files open, which it then does; if not, the test `name` is skipped.
+pub fn may_open(name: &str, files: usize) -> bool {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let is_allowed = maximum.is_none_or(|maximum| maximum >= files as u64);
+    if !is_allowed {
+        skip(name, &format!("permission to open {files} files (ulimit -n)"));
+    }
+    is_allowed
 }

@@ -4,10 +4,9 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use unary_e2e::wait::pause;
-use unary_e2e::{Client, PATIENCE, Server, alone, eventually, serve, skip};
+use unary_e2e::{Client, PATIENCE, Server, alone, eventually, may_open, serve};
 use unary_testkit::TempDir;
 
 /// What an honest client may have to wait: a busy machine's debug build, and no time-out of anybody's.
@@ -190,11 +189,8 @@ fn resets_amid_bodies_leave_nothing_behind() {
 #[test]
 fn thousands_of_open_connections_keep_nobody_out() {
     const OPEN: usize = 2_000;
-    let name = "peers::thousands_of_open_connections_keep_nobody_out";
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    if limit.maximum.is_some_and(|maximum| maximum < OPEN as u64 + 500) {
-        return skip(name, "permission to open 2500 files (ulimit -n)");
+    if !may_open("peers::thousands_of_open_connections_keep_nobody_out", OPEN + 500) {
+        return;
     }
     let _alone = alone();
     let folder = site();

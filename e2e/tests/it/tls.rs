@@ -1,5 +1,7 @@
 //! TLS of the real binary, as curl and OpenSSL speak it, and as those do who mean it harm.
 
+mod faults;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -25,6 +26,10 @@ use super::user::User;
 use super::watch::Watch;
 use super::{Front, Refusal, Wanted, program};
 use crate::service_manager;
+
+/// How long the server of a keeper that was killed may take to let go of the ports, and how often is looked.
+const ORPHAN_MAX: Duration = Duration::from_secs(2);
+const ORPHAN_LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// All that the keeper holds.
 pub(super) struct Hands<F> {
@@ -58,7 +63,7 @@ impl<F: Front> Hands<F> {
         let user = user_of(&wanted).map_err(failed)?;
         let lock = wanted.admin.as_deref().map(lock).transpose().map_err(failed)?;
         let mut sockets = Sockets { given, ..Sockets::default() };
-        let change = sockets.prepare(&wanted.listen, wanted.sockets_each, user.as_ref()).map_err(failed)?;
+        let change = open_all(&mut sockets, &wanted, user.as_ref()).map_err(failed)?;
         sockets.make(change);
         for unknown in sockets.given.drain(..) {
             let opened = Opened { address: Address::Tcp { host: None, port: 0 }, sockets: vec![unknown] };
@@ -290,6 +295,19 @@ fn send_sockets(channel: &Channel, all: &[Held]) -> io::Result<()> {
         channel.send(&Order::Listener(held.opened.address.clone()).encode(), &sockets)?;
     }
     Ok(())
+}
+
+/// Opens all the sockets. A keeper that was killed left its admin socket where it was, and a server that
+/// lets go of the ports in a moment.
+fn open_all(sockets: &mut Sockets, wanted: &Wanted, user: Option<&User>) -> Result<Change, String> {
+    let began = Instant::now();
+    let may_be_orphaned = wanted.admin.as_deref().is_none_or(Path::exists);
+    loop {
+        match sockets.prepare(&wanted.listen, wanted.sockets_each, user) {
+            Err(_) if may_be_orphaned && began.elapsed() < ORPHAN_MAX => thread::park_timeout(ORPHAN_LOOK_EVERY),
+            prepared => return prepared,
+        }
+    }
 }
 
 /// Whom the server is to become, if that is somebody else.

@@ -1,34 +1,23 @@
 //! What a running server says of itself: at its admin socket, at a port, and by `unary status`.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use unary_e2e::server::{Signal, binary};
-use unary_e2e::{Client, Ran, eventually, has, run, wait};
+use unary_e2e::{Client, Ran, admin, eventually, has, run};
 
 use super::kept::{Kept, Site, signal};
 use super::reload::HERE;
 
-/// Asks at the admin socket, and gives what follows the head.
 #[track_caller]
 fn ask(kept: &Kept, line: &str) -> String {
-    let mut stream = UnixStream::connect(kept.site.folder.join("admin.sock")).expect("the keeper listens");
-    stream.set_read_timeout(Some(wait::PATIENCE)).expect("it can be set");
-    stream.write_all(format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).expect("it reads");
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).expect("it answers");
-    let (head, body) = reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no reply: {reply}"));
-    assert!(head.starts_with("HTTP/1.1 20"), "{line}: {head}");
-    body.to_owned()
+    admin::ask(&kept.site.folder.join("admin.sock"), line)
 }
 
-/// The value of this series.
 #[track_caller]
 fn metric(kept: &Kept, series: &str) -> Option<f64> {
-    let metrics = ask(kept, "GET /metrics");
-    metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    admin::metric(&kept.site.folder.join("admin.sock"), series)
 }
 
 const PAGES: &str = r#"unary_http_requests_total{site="*",route="*",method="GET",status="2xx"}"#;
