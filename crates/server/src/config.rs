@@ -31,10 +31,10 @@ use serde::Serialize;
 use unary_web::choose::Sites;
 
 use crate::failure::{Failure, in_words};
+use kdl::Which;
 use load::{Disk, Files, Loaded, load};
 use read::{Reader, Variable};
 use route::Stacks;
-use server::Server;
 pub(crate) use server::{AccessLog, LogFormat, LogTo, Metrics, ProxyHeader};
 use words::Place;
 
@@ -42,7 +42,7 @@ pub(crate) use filter::{By, Cors, Edit, Filter, Rewrite};
 pub(crate) use kept::Kept;
 pub(crate) use mistake::Colour;
 pub(crate) use route::{Placed, Route};
-pub(crate) use server::{Admin, Challenge as AcmeChallenge, Dns as AcmeDns, Eab};
+pub(crate) use server::{Admin, Challenge as AcmeChallenge, Dns as AcmeDns, Eab, Server};
 pub(crate) use service::{Files as FileService, Proxy as ProxyService, ProxyHost, Redirect, Service};
 pub(crate) use site::{Site, Tls, Version as TlsMin};
 pub(crate) use source::At;
@@ -87,7 +87,7 @@ impl Config {
     }
 
     fn read_from(path: &Path, files: &dyn Files, variable: Variable<'_>) -> Result<Self, Refused> {
-        let loaded = load(path, files, variable);
+        let loaded = load(path, Which::All, files, variable);
         let loaded = loaded.map_err(|cause| Refused::Unreadable { path: path.to_owned(), cause })?;
         Self::build(loaded, variable).map_err(|mistaken| Refused::Mistaken(Box::new(mistaken)))
     }
@@ -128,6 +128,34 @@ impl Config {
     }
 }
 
+impl Server {
+    /// Reads what a config says of the whole process, and passes over its sites: they may be many, and whoever wants to
+    /// know where the server is managed has no use for them.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read, or something is wrong outside of the sites.
+    pub(crate) fn read_alone(path: &Path) -> Result<Self, Refused> {
+        let variable = |name: &str| std::env::var(name).ok();
+        Self::read_alone_from(path, &Disk, &variable)
+    }
+
+    fn read_alone_from(path: &Path, files: &dyn Files, variable: Variable<'_>) -> Result<Self, Refused> {
+        let loaded = load(path, Which::Named(&["server", "import"]), files, variable);
+        let loaded = loaded.map_err(|cause| Refused::Unreadable { path: path.to_owned(), cause })?;
+        let Loaded { sources, nodes, mut mistakes } = loaded;
+        let mut reader = Reader { sources: &sources, mistakes: &mut mistakes, variable };
+        let mut server = Self::default();
+        for (node, word) in reader.words(&nodes, Place::Top).iter().filter(|(_, word)| word.name == "server") {
+            server.read(&mut reader, node, word);
+        }
+        match mistakes.is_empty() {
+            true => Ok(server),
+            false => Err(Refused::Mistaken(Box::new(Mistaken { mistakes, sources }))),
+        }
+    }
+}
+
 /// A file of a config, and what it is canonically.
 #[derive(Debug)]
 pub(crate) struct Formatted {
@@ -142,7 +170,7 @@ pub(crate) struct Formatted {
 ///
 /// If one cannot be read, or is not KDL. What its words mean is not looked at.
 pub(crate) fn formatted(path: &Path) -> Result<Vec<Formatted>, Refused> {
-    let loaded = load(path, &Disk, &|name| std::env::var(name).ok());
+    let loaded = load(path, Which::All, &Disk, &|name| std::env::var(name).ok());
     let Loaded { sources, mut mistakes, .. } =
         loaded.map_err(|cause| Refused::Unreadable { path: path.to_owned(), cause })?;
     if !mistakes.is_empty() {
@@ -151,7 +179,7 @@ pub(crate) fn formatted(path: &Path) -> Result<Vec<Formatted>, Refused> {
     let format = |source: &source::Source| Formatted {
         path: source.path.clone(),
         before: source.text.to_string(),
-        after: format::format(&kdl::parse(0, &source.text, &mut mistakes), source),
+        after: format::format(&kdl::parse(0, &source.text, Which::All, &mut mistakes), source),
     };
     Ok(sources.iter().map(format).collect())
 }

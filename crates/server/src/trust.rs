@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::acme::local::LocalCa;
 use crate::check::{print, report};
 use crate::cli::Trust;
-use crate::config::Config;
+use crate::config::Server;
 use crate::diagnostics;
 use crate::failure::{Failure, in_words};
 use crate::run;
@@ -26,9 +26,9 @@ pub(crate) fn run(told: &Trust) -> Result<(), Failure> {
     let state = match &told.state {
         Some(state) => state.clone(),
         None => {
-            let config = Config::read(&told.config).map_err(report)?;
+            let server = Server::read_alone(&told.config).map_err(report)?;
             let none = "there is no place for the local CA. Say one: --state FOLDER, or `state` in the config";
-            run::state(&config).ok_or_else(|| Failure::nonsense(none))?
+            run::state(&server).ok_or_else(|| Failure::nonsense(none))?
         }
     };
     let certificate = certificate_in(&state)?;

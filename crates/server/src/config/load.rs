@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
-use super::kdl::{self, Node};
+use super::kdl::{self, Node, Which};
 use super::mistake::{Mistake, Mistakes};
 use super::read::{Reader, Variable};
 use super::source::{Source, Sources, Span};
@@ -75,14 +75,14 @@ pub(crate) struct Loaded {
     pub(crate) mistakes: Mistakes,
 }
 
-/// Loads the file at `path`.
+/// Loads the file at `path`, and of it and those that it imports all nodes or some.
 ///
 /// # Errors
 ///
 /// If that file cannot be read. What is wrong with one that it imports is a mistake in it.
-pub(crate) fn load(path: &Path, files: &dyn Files, variable: Variable<'_>) -> io::Result<Loaded> {
+pub(crate) fn load(path: &Path, which: Which, files: &dyn Files, variable: Variable<'_>) -> io::Result<Loaded> {
     let text = files.read(path)?;
-    let mut loader = Loader { files, variable, seen: HashMap::new(), names: 0, loaded: Loaded::default() };
+    let mut loader = Loader { files, which, variable, seen: HashMap::new(), names: 0, loaded: Loaded::default() };
     loader.seen.insert(files.identity(path), None);
     loader.file(path, text, 0);
     Ok(loader.loaded)
@@ -90,6 +90,7 @@ pub(crate) fn load(path: &Path, files: &dyn Files, variable: Variable<'_>) -> io
 
 struct Loader<'l> {
     files: &'l dyn Files,
+    which: Which,
     variable: Variable<'l>,
     /// The files that were read, and where they were imported.
     seen: HashMap<PathBuf, Option<Span>>,
@@ -103,7 +104,7 @@ impl Loader<'_> {
         let source = Source::new(path, text);
         let text = source.text.clone();
         let file = self.loaded.sources.add(source);
-        let nodes = kdl::parse(file, &text, &mut self.loaded.mistakes);
+        let nodes = kdl::parse(file, &text, self.which, &mut self.loaded.mistakes);
         for node in nodes.nodes {
             match &*node.name.text {
                 "import" => self.import(path, &node, depth),

@@ -164,6 +164,28 @@ fn the_environment_fills_texts_but_raw_ones() {
 }
 
 #[test]
+fn what_is_for_the_process_is_read_without_the_sites() {
+    let read = |text: &str, other: &str| {
+        let files = Memory::of([("unary.kdl", text), ("other.kdl", other)]);
+        let server = Server::read_alone_from(Path::new("unary.kdl"), &files, &variable);
+        server.ok().map(|server| serde_json::to_value(&server.admin).expect("it is JSON"))
+    };
+    let (server, site) = ("server { admin \"unix:/a.sock\" }", "site a { nonsense \"${NONE}\" (u8)1 }");
+    let found = read(&format!("{site}\n{server}\nstack s {{ x }}"), "").expect("sites are passed over");
+    assert_eq!(found["at"]["address"], "unix:/a.sock");
+    assert_eq!(
+        read(&format!("import \"other.kdl\"\n{site}"), &format!("{site}\n\"server\" {{ admin off }}")),
+        Some("off".into())
+    );
+    assert_eq!(read(site, ""), Some("unless-told".into()));
+    for text in
+        ["server { admin }", "server {}\nserver {}", "site a {", "import \"none.kdl\"", "server (u8)1", "\"serve\" {}"]
+    {
+        assert_eq!(read(text, ""), None, "{text}");
+    }
+}
+
+#[test]
 fn secrets_are_shown_to_nobody() {
     let text = "server {\n admin \"127.0.0.1:9000\" token=\"hush\"\n acme {\n eab key-id=\"k\" hmac-key=\"hush\"\n dns-rfc2136 \
                 server=\"ns:53\" zone=\"example.com\" key=\"k\" secret=\"hush\"\n }\n}\nsite a.test { route { respond } }";

@@ -132,7 +132,7 @@ impl App {
             return Ok(());
         }
         let state =
-            places::state(config).ok_or("there is no place to keep them. Say one: server { state \"FOLDER\" }")?;
+            places::state(&config.server).ok_or("there is no place to keep them. Say one: server { state \"FOLDER\" }")?;
         let settings = AcmeSettings::of(config, &state);
         if acme.as_ref().is_none_or(|acme| *acme.settings() != settings) {
             *acme = None; // It goes first, and its lock with it.

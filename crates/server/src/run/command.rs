@@ -10,7 +10,7 @@ use unary_workers::keeper::{Command, RELOAD_MAX, START_MAX, admin};
 use super::front::in_words;
 use super::{failure, places};
 use crate::cli::Keeper;
-use crate::config::Config;
+use crate::config::{Config, Server};
 use crate::diagnostics;
 use crate::failure::{FAILED, Failure, in_words as cause_in_words};
 
@@ -44,15 +44,17 @@ pub(crate) fn admin_path(keeper: &Keeper, command: Option<Command>) -> Result<Pa
         Some(Address::Tcp { .. }) => return Err(Failure::nonsense("keepers listen on Unix sockets: unix:/path")),
         None => {}
     }
-    let config = match Config::read(&keeper.config) {
-        Ok(config) => config,
+    // If anything is wrong, all of it is said; what is wrong within sites is for the keeper to find.
+    let server =
+        Server::read_alone(&keeper.config).or_else(|_| Config::read(&keeper.config).map(|config| config.server));
+    let server = server.map_err(|refused| match command {
         // As the keeper would answer.
-        Err(refused) if command == Some(Command::Reload) => return Err(failure(&in_words(refused).why, FAILED)),
-        Err(refused) => {
+        Some(Command::Reload) => failure(&in_words(refused).why, FAILED),
+        _ => {
             let advice = "The config says where the keeper is, and cannot be read. Say it with --admin unix:PATH";
-            return Err(failure(&format!("{}\n{advice}", in_words(refused).why), FAILED));
+            failure(&format!("{}\n{advice}", in_words(refused).why), FAILED)
         }
-    };
+    })?;
     let off = || Failure::failed("the config says `admin off`: nobody listens. Send the keeper a signal");
-    places::find_admin(&config).ok_or_else(off)
+    places::find_admin(&server).ok_or_else(off)
 }

@@ -48,8 +48,8 @@ impl Front for ConfigFile {
             sockets_each: threads(&config),
             user: server.user.as_ref().map(|user| user.name.to_string()),
             group: server.user.as_ref().and_then(|user| Some(user.group.as_ref()?.to_string())),
-            state: places::state(&config),
-            admin: places::admin(&config),
+            state: places::state(server),
+            admin: places::admin(server),
             drain_deadline: server.drain.timeout,
             watch: if server.watch { config.files.clone() } else { Vec::new() },
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use unary_net::Address;
 
-use crate::config::{Admin, Config};
+use crate::config::{Admin, Server};
 
 /// The admin socket's name, in whatever folder it is.
 const ADMIN_NAME: &str = "unary.sock";
@@ -15,30 +15,30 @@ const STATE: &str = "/var/lib/unary";
 
 /// The admin socket of a keeper with this config; `None` if there is to be none. An address of TCP is for
 /// the server: the keeper has its socket all the same.
-pub(super) fn admin(config: &Config) -> Option<PathBuf> {
-    match &config.server.admin {
+pub(super) fn admin(server: &Server) -> Option<PathBuf> {
+    match &server.admin {
         Admin::Off => None,
         Admin::At { address: Address::Unix(path), .. } => Some(path.clone()),
-        Admin::At { .. } | Admin::UnlessTold => Some(admin_default(config.server.state.as_deref())),
+        Admin::At { .. } | Admin::UnlessTold => Some(admin_default(server.state.as_deref())),
     }
 }
 
 /// The admin socket of a keeper that runs somewhere with this config: the first place that has one.
-pub(super) fn find_admin(config: &Config) -> Option<PathBuf> {
-    let told = admin(config)?;
-    let is_told = matches!(config.server.admin, Admin::At { address: Address::Unix(_), .. });
-    let elsewhere = || admin_elsewhere(config.server.state.as_deref()).into_iter().find(|place| place.exists());
+pub(super) fn find_admin(server: &Server) -> Option<PathBuf> {
+    let told = admin(server)?;
+    let is_told = matches!(server.admin, Admin::At { address: Address::Unix(_), .. });
+    let elsewhere = || admin_elsewhere(server.state.as_deref()).into_iter().find(|place| place.exists());
     if is_told || told.exists() { Some(told) } else { elsewhere().or(Some(told)) }
 }
 
 /// The folder for what outlives the process: as the config says, or systemd; or the machine's, if that is
 /// ours to make.
-pub(crate) fn state(config: &Config) -> Option<PathBuf> {
+pub(crate) fn state(server: &Server) -> Option<PathBuf> {
     let of_machine = || rustix::process::geteuid().is_root().then(|| PathBuf::from(STATE));
     // A keeper that is root has made it for its server, which is not.
     let is_ours = |folder: std::fs::Metadata| folder.uid() == rustix::process::geteuid().as_raw();
     let made_for_us = || std::fs::metadata(STATE).is_ok_and(is_ours).then(|| PathBuf::from(STATE));
-    config.server.state.clone().or_else(|| folder_of("STATE_DIRECTORY")).or_else(of_machine).or_else(made_for_us)
+    server.state.clone().or_else(|| folder_of("STATE_DIRECTORY")).or_else(of_machine).or_else(made_for_us)
 }
 
 /// In `RUNTIME_DIRECTORY`, which systemd makes; in the state folder; or where this user's sockets are.

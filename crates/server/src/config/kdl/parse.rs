@@ -1,10 +1,13 @@
-//! From the text of a file to its tree: outlined, parsed a top-level node at a time, and what cannot be read taken out.
+//! From the text of a file to its tree: outlined, read or parsed a top-level node at a time, and what cannot be read
+//! taken out.
 
 use std::ops::Range;
 
 use kdl::{KdlDiagnostic, KdlNode};
 
 use super::outline::{Outline, outline};
+use super::parsed::Parsed;
+use super::plain;
 use super::refusal::{Refusal, refuse};
 use super::tree::Tree;
 use super::{Nodes, Span};
@@ -17,15 +20,32 @@ pub(crate) const DEPTH_MAX: usize = 32;
 /// How often a top-level node is parsed until nothing in it is wrong: each time the mistakes found so far are out.
 const ROUNDS_MAX: usize = 16;
 
+/// Which of the nodes outside of all blocks are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    All,
+    /// Those with these names. The others are passed over; what is wrong within them is not seen.
+    Named(&'static [&'static str]),
+}
+
 /// Reads a file. What could not be read is in `mistakes`, and left out.
-pub(crate) fn parse(file: u32, text: &str, mistakes: &mut Mistakes) -> Nodes {
+pub(crate) fn parse(file: u32, text: &str, which: Which, mistakes: &mut Mistakes) -> Nodes {
     let mut reading = Reading { file, text, outline: outline(file, text, mistakes), mistakes };
     let chunks = std::mem::take(&mut reading.outline.chunks);
-    let parsed: Vec<_> = chunks.into_iter().filter_map(|chunk| Some((chunk.start, reading.chunk(chunk)?))).collect();
+    let chunks = chunks.into_iter().filter(|chunk| which.has(&text[chunk.start..]));
+    let parsed: Vec<_> = chunks.filter_map(|chunk| reading.chunk(chunk)).collect();
     let Reading { outline, mistakes, .. } = reading;
     let mut tree = Tree::new(file, text, &outline, mistakes);
-    let nodes = parsed.iter().filter_map(|(start, node)| tree.node(*start, node)).collect();
+    let nodes = parsed.into_iter().filter_map(|node| tree.node(node)).collect();
     Nodes { nodes, end: tree.gaps(text.len()) }
+}
+
+impl Which {
+    /// Whether the node that begins this text may be one of them. A name in quotes may be any.
+    fn has(self, text: &str) -> bool {
+        let Self::Named(names) = self else { return true };
+        !text.starts_with(|first: char| first.is_ascii_alphabetic()) || names.iter().any(|name| text.starts_with(name))
+    }
 }
 
 struct Reading<'t, 'm> {
@@ -36,13 +56,20 @@ struct Reading<'t, 'm> {
 }
 
 impl Reading<'_, '_> {
-    /// Parses a top-level node; `None` if even what is good in it cannot be made out.
-    fn chunk(&mut self, chunk: Range<usize>) -> Option<KdlNode> {
+    /// Reads a top-level node; `None` if even what is good in it cannot be made out.
+    fn chunk(&mut self, chunk: Range<usize>) -> Option<Parsed> {
+        let is_good = !self.outline.bad.touches(&chunk);
+        let plain = is_good.then(|| plain::read(&self.outline.plain, &chunk)).flatten();
+        plain.or_else(|| self.parsed(chunk))
+    }
+
+    /// Has the crate parse it.
+    fn parsed(&mut self, chunk: Range<usize>) -> Option<Parsed> {
         let before = self.mistakes.count();
         for _ in 0..ROUNDS_MAX {
             let plain = String::from_utf8_lossy(&self.outline.plain[chunk.clone()]);
             match KdlNode::parse(&plain) {
-                Ok(node) => return Some(node),
+                Ok(node) => return Some(Parsed::of_crate(chunk.start, &node)),
                 Err(error) if self.take_out(&chunk, &error.diagnostics) => {}
                 Err(_) => break,
             }

@@ -146,8 +146,22 @@ pub(super) fn begins_number(text: &str) -> bool {
 /// Words that need a `#` before them, or quotes around.
 pub(super) const KEYWORDS: [&str; 6] = ["true", "false", "null", "inf", "-inf", "nan"];
 
+/// Characters of words, as far as they are ASCII (KDL 2, "Identifier String").
+pub(super) fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'\\' | b'/' | b'(' | b')' | b'{' | b'}' | b'[' | b']' | b';' | b'"' | b'#' | b'=')
+}
+
+/// Whether this is of such characters, and can be taken neither for a number nor for a keyword. Other words there are,
+/// too.
+pub(super) fn is_plain_word(text: &str) -> bool {
+    let begins = |byte: &u8| !matches!(byte, b'+' | b'-' | b'.' | b'0'..=b'9');
+    text.as_bytes().first().is_some_and(begins) && text.bytes().all(is_of_word) && !KEYWORDS.contains(&text)
+}
+
 /// Whether this can be written without quotes.
 pub(crate) fn is_identifier(text: &str) -> bool {
     // What is in quotes stands for something else than itself.
-    !text.contains(is_disallowed) && text.parse::<KdlIdentifier>().is_ok_and(|read| read.value() == text)
+    let is_word = || text.parse::<KdlIdentifier>().is_ok_and(|read| read.value() == text);
+    is_plain_word(text) || (!text.contains(is_disallowed) && is_word())
 }

@@ -1,11 +1,15 @@
+use std::ops::Range;
+
+use kdl::KdlNode;
 use proptest::prelude::*;
 
+use super::parsed::Parsed;
 use super::*;
 use crate::config::mistake::{Mistake, Mistakes};
 
 fn read(text: &str) -> (Nodes, Mistakes) {
     let mut mistakes = Mistakes::default();
-    let nodes = parse(0, text, &mut mistakes);
+    let nodes = parse(0, text, Which::All, &mut mistakes);
     (nodes, mistakes)
 }
 
@@ -187,6 +191,60 @@ fn text(without: &'static str) -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(pieces), 0..24).prop_map(|pieces| pieces.concat())
 }
 
+/// Nodes that are plain.
+fn plain_text() -> impl Strategy<Value = String> {
+    const VALUES: [&str; 12] =
+        ["a", "b-c", "*.php", "_x", "\"\"", "\"x y\"", "\"é {}\\n\"", "#true", "#null", "12", "-3", "x.y=\"1\""];
+    const SPACES: [&str; 4] = [" ", "  ", "\t", " \t "];
+    const ENDS: [&str; 6] = ["\n", "\r\n", ";", " ;", "\n\n  ", "; "];
+    let entry = (prop::sample::select(&SPACES), prop::sample::select(&VALUES))
+        .prop_map(|(space, value)| format!("{space}{value}"));
+    let line = (prop::sample::select(&["a", "b-c", "\"q r\"", "<x>"]), prop::collection::vec(entry, 0..4))
+        .prop_map(|(name, entries)| format!("{name}{}", entries.concat()));
+    line.prop_recursive(4, 24, 4, |node| {
+        let nodes = prop::collection::vec((node, prop::sample::select(&ENDS)), 0..4);
+        (nodes, prop::sample::select(&SPACES)).prop_map(|(nodes, space)| {
+            let inside = nodes.into_iter().map(|(node, end)| format!("{node}{end}")).collect::<String>();
+            format!("a b=1{space}{{{space}{inside}}}")
+        })
+    })
+}
+
+/// A node without what counts only where something is wrong: how much of what is behind it belongs to it.
+fn without_ends(node: Parsed) -> Parsed {
+    let children = node.children.map(|children| children.into_iter().map(without_ends).collect());
+    Parsed { place: node.place.start..node.place.start, children, ..node }
+}
+
+/// Whether all top-level nodes of this are plain. Those that are read as the crate reads them.
+#[track_caller]
+fn check_plain(text: &str) -> bool {
+    let mut mistakes = Mistakes::default();
+    let outline = outline::outline(0, text, &mut mistakes);
+    let is_plain = |chunk: &Range<usize>| {
+        let plain = plain::read(&outline.plain, chunk);
+        let parsed = KdlNode::parse(str::from_utf8(&outline.plain[chunk.clone()]).expect("it was and is UTF-8"));
+        if let Some(plain) = &plain {
+            let parsed = parsed.unwrap_or_else(|refused| panic!("{text:?}: {refused:?}"));
+            let parsed = Parsed::of_crate(chunk.start, &parsed);
+            assert_eq!(without_ends(plain.clone()), without_ends(parsed), "{text:?}");
+        }
+        plain.is_some()
+    };
+    outline.chunks.iter().filter(|chunk| !outline.bad.touches(chunk)).all(is_plain)
+}
+
+#[test]
+fn what_people_write_is_plain() {
+    assert!(check_plain(include_str!("../../../../../examples/site/unary.kdl")));
+    assert!(check_plain("a \"/x/*\" b=\"5s\" { // c\n  d #true; e 1\n  /* f */ }; g\n/- h { }"));
+    for text in
+        ["a (u8)1", "a 1_000", "a #\"x\"#", "a \"\\u{e9}\"", "a 1 \\\n 2", "a{b}", "a b = c", "a .x", "é", "a \"x\"=1"]
+    {
+        assert!(!check_plain(text), "{text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
@@ -195,6 +253,13 @@ proptest! {
     fn what_is_read_is_kdl_and_what_is_kdl_is_read(text in text("/")) {
         let (_, mistakes) = read(&text);
         prop_assert_eq!(kdl::KdlDocument::parse_v2(&text).is_ok(), mistakes.is_empty(), "{:?} {:?}", text, mistakes.sorted());
+    }
+
+    // Nodes with something that is not plain are left to the crate: whoever writes one in five would never see a plain one.
+    #[test]
+    fn what_is_plain_is_read_as_the_crate_does(text in text("/"), plain in plain_text()) {
+        check_plain(&text);
+        prop_assert!(check_plain(&plain), "{plain:?}");
     }
 
     #[test]

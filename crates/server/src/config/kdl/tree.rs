@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use kdl::{KdlEntry, KdlNode, KdlValue};
-
 use super::outline::{Note, Outline, Remark};
-use super::{Block, Entry, Form, Gap, Name, Node, Nodes, Span, Value, What};
+use super::parsed::{Parsed, ParsedEntry};
+use super::{Block, Entry, Gap, Name, Node, Nodes, Span, Value};
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::source::offset;
 
@@ -23,41 +22,41 @@ impl<'t, 'm> Tree<'t, 'm> {
         Self { file, text, outline, notes: &outline.notes, mistakes }
     }
 
-    /// A node, of which the text begins at `base`; `None` if its name cannot be read.
-    pub(super) fn node(&mut self, base: usize, node: &KdlNode) -> Option<Node> {
-        let name = place(base, node.name().span());
+    /// A node; `None` if its name cannot be read.
+    pub(super) fn node(&mut self, node: Parsed) -> Option<Node> {
+        let name = node.name_place;
         if self.outline.bad.touches(&name) {
             return None;
         }
         let before = self.gaps(name.start);
-        let mut is_broken = node.ty().is_some() && self.refuse_type(name.clone());
-        let mut entries = Vec::with_capacity(node.entries().len());
+        let mut is_broken = node.is_typed && self.refuse_type(name.clone());
+        let mut entries = Vec::with_capacity(node.entries.len());
         let mut end = name.end;
-        for entry in node.entries() {
-            let place = place(base, entry.span());
+        for entry in node.entries {
+            let place = entry.place.clone();
             self.within(place.end, &mut entries);
             end = place.end;
-            if entry.ty().is_some() {
+            if entry.is_typed {
                 is_broken |= self.refuse_type(place);
             } else if !self.outline.bad.touches(&place) {
-                entries.push(self.entry(base, entry, place));
+                entries.push(self.entry(entry));
             }
         }
         let span = self.span(&(name.start..end));
-        let block = node.children().and_then(|_| self.block_at(end)).map(|place| {
-            self.within(place.start, &mut entries);
-            end = place.end;
-            let opening = self.line_comment(place.start + 1);
-            let children = node.children().map(kdl::KdlDocument::nodes).unwrap_or_default();
-            let nodes: Vec<_> = children.iter().filter_map(|child| self.node(base, child)).collect();
-            let inside = Nodes { nodes, end: self.gaps(place.end - 1) };
-            Block { opening, inside, span: self.span(&place) }
-        });
+        let block =
+            node.children.and_then(|children| Some((children, self.block_at(end)?))).map(|(children, place)| {
+                self.within(place.start, &mut entries);
+                end = place.end;
+                let opening = self.line_comment(place.start + 1);
+                let nodes: Vec<_> = children.into_iter().filter_map(|child| self.node(child)).collect();
+                let inside = Nodes { nodes, end: self.gaps(place.end - 1) };
+                Block { opening, inside, span: self.span(&place) }
+            });
         let after = self.behind(end, &mut entries);
         is_broken |= self.outline.bad.touches(&(name.start..end));
         // A mistake behind the last entry belongs to it too.
-        is_broken |= self.outline.bad.touches(&place(base, node.span()));
-        let name = Name { text: node.name().value().into(), span: self.span(&name) };
+        is_broken |= self.outline.bad.touches(&node.place);
+        let name = Name { text: node.name, span: self.span(&name) };
         Some(Node { before, is_broken, name, entries, block, after, span })
     }
 
@@ -134,23 +133,11 @@ impl<'t, 'm> Tree<'t, 'm> {
         blocks.binary_search_by_key(&start, |block| block.start).ok().map(|found| blocks[found].clone())
     }
 
-    fn entry(&self, base: usize, entry: &KdlEntry, whole: Range<usize>) -> Entry {
-        let written = entry.format().map_or("", |format| &*format.value_repr);
-        let start = whole.end.saturating_sub(written.len());
-        let what = match entry.value() {
-            KdlValue::String(text) => What::Text { text: text.as_str().into(), form: form(written) },
-            KdlValue::Integer(number) => What::Integer(*number),
-            KdlValue::Float(number) => What::Float(*number),
-            KdlValue::Bool(on) => What::Switch(*on),
-            KdlValue::Null => What::Null,
-        };
-        let value = Value { what, span: self.span(&(start..whole.end)) };
-        match entry.name() {
+    fn entry(&self, entry: ParsedEntry) -> Entry {
+        let value = Value { what: entry.what, span: self.span(&entry.value_place) };
+        match entry.name {
             None => Entry::Argument(value),
-            Some(name) => {
-                let span = self.span(&place(base, name.span()));
-                Entry::Property(Name { text: name.value().into(), span }, value)
-            }
+            Some((text, place)) => Entry::Property(Name { text, span: self.span(&place) }, value),
         }
     }
 
@@ -168,17 +155,5 @@ impl<'t, 'm> Tree<'t, 'm> {
         // Braces that are missing at the end are not in the text.
         let [start, end] = [place.start, place.end].map(|at| offset(at.min(self.text.len())));
         Span { file: self.file, start, end }
-    }
-}
-
-fn place(base: usize, span: miette::SourceSpan) -> Range<usize> {
-    base + span.offset()..base + span.offset() + span.len()
-}
-
-fn form(written: &str) -> Form {
-    match written.as_bytes().first() {
-        Some(b'"') => Form::Quoted,
-        Some(b'#') => Form::Raw,
-        _ => Form::Bare,
     }
 }

@@ -139,7 +139,7 @@ fn every_word_has_an_example() {
     }
     let mut seen = BTreeSet::new();
     for example in examples() {
-        collect(&kdl::parse(0, &example, &mut mistake::Mistakes::default()), Place::Top, &mut seen);
+        collect(&kdl::parse(0, &example, kdl::Which::All, &mut mistake::Mistakes::default()), Place::Top, &mut seen);
     }
     for place in Place::ALL {
         for word in place.words().filter(|word| word.state == State::Built) {

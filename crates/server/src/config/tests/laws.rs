@@ -7,7 +7,7 @@ use super::*;
 /// The text as `fmt` writes it; `None` if it is no KDL.
 pub(super) fn formatted(text: &str) -> Option<String> {
     let mut mistakes = mistake::Mistakes::default();
-    let nodes = kdl::parse(0, text, &mut mistakes);
+    let nodes = kdl::parse(0, text, kdl::Which::All, &mut mistakes);
     mistakes.is_empty().then(|| format::format(&nodes, &source::Source::new(Path::new("unary.kdl"), text.to_owned())))
 }
 
