@@ -10,6 +10,9 @@ use crate::Failure;
 const WAIT_MAX: Duration = Duration::from_secs(5);
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// Longer than anything that is served here.
+const BODY_BYTES_MAX: usize = 256 << 20;
+
 /// A connection that stays open between requests.
 pub(crate) struct Client {
     stream: TcpStream,
@@ -26,26 +29,43 @@ impl Client {
 
     /// Asks for `path`; anything but a 200 with a body of `body_bytes` is a failure.
     pub(crate) fn get(&mut self, path: &str, body_bytes: usize) -> Result<(), Failure> {
+        match self.fetch(path)?.len() {
+            length if length == body_bytes => Ok(()),
+            length => Err(format!("{path} is {length} bytes long and should be {body_bytes}")),
+        }
+    }
+
+    /// Asks for `path` and gives the body; anything but a 200 with a length is a failure.
+    pub(crate) fn fetch(&mut self, path: &str) -> Result<Vec<u8>, Failure> {
+        let (length, mut body) = self.begin(path)?;
+        let mut filled = body.len();
+        body.resize(length.max(filled), 0);
+        while filled < length {
+            match self.stream.read(&mut body[filled..]) {
+                Ok(0) => return Err(format!("{path} ended after {filled} of {length} bytes")),
+                Ok(read) => filled += read,
+                Err(error) => return Err(format!("{path} stopped after {filled} of {length} bytes: {error}")),
+            }
+        }
+        if filled > length { Err(format!("{path} did not end after {length} bytes")) } else { Ok(body) }
+    }
+
+    /// Asks for `path` and reads the head alone: how long the body is, and what of it came along.
+    pub(crate) fn begin(&mut self, path: &str) -> Result<(usize, Vec<u8>), Failure> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.stream.write_all(request.as_bytes()).map_err(|error| format!("cannot ask for {path}: {error}"))?;
-        let (head, mut body_read) = self.read_head().map_err(|error| format!("no reply to {path}: {error}"))?;
+        let (head, body) = self.read_head().map_err(|error| format!("no reply to {path}: {error}"))?;
         let status = head.lines().next().unwrap_or_default();
         if status.split(' ').nth(1) != Some("200") {
             return Err(format!("{path} was answered with `{status}`"));
         }
-        let length = content_length(&head);
-        if length != Some(body_bytes) {
-            return Err(format!("{path} is {length:?} bytes long and should be {body_bytes}"));
-        }
-        let mut buffer = vec![0; 64 * 1024];
-        while body_read < body_bytes {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(format!("{path} ended after {body_read} of {body_bytes} bytes")),
-                Ok(read) => body_read += read,
-                Err(error) => return Err(format!("{path} stopped after {body_read} of {body_bytes} bytes: {error}")),
-            }
-        }
-        if body_read > body_bytes { Err(format!("{path} did not end after {body_bytes} bytes")) } else { Ok(()) }
+        let length = content_length(&head).ok_or_else(|| format!("{path} does not say how long it is"))?;
+        if length > BODY_BYTES_MAX { Err(format!("{path} is {length} bytes long")) } else { Ok((length, body)) }
+    }
+
+    /// More of a body that was begun; nothing once the server has closed.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.read(buffer)
     }
 
     /// Whether the server has left the connection open and said nothing more.
@@ -54,8 +74,8 @@ impl Client {
         peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// The head, and how much of the body came along with it.
-    fn read_head(&mut self) -> std::io::Result<(String, usize)> {
+    /// The head, and what of the body came along with it.
+    fn read_head(&mut self) -> std::io::Result<(String, Vec<u8>)> {
         let mut bytes = vec![0; HEAD_BYTES_MAX];
         let mut filled = 0;
         while filled < bytes.len() {
@@ -65,7 +85,8 @@ impl Client {
             }
             filled += read;
             if let Some(end) = bytes[..filled].windows(4).position(|window| window == b"\r\n\r\n") {
-                return Ok((String::from_utf8_lossy(&bytes[..end]).into_owned(), filled - end - 4));
+                let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+                return Ok((head, bytes[end + 4..filled].to_vec()));
             }
         }
         Err(std::io::Error::other("the head does not end"))

@@ -32,7 +32,7 @@ fn kib_per_connection(bench: &Bench, server: Server, connections: usize) -> Resu
     let before = process.pss_kib()?;
     let mut clients = Vec::with_capacity(connections);
     for _ in 0..connections {
-        let mut client = Client::connect(process.port).map_err(|error| format!("cannot connect: {error}"))?;
+        let mut client = Client::connect(process.ports.plain).map_err(|error| format!("cannot connect: {error}"))?;
         client.get(path, body_bytes)?;
         clients.push(client);
     }

@@ -1,17 +1,41 @@
-//! Requests as fast as wrk sends them: the server's CPU time for one, and how many there were in a second.
+//! Requests as fast as a load generator sends them: the server's CPU time for one, and how many there were in a second.
+//!
+//! Each of `wrk`, `h2load` and `handshakes` runs one generator and reads what it says.
 
-use std::path::Path;
+mod h2load;
+mod handshakes;
+pub(crate) mod wrk;
+
 use std::process::Command;
 
 use crate::Failure;
 use crate::client::Client;
+use crate::median::median;
 use crate::process::Process;
 use crate::report::{Figure, Report, Row};
 use crate::servers::{Bench, Server};
 use crate::works::{LoadWork, Shape};
+use h2load::H2load;
+use wrk::Wrk;
 
-const CONNECTIONS: &str = "64";
-const PIPELINED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelined.lua");
+/// Connections that ask at once, of HTTP/1.
+const CONNECTIONS: u32 = 64;
+
+/// Of HTTP/2, and requests at once on each.
+const H2_CONNECTIONS: u32 = 32;
+const H2_STREAMS: u32 = 32;
+
+/// What a load generator counted.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Served {
+    /// Requests that were answered well.
+    pub(crate) requests: f64,
+    pub(crate) per_second: f64,
+    /// Requests that were not.
+    pub(crate) failed: u64,
+    /// What the generator says of them.
+    pub(crate) wrong: String,
+}
 
 /// What one turn measured.
 #[derive(Clone, Copy)]
@@ -36,7 +60,8 @@ pub(crate) fn measure(
     }
     for round in 1..=rounds {
         for (server, process, turns) in &mut contestants {
-            let turn = turn(process, work, seconds).map_err(|failure| format!("{server}, round {round}: {failure}"))?;
+            let turn =
+                turn(bench, process, work, seconds).map_err(|failure| format!("{server}, round {round}: {failure}"))?;
             eprintln!("  {round} {server:<12}{:>10.2} µs {:>10.0} /s", turn.cpu_microseconds, turn.per_second);
             turns.push(turn);
         }
@@ -56,7 +81,7 @@ pub(crate) fn measure(
 
 /// One correct reply before a million of them are counted.
 fn check(process: &Process, work: &LoadWork) -> Result<(), Failure> {
-    let client = Client::connect(process.port);
+    let client = Client::connect(process.ports.plain);
     client.map_err(|error| format!("cannot connect: {error}"))?.get(work.path, work.body_bytes)
 }
 
@@ -69,83 +94,41 @@ fn figure(work: &LoadWork, server: Server, turns: &[Turn]) -> Figure {
     }
 }
 
-fn turn(process: &Process, work: &LoadWork, seconds: u32) -> Result<Turn, Failure> {
-    let mut wrk = Command::new("setpriv");
-    wrk.args(["--pdeathsig", "TERM", "wrk", "--threads", "1", "--connections", CONNECTIONS]);
-    wrk.arg("--duration").arg(format!("{seconds}s"));
-    match work.shape {
-        Shape::KeepAlive => {}
-        Shape::Pipelined => drop(wrk.arg("--script").arg(Path::new(PIPELINED))),
-        Shape::Fresh => drop(wrk.args(["--header", "Connection: close"])),
-    }
-    wrk.arg(format!("http://127.0.0.1:{}{}", process.port, work.path));
-
+fn turn(bench: &Bench, process: &Process, work: &LoadWork, seconds: u32) -> Result<Turn, Failure> {
     let before = process.cpu_seconds()?;
-    let output = wrk.output().map_err(|error| format!("cannot run wrk: {error}"))?;
+    let served = serve(bench, process, work, seconds)?;
     let after = process.cpu_seconds()?;
-
-    let text = String::from_utf8_lossy(&output.stdout);
-    let (requests, per_second) = read(&text)?;
-    Ok(Turn { cpu_microseconds: (after - before) / requests * 1e6, per_second })
+    if served.failed > 0 {
+        return Err(format!("not every request went well, so nothing was measured: {}", served.wrong));
+    }
+    Ok(Turn { cpu_microseconds: (after - before) / served.requests * 1e6, per_second: served.per_second })
 }
 
-/// Requests and requests per second from what wrk prints; any reply or connection gone wrong is a failure.
-fn read(text: &str) -> Result<(f64, f64), Failure> {
-    let trimmed = || text.lines().map(str::trim);
-    if let Some(wrong) = trimmed().find(|line| line.starts_with("Non-2xx") || line.starts_with("Socket errors")) {
-        return Err(format!("not every request went well, so nothing was measured: {wrong}"));
-    }
-    let requests = trimmed().find_map(|line| line.split_once(" requests in ")?.0.parse().ok());
-    let per_second = trimmed().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok());
-    match (requests, per_second) {
-        (Some(requests), Some(per_second)) if requests > 0.0 => Ok((requests, per_second)),
-        _ => Err(format!("wrk had nothing to say: {text}")),
-    }
-}
-
-/// The middle one, or the mean of the middle two. Of nothing, not a number.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    match (values.len(), values.len() / 2) {
-        (0, _) => f64::NAN,
-        (count, middle) if count % 2 == 1 => values[middle],
-        (_, middle) => f64::midpoint(values[middle - 1], values[middle]),
+fn serve(bench: &Bench, process: &Process, work: &LoadWork, seconds: u32) -> Result<Served, Failure> {
+    let &LoadWork { shape, path, body_bytes, .. } = work;
+    let ports = process.ports;
+    match shape {
+        Shape::KeepAlive | Shape::Pipelined | Shape::Fresh => {
+            Wrk { shape, connections: CONNECTIONS, seconds, port: ports.plain, path }.run()
+        }
+        Shape::Http2 => {
+            let load = H2load { connections: H2_CONNECTIONS, streams: H2_STREAMS, seconds, port: ports.tls, path };
+            load.run(body_bytes)
+        }
+        Shape::Handshakes => handshakes::run(bench, ports.tls, seconds),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A command that ends when this program does.
+fn guarded(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM"]).arg(program);
+    command
+}
 
-    const CLEAN: &str = "Running 1s test @ http://127.0.0.1:18000/\n  1 threads and 64 connections\n\
-        \x20 161282 requests in 1.10s, 20.15MB read\nRequests/sec: 146623.20\nTransfer/sec:     18.32MB\n";
-
-    #[track_caller]
-    fn check(text: &str, expected: Option<(f64, f64)>) {
-        assert_eq!(read(text).ok(), expected);
-    }
-
-    #[test]
-    fn reads_what_wrk_counted() {
-        check(CLEAN, Some((161_282.0, 146_623.2)));
-    }
-
-    #[test]
-    fn refuses_wrong_replies_and_lost_connections() {
-        check(&format!("{CLEAN}  Non-2xx or 3xx responses: 7\n"), None);
-        check(&format!("{CLEAN}  Socket errors: connect 1, read 0, write 0, timeout 0\n"), None);
-    }
-
-    #[test]
-    fn refuses_a_run_without_requests() {
-        check("", None);
-        check(&CLEAN.replace("161282", "0"), None);
-    }
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
-        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), 2.5);
-    }
+/// What a command prints, whatever comes of it.
+fn output(command: &mut Command, name: &str) -> Result<String, Failure> {
+    let output = command.output().map_err(|error| format!("cannot run {name}: {error}"))?;
+    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Ok(format!("{said}{wrong}"))
 }

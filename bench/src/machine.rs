@@ -10,8 +10,22 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::Failure;
 
-const SERVER_CORE: usize = 0;
-const LOAD_CORE: usize = 1;
+/// Who has a core of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Core {
+    /// For servers: core 0.
+    Servers,
+    /// For the load, and for whatever else is not measured: core 1.
+    Load,
+}
+
+/// Ports for one server.
+#[derive(Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) plain: u16,
+    /// For servers that speak TLS, too.
+    pub(crate) tls: u16,
+}
 
 /// Sockets and files of one process: 4,000 idle connections with room to spare.
 const DESCRIPTORS_MIN: u64 = 8_192;
@@ -22,18 +36,22 @@ const PORTS: std::ops::Range<u16> = 18_000..32_000;
 
 /// Keeps this program, and every program it starts, off the servers' core.
 pub(crate) fn stay_on_the_load_core() -> Result<(), Failure> {
-    stay_on(LOAD_CORE)
+    stay_on(Core::Load)
 }
 
-/// Does `work` on the servers' core; a program started there stays there.
-pub(crate) fn on_the_server_core<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
-    stay_on(SERVER_CORE)?;
+/// Does `work` on this core; a program started there stays there. Afterwards this thread is where the load is.
+pub(crate) fn on<T>(core: Core, work: impl FnOnce() -> T) -> Result<T, Failure> {
+    stay_on(core)?;
     let done = work();
-    stay_on(LOAD_CORE)?;
+    stay_on(Core::Load)?;
     Ok(done)
 }
 
-fn stay_on(core: usize) -> Result<(), Failure> {
+fn stay_on(core: Core) -> Result<(), Failure> {
+    let core = match core {
+        Core::Servers => 0,
+        Core::Load => 1,
+    };
     let mut cores = CpuSet::new();
     cores.set(core);
     let two = "The server and the load each need a core of their own: two at least";
@@ -50,8 +68,12 @@ pub(crate) fn allow_many_sockets() -> Result<(), Failure> {
     setrlimit(Resource::Nofile, all).map_err(|error| format!("cannot raise the limit on descriptors: {error}"))
 }
 
-/// A port on loopback that nobody listens on.
-pub(crate) fn free_port() -> Result<u16, Failure> {
+/// Ports on loopback that nobody listens on.
+pub(crate) fn free_ports() -> Result<Ports, Failure> {
+    Ok(Ports { plain: free_port()?, tls: free_port()? })
+}
+
+fn free_port() -> Result<u16, Failure> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let width = PORTS.end - PORTS.start;
     // Where two benchmarks run at once they begin at different places.
@@ -73,13 +95,23 @@ pub(crate) fn facts() -> Vec<(&'static str, String)> {
         ("date", said(&["date", "--utc", "+%Y-%m-%d %H:%M UTC"])),
         ("unary", commit()),
         ("nginx", said(&["nginx", "-v"]).replace("nginx version: ", "")),
+        ("nginx's TLS", nginx_tls()),
+        ("rustls", locked_version("rustls")),
         ("hyper", locked_version("hyper")),
         ("mio", locked_version("mio")),
         ("wrk", said(&["wrk", "-v"])),
+        ("h2load", said(&["h2load", "--version"])),
         ("rustc", said(&["rustc", "--version"])),
         ("kernel", kernel.trim().to_owned()),
         ("processor", processor()),
     ]
+}
+
+/// Which library nginx was built with.
+fn nginx_tls() -> String {
+    let Ok(output) = Command::new("nginx").arg("-V").output() else { return "unknown".to_owned() };
+    let text = String::from_utf8_lossy(&output.stderr);
+    text.lines().find_map(|line| line.strip_prefix("built with ")).unwrap_or("unknown").to_owned()
 }
 
 fn commit() -> String {

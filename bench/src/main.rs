@@ -4,27 +4,35 @@
 //! figure to trust is the server's CPU time for one request: requests per second on loopback mostly shows the load
 //! generator. Nothing is reported if a reply was wrong or a connection failed.
 //!
-//! `works` lists what is measured and the bars; `servers` who takes part; `load`, `idle` and `start` measure; `report`
-//! writes. Building and installing is `cargo xtask bench`'s part.
+//! `works` lists what is measured and the bars; `servers` who takes part; `load`, `idle`, `start`, `sites` and `limit`
+//! measure; `report` writes. Building and installing is `cargo xtask bench`'s part.
+//!
+//! `soak` measures nothing: `cargo xtask soak` reloads and upgrades a server under load and counts what failed.
 
 #![forbid(unsafe_code)]
 
 mod client;
 mod idle;
+mod limit;
 mod load;
 mod machine;
+mod median;
 mod process;
+mod programs;
 mod report;
 mod servers;
+mod sites;
+mod soak;
 mod start;
 mod verdict;
 mod works;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
+use programs::Program;
 use report::Report;
 use servers::Bench;
 use works::{ALL, Work};
@@ -35,9 +43,26 @@ type Failure = String;
 /// Fewer rounds than this give an impression, not a result.
 const ROUNDS_MIN: u32 = 5;
 
-/// Measures Unary beside nginx, hyper and a bare epoll loop.
+/// What is measured and tried with servers that run.
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask bench")]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    /// Where cargo put what is compared.
+    #[arg(long, value_name = "FOLDER", default_value = "target", hide = true)]
+    target_dir: PathBuf,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Measures Unary beside nginx, hyper and a bare epoll loop.
+    Bench(Options),
+    /// Reloads and upgrades a server under load, and counts what failed.
+    Soak(soak::Options),
+}
+
+#[derive(Args)]
 struct Options {
     /// A first impression: two rounds of a second each. Does not touch RESULTS.md.
     #[arg(long)]
@@ -51,17 +76,15 @@ struct Options {
     /// How long a turn takes.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
     seconds: u32,
-    /// Where cargo put what is compared.
-    #[arg(long, value_name = "FOLDER", default_value = "target", hide = true)]
-    target_dir: PathBuf,
 }
 
 fn main() -> ExitCode {
-    let mut options = Options::parse();
-    if options.quick {
-        (options.rounds, options.seconds) = (2, 1);
-    }
-    match run(&options) {
+    let Cli { target_dir, task } = Cli::parse();
+    let outcome = match &task {
+        Task::Bench(options) => compare(&target_dir, options),
+        Task::Soak(options) => soak::run(&target_dir, options),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
@@ -70,29 +93,31 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<(), Failure> {
+fn compare(target: &Path, options: &Options) -> Result<(), Failure> {
     let works = chosen(&options.only)?;
+    let (rounds, seconds) = if options.quick { (2, 1) } else { (options.rounds, options.seconds) };
     machine::stay_on_the_load_core()?;
     machine::allow_many_sockets()?;
-    let bench = Bench::prepare(&options.target_dir)?;
-    let missing = bench.missing();
+    let bench = Bench::prepare(target)?;
     let mut report = Report::default();
     for work in works {
         eprintln!("{}: {}", work.name(), work.title());
         match work {
-            Work::Load(work) => load::measure(&bench, work, options.rounds, options.seconds, &mut report)?,
+            Work::Load(work) => load::measure(&bench, work, rounds, seconds, &mut report)?,
             Work::Idle(work) => idle::measure(&bench, work, &mut report)?,
             Work::Start(work) => start::measure(&bench, work, &mut report)?,
+            Work::Sites(work) => sites::measure(&bench, work, &mut report)?,
+            Work::Limit(work) => limit::measure(&bench, work, &mut report)?,
         }
     }
     println!("{}", report.table());
+    let missing = Program::missing(Program::FOR_BENCH, target);
     if !missing.is_empty() {
-        let missing: Vec<String> =
-            missing.iter().map(|(server, path)| format!("\n  {server}: {}", path.display())).collect();
+        let missing: Vec<String> = missing.iter().map(|path| format!("\n  {}", path.display())).collect();
         return Err(format!("the table is not whole. These were missing:{}", missing.concat()));
     }
-    if options.rounds >= ROUNDS_MIN && options.only.is_empty() {
-        report.save(options.rounds, options.seconds)?;
+    if rounds >= ROUNDS_MIN && options.only.is_empty() {
+        report.save(rounds, seconds)?;
     }
     Ok(())
 }

@@ -1,15 +1,16 @@
 //! A server that was started here and ends with the value that holds it.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::Failure;
 use crate::client::Client;
-use crate::{Failure, machine};
+use crate::machine::{self, Core, Ports};
 
 const READY_MAX: Duration = Duration::from_secs(10);
 const END_MAX: Duration = Duration::from_secs(5);
@@ -23,38 +24,45 @@ pub(crate) struct Process {
     child: Child,
     /// The child and those it started, once it has answered.
     members: Vec<u32>,
-    pub(crate) port: u16,
+    pub(crate) ports: Ports,
+    log: PathBuf,
 }
 
 impl Process {
-    /// Starts a server on its core and waits until it answers `path`. What it says goes to a file in `folder`.
+    /// Starts a server on this core and waits until it has the reply: a path, and how long the body is. What it says
+    /// goes to a file in `folder`.
     pub(crate) fn start(
         command: &mut Command,
-        port: u16,
-        path: &str,
-        body_bytes: usize,
+        core: Core,
+        ports: Ports,
+        (path, body_bytes): (&str, usize),
         folder: &Path,
     ) -> Result<Process, Failure> {
         // Should this program be killed, the kernel tells the server to end: it must not outlive what it was for.
         let mut guarded = Command::new("setpriv");
         guarded.args(["--pdeathsig", "TERM"]).arg(command.get_program()).args(command.get_args());
-        let log = folder.join(format!("{port}.log"));
-        let mut process = Process::spawn(&mut guarded, port, &log)?;
+        let log = folder.join(format!("{}.log", ports.plain));
+        let mut process = Process::spawn(&mut guarded, core, ports, &log)?;
         process
-            .wait_until(|| Client::connect(port).map_err(|error| error.to_string())?.get(path, body_bytes))
-            .map_err(|failure| format!("{failure}\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
+            .wait_until(|| Client::connect(ports.plain).map_err(|error| error.to_string())?.get(path, body_bytes))
+            .map_err(|failure| format!("{failure}\n{}", process.said()))?;
         process.members = family(process.child.id());
         Ok(process)
     }
 
-    /// Starts a server on its core and waits for nothing.
-    pub(crate) fn spawn(command: &mut Command, port: u16, log: &Path) -> Result<Process, Failure> {
+    /// Starts a server on this core and waits for nothing.
+    pub(crate) fn spawn(command: &mut Command, core: Core, ports: Ports, log: &Path) -> Result<Process, Failure> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let log = File::create(log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = machine::on_the_server_core(|| command.spawn())?;
+        let file = File::create(log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let child = machine::on(core, || command.spawn())?;
         let child = child.map_err(|error| format!("cannot run {name}: {error}"))?;
-        Ok(Process { members: vec![child.id()], child, port })
+        Ok(Process { members: vec![child.id()], child, ports, log: log.to_owned() })
+    }
+
+    /// What it has said on standard error.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     fn wait_until(&mut self, ready: impl Fn() -> Result<(), Failure>) -> Result<(), Failure> {
@@ -62,10 +70,10 @@ impl Process {
         loop {
             let Err(failure) = ready() else { return Ok(()) };
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("the server on port {} ended with {status}", self.port));
+                return Err(format!("the server on port {} ended with {status}", self.ports.plain));
             }
             if started.elapsed() > READY_MAX {
-                return Err(format!("the server on port {} is not ready: {failure}", self.port));
+                return Err(format!("the server on port {} is not ready: {failure}", self.ports.plain));
             }
             pause(LOOK_EVERY);
         }
@@ -74,7 +82,7 @@ impl Process {
     /// Processor time used so far, by all its processes and threads, in seconds.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, Failure> {
         let ticks = self.members.iter().map(|id| cpu_ticks(*id)).sum::<Option<u64>>();
-        let ticks = ticks.ok_or_else(|| format!("the server on port {} lost a process", self.port))?;
+        let ticks = ticks.ok_or_else(|| format!("the server on port {} lost a process", self.ports.plain))?;
         #[expect(clippy::cast_precision_loss, reason = "ticks of a run of minutes are exact in a double")]
         Ok(ticks as f64 / clock_ticks_per_second() as f64)
     }
@@ -95,7 +103,7 @@ impl Process {
             text.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse::<u64>().ok()
         };
         let sum = self.members.iter().map(of).sum::<Option<u64>>();
-        sum.ok_or_else(|| format!("cannot read the memory of the server on port {}", self.port))
+        sum.ok_or_else(|| format!("cannot read the memory of the server on port {}", self.ports.plain))
     }
 }
 

@@ -1,13 +1,22 @@
 //! Who takes part, and how each is started.
 
+mod material;
+mod nginx;
+pub(crate) mod unary;
+
+use std::cell::OnceCell;
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::Failure;
+use crate::machine::{self, Core, Ports};
 use crate::process::Process;
-use crate::{Failure, machine};
+use crate::programs::Program;
+pub(crate) use material::Material;
+pub(crate) use nginx::Role;
+pub(crate) use unary::Config;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Server {
@@ -15,7 +24,9 @@ pub(crate) enum Server {
     Hello,
     /// `unary serve` on a folder.
     Serve,
-    Nginx,
+    /// `unary run` with a config.
+    Run(Config),
+    Nginx(Role),
     /// hyper on one event loop.
     Hyper,
     /// A bare epoll loop that answers without parsing.
@@ -27,47 +38,39 @@ impl fmt::Display for Server {
         f.pad(match self {
             Server::Hello => "unary hello",
             Server::Serve => "unary serve",
-            Server::Nginx => "nginx",
+            Server::Run(Config::Filters) => "with filters",
+            Server::Run(Config::Sites(1)) => "one site",
+            Server::Run(Config::Sites(_)) => "many sites",
+            Server::Run(_) => "unary run",
+            Server::Nginx(_) => "nginx",
             Server::Hyper => "hyper",
             Server::Floor => "bare loop",
         })
     }
 }
 
-/// What is served, by name and size; `hello.txt` is what the tiny reply says.
-const FILES: [(&str, usize); 3] = [("1k.html", 1 << 10), ("100k.bin", 100 << 10), ("10m.bin", 10 << 20)];
-const GREETING: &str = "Hello, World!";
+/// What the tiny reply says.
+pub(crate) const GREETING: &str = "Hello, World!";
 
 /// Everything a run needs on disk; gone when it ends.
 pub(crate) struct Bench {
     target: PathBuf,
     folder: PathBuf,
+    material: Material,
+    /// What proxies pass requests on to: one for all, where the load is.
+    upstream: OnceCell<Process>,
 }
 
 impl Bench {
     pub(crate) fn prepare(target: &Path) -> Result<Bench, Failure> {
         let folder = std::env::temp_dir().join(format!("unary-bench-{}", std::process::id()));
-        let bench = Bench { target: target.to_owned(), folder };
-        bench.write_files().map_err(|error| format!("cannot write to {}: {error}", bench.folder.display()))?;
-        Ok(bench)
+        let material = Material::write(&folder);
+        let material = material.map_err(|failure| format!("cannot write to {}: {failure}", folder.display()))?;
+        Ok(Bench { target: target.to_owned(), folder, material, upstream: OnceCell::new() })
     }
 
-    fn write_files(&self) -> std::io::Result<()> {
-        let site = self.site();
-        fs::create_dir_all(&site)?;
-        for (name, bytes) in FILES {
-            fs::write(site.join(name), b"0123456789abcdef".repeat(bytes / 16))?;
-        }
-        fs::write(site.join("hello.txt"), GREETING)?;
-        // Started by root, nginx reads files as somebody else.
-        for folder in [&self.folder, &site] {
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
-        }
-        Ok(())
-    }
-
-    fn site(&self) -> PathBuf {
-        self.folder.join("site")
+    pub(crate) fn material(&self) -> &Material {
+        &self.material
     }
 
     /// Where a server's messages go.
@@ -75,24 +78,16 @@ impl Bench {
         &self.folder
     }
 
-    /// Contestants that have not been built, and where they would be.
-    pub(crate) fn missing(&self) -> Vec<(Server, PathBuf)> {
-        let built = [Server::Hello, Server::Serve, Server::Hyper, Server::Floor];
-        built.into_iter().map(|server| (server, self.program(server))).filter(|(_, path)| !path.is_file()).collect()
-    }
-
     pub(crate) fn has(&self, server: Server) -> bool {
-        server == Server::Nginx || self.program(server).is_file()
+        program(server).is_none_or(|program| self.has_program(program))
     }
 
-    fn program(&self, server: Server) -> PathBuf {
-        match server {
-            Server::Hello => self.target.join("release/examples/hello"),
-            Server::Serve => self.target.join("release/unary"),
-            Server::Nginx => PathBuf::from("nginx"),
-            Server::Hyper => self.target.join("rival/hyper1"),
-            Server::Floor => self.target.join("rival/floor"),
-        }
+    pub(crate) fn has_program(&self, program: Program) -> bool {
+        self.program(program).is_file()
+    }
+
+    pub(crate) fn program(&self, program: Program) -> PathBuf {
+        program.path(&self.target)
     }
 
     /// Where `server` has the tiny reply, and how long it is.
@@ -102,19 +97,25 @@ impl Bench {
 
     /// Starts `server` and waits until it answers.
     pub(crate) fn start(&self, server: Server) -> Result<Process, Failure> {
-        let (port, (path, body_bytes)) = (machine::free_port()?, Bench::greeting(server));
-        let mut command = self.command(server, port)?;
-        let started = Process::start(&mut command, port, path, body_bytes, &self.folder);
+        self.start_on(Core::Servers, server)
+    }
+
+    fn start_on(&self, core: Core, server: Server) -> Result<Process, Failure> {
+        let ports = machine::free_ports()?;
+        let mut command = self.command(server, ports)?;
+        let started = Process::start(&mut command, core, ports, Bench::greeting(server), &self.folder);
         started.map_err(|failure| format!("{server}: {failure}"))
     }
 
-    /// The command that makes `server` listen on `port`.
-    pub(crate) fn command(&self, server: Server, port: u16) -> Result<Command, Failure> {
-        let mut command = Command::new(self.program(server));
+    /// The command that makes `server` listen.
+    pub(crate) fn command(&self, server: Server, ports: Ports) -> Result<Command, Failure> {
+        let mut command = Command::new(program(server).map_or_else(|| "nginx".into(), |program| self.program(program)));
+        let port = ports.plain;
         match server {
             Server::Hello => {}
-            Server::Serve => drop(command.arg("serve").arg(self.site())),
-            Server::Nginx => drop(command.arg("-c").arg(self.nginx_config(port)?)),
+            Server::Serve => drop(command.arg("serve").arg(&self.material.site)),
+            Server::Run(config) => drop(command.arg("run").arg("--config").arg(self.unary_config(config, ports)?)),
+            Server::Nginx(role) => drop(command.arg("-c").arg(self.nginx_config(role, ports)?)),
             Server::Hyper | Server::Floor => drop(command.arg(port.to_string())),
         }
         if matches!(server, Server::Hello | Server::Serve) {
@@ -123,45 +124,56 @@ impl Bench {
         Ok(command)
     }
 
-    /// nginx as somebody who cares for speed would set it up: one worker, no log, files and their facts kept open.
-    fn nginx_config(&self, port: u16) -> Result<PathBuf, Failure> {
-        let (folder, site) = (self.folder.join(format!("nginx-{port}")), self.site());
-        let (home, site) = (folder.display(), site.display());
-        let text = format!(
-            "daemon off;
-worker_processes 1;
-pid {home}/pid;
-error_log {home}/errors warn;
-events {{ worker_connections 16384; }}
-http {{
-    access_log off;
-    sendfile on;
-    tcp_nopush on;
-    keepalive_requests 1000000000;
-    open_file_cache max=1000;
-    default_type text/plain;
-    client_body_temp_path {home}/body;
-    proxy_temp_path {home}/proxy;
-    fastcgi_temp_path {home}/fastcgi;
-    uwsgi_temp_path {home}/uwsgi;
-    scgi_temp_path {home}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        root {site};
-        location = / {{ return 200 \"{GREETING}\"; }}
-    }}
-}}
-"
-        );
-        let path = folder.join("nginx.conf");
-        let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, text));
-        written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        Ok(path)
+    fn unary_config(&self, config: Config, ports: Ports) -> Result<PathBuf, Failure> {
+        let home = self.home(ports)?;
+        let upstream = if config == Config::Proxy { self.upstream()? } else { ports.plain };
+        write(&home.join("unary.kdl"), &unary::text(config, ports, upstream, &home, &self.material))
     }
+
+    fn nginx_config(&self, role: Role, ports: Ports) -> Result<PathBuf, Failure> {
+        let home = self.home(ports)?;
+        let upstream = if role == Role::Proxy { self.upstream()? } else { ports.plain };
+        write(&home.join("nginx.conf"), &nginx::text(role, ports, upstream, &home, &self.material))
+    }
+
+    /// A folder for the server with these ports: its config, and what it writes.
+    pub(crate) fn home(&self, ports: Ports) -> Result<PathBuf, Failure> {
+        let home = self.folder.join(ports.plain.to_string());
+        fs::create_dir_all(&home).map_err(|error| format!("cannot make {}: {error}", home.display()))?;
+        Ok(home)
+    }
+
+    /// The port of the bare loop, which runs where the load runs: what it needs is not the proxy's.
+    fn upstream(&self) -> Result<u16, Failure> {
+        if self.upstream.get().is_none() {
+            let started = self.start_on(Core::Load, Server::Floor)?;
+            // Nobody else has come here since: there is one thread.
+            let _ = self.upstream.set(started);
+        }
+        let started = self.upstream.get().ok_or("there is nothing to pass requests on to")?;
+        Ok(started.ports.plain)
+    }
+}
+
+/// What was built for it; `None` for what comes with the machine.
+fn program(server: Server) -> Option<Program> {
+    match server {
+        Server::Hello => Some(Program::Hello),
+        Server::Serve | Server::Run(_) => Some(Program::Unary),
+        Server::Nginx(_) => None,
+        Server::Hyper => Some(Program::Hyper),
+        Server::Floor => Some(Program::Floor),
+    }
+}
+
+pub(crate) fn write(path: &Path, text: &str) -> Result<PathBuf, Failure> {
+    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(path.to_owned())
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
+        drop(self.upstream.take());
         // What stays behind in a folder for temporary files is a nuisance, not a failure.
         let _ = fs::remove_dir_all(&self.folder);
     }

@@ -3,12 +3,13 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::load::median;
+use crate::Failure;
+use crate::machine::{self, Core};
+use crate::median::median;
 use crate::process::{Process, pause};
 use crate::report::{Report, Row};
 use crate::servers::Bench;
 use crate::works::StartWork;
-use crate::{Failure, machine};
 
 const START_MAX: Duration = Duration::from_secs(10);
 
@@ -31,16 +32,14 @@ pub(crate) fn measure(bench: &Bench, work: &StartWork, report: &mut Report) -> R
 
 /// One start: milliseconds until a connection was made, and MiB resident then.
 fn start(bench: &Bench, work: &StartWork) -> Result<(f64, f64), Failure> {
-    let port = machine::free_port()?;
-    let mut command = bench.command(work.ours, port)?;
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let log = bench.folder().join("start.log");
+    let ports = machine::free_ports()?;
+    let mut command = bench.command(work.ours, ports)?;
+    let address = SocketAddr::from(([127, 0, 0, 1], ports.plain));
     let began = Instant::now();
-    let process = Process::spawn(&mut command, port, &log)?;
+    let process = Process::spawn(&mut command, Core::Servers, ports, &bench.folder().join("start.log"))?;
     while TcpStream::connect(address).is_err() {
         if began.elapsed() > START_MAX {
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            return Err(format!("it took no connection in {START_MAX:?}\n{said}"));
+            return Err(format!("it took no connection in {START_MAX:?}\n{}", process.said()));
         }
         pause(TRY_EVERY);
     }

@@ -1,4 +1,9 @@
-//! What is measured, and the bars: this file is the table of promises as data.
+//! The kinds of work, a module of this program for each; what is measured, and against which bars, is in
+//! `works/promises.rs`.
+
+mod promises;
+
+pub(crate) use promises::ALL;
 
 use crate::servers::Server;
 use crate::verdict::Bar;
@@ -8,6 +13,8 @@ pub(crate) enum Work {
     Load(LoadWork),
     Idle(IdleWork),
     Start(StartWork),
+    Sites(SitesWork),
+    Limit(LimitWork),
 }
 
 impl Work {
@@ -16,6 +23,8 @@ impl Work {
             Work::Load(work) => work.name,
             Work::Idle(work) => work.name,
             Work::Start(work) => work.name,
+            Work::Sites(work) => work.name,
+            Work::Limit(work) => work.name,
         }
     }
 
@@ -24,6 +33,8 @@ impl Work {
             Work::Load(work) => work.title,
             Work::Idle(work) => work.title,
             Work::Start(work) => work.title,
+            Work::Sites(work) => work.title,
+            Work::Limit(work) => work.title,
         }
     }
 }
@@ -50,6 +61,10 @@ pub(crate) enum Shape {
     Pipelined,
     /// Each on a connection of its own.
     Fresh,
+    /// Over HTTP/2 and TLS, 32 at a time on each connection.
+    Http2,
+    /// Each on a connection of its own, with a TLS handshake of its own.
+    Handshakes,
 }
 
 /// Memory held by connections that have nothing to say.
@@ -75,78 +90,30 @@ pub(crate) struct StartWork {
     pub(crate) mebibytes: Bar,
 }
 
-pub(crate) const ALL: &[Work] = &[
-    Work::Load(LoadWork {
-        name: "tiny",
-        title: "tiny reply, keep-alive, 64 connections",
-        shape: Shape::KeepAlive,
-        path: "/",
-        body_bytes: 13,
-        ours: Server::Hello,
-        rivals: &[
-            (Server::Nginx, Bar::with_aim(1.0, 0.9)),
-            (Server::Hyper, Bar::at_most(1.0)),
-            (Server::Floor, Bar::with_aim(1.20, 1.10)),
-        ],
-    }),
-    Work::Load(LoadWork {
-        name: "pipelined",
-        title: "tiny reply, 16 pipelined, 64 connections",
-        shape: Shape::Pipelined,
-        path: "/",
-        body_bytes: 13,
-        ours: Server::Hello,
-        rivals: &[
-            (Server::Nginx, Bar::at_most(0.10)),
-            (Server::Hyper, Bar::with_aim(0.9, 0.75)),
-            (Server::Floor, Bar::only_an_aim(1.25)),
-        ],
-    }),
-    file("file-1k", "1 KiB file, keep-alive", "/1k.html", 1 << 10, &[(Server::Nginx, Bar::with_aim(0.85, 0.7))]),
-    file("file-100k", "100 KiB file", "/100k.bin", 100 << 10, &[(Server::Nginx, Bar::with_aim(1.0, 0.9))]),
-    file("file-10m", "10 MiB file", "/10m.bin", 10 << 20, &[(Server::Nginx, Bar::with_aim(1.0, 0.9))]),
-    Work::Load(LoadWork {
-        name: "fresh",
-        title: "tiny reply, a new connection for each request",
-        shape: Shape::Fresh,
-        path: "/",
-        body_bytes: 13,
-        ours: Server::Hello,
-        rivals: &[(Server::Nginx, Bar::with_aim(1.1, 0.9)), (Server::Hyper, Bar::none())],
-    }),
-    Work::Load(LoadWork {
-        name: "fresh-file",
-        title: "1 KiB file, a new connection for each request",
-        shape: Shape::Fresh,
-        path: "/1k.html",
-        body_bytes: 1 << 10,
-        ours: Server::Serve,
-        rivals: &[(Server::Nginx, Bar::with_aim(1.1, 0.9))],
-    }),
-    Work::Idle(IdleWork {
-        name: "idle",
-        title: "memory of an idle keep-alive connection (PSS, 4,000 open, one request served on each)",
-        connections: 4_000,
-        bar: Bar::with_aim(2.0, 1.0),
-        ours: &[Server::Hello, Server::Serve],
-        rivals: &[Server::Hyper, Server::Nginx],
-    }),
-    Work::Start(StartWork {
-        name: "start",
-        title: "from start to the first connection accepted",
-        times: 15,
-        ours: Server::Serve,
-        milliseconds: Bar::with_aim(30.0, 10.0),
-        mebibytes: Bar::with_aim(12.0, 6.0),
-    }),
-];
+/// A config of many sites: checked, and reloaded while somebody asks.
+pub(crate) struct SitesWork {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) sites: u32,
+    pub(crate) times: u32,
+    /// What the rows are called, and their bars: for checking and reloading one.
+    pub(crate) check: &'static str,
+    pub(crate) reload: &'static str,
+    pub(crate) seconds: Bar,
+    /// The longest request of all while reloading.
+    pub(crate) wait: &'static str,
+    pub(crate) milliseconds: Bar,
+}
 
-const fn file(
-    name: &'static str,
-    title: &'static str,
-    path: &'static str,
-    body_bytes: usize,
-    rivals: &'static [(Server, Bar)],
-) -> Work {
-    Work::Load(LoadWork { name, title, shape: Shape::KeepAlive, path, body_bytes, ours: Server::Serve, rivals })
+/// A rate limit that tells a million clients apart.
+pub(crate) struct LimitWork {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) times: u32,
+    /// What the rows are called, and their bars.
+    pub(crate) memory: &'static str,
+    pub(crate) mebibytes: Bar,
+    pub(crate) new_client: &'static str,
+    pub(crate) known_client: &'static str,
+    pub(crate) microseconds: Bar,
 }

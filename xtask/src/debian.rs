@@ -1,7 +1,7 @@
 //! Programs the end-to-end tests and the benchmark use, and the Debian packages they come in.
 //!
 //! Installing is a courtesy: it happens where `apt-get` may run without asking anybody, and what cannot be installed
-//! is said. The tests then skip by name; the benchmark refuses.
+//! is said. The tests then skip by name; benchmark and soak refuse.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,8 +26,14 @@ pub(crate) const FOR_TESTS: &[Program] = &[
 ];
 
 /// What `cargo xtask bench` wants on the machine.
-pub(crate) const FOR_BENCH: &[Program] =
-    &[Program { name: "nginx", package: "nginx" }, Program { name: "wrk", package: "wrk" }];
+pub(crate) const FOR_BENCH: &[Program] = &[
+    Program { name: "h2load", package: "nghttp2-client" },
+    Program { name: "nginx", package: "nginx" },
+    Program { name: "wrk", package: "wrk" },
+];
+
+/// What `cargo xtask soak` wants on the machine.
+pub(crate) const FOR_SOAK: &[Program] = &[Program { name: "wrk", package: "wrk" }];
 
 /// Folders searched besides `PATH`: Debian puts daemons where an ordinary user's `PATH` does not look.
 const SYSTEM_FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];

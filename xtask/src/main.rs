@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask test`, `cargo xtask bench`, `cargo xtask tidy`.
+//! Project tasks: `cargo xtask test`, `bench`, `soak` and `tidy`.
 //!
 //! Each task is a module. This file only chooses between them; what CI runs is `test`.
 
@@ -13,12 +13,14 @@ mod tools;
 
 use std::process::ExitCode;
 
+use bench::Task;
 use project::Project;
 
 const HELP: &str = "\
 cargo xtask test [--no-install]   everything that must pass: format, clippy, tidy, tests, docs, fuzz targets
 cargo xtask tidy                  the house rules a compiler does not know
 cargo xtask bench [OPTIONS]       side by side with nginx, hyper and a bare epoll loop; --help lists the options
+cargo xtask soak [--seconds N]    reloads and upgrades under load, of which nothing may fail
 ";
 
 /// What went wrong, in a sentence for the person at the terminal.
@@ -31,7 +33,8 @@ fn main() -> ExitCode {
         ["test"] => Project::load().and_then(|project| test::run(&project, test::Install::Missing)),
         ["test", "--no-install"] => Project::load().and_then(|project| test::run(&project, test::Install::Nothing)),
         ["tidy"] => Project::load().and_then(|project| tidy::run(&project)),
-        ["bench", options @ ..] => Project::load().and_then(|project| bench::run(&project, options)),
+        ["bench", options @ ..] => Project::load().and_then(|project| bench::run(&project, Task::Bench, options)),
+        ["soak", options @ ..] => Project::load().and_then(|project| bench::run(&project, Task::Soak, options)),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;
