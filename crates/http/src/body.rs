@@ -86,6 +86,11 @@ impl Body {
         self
     }
 
+    /// What travels with the request, to be set where it is.
+    pub(crate) fn own_context_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
     /// Its length in bytes, if that is known before it is read.
     #[inline]
     pub fn length(&self) -> Option<u64> {

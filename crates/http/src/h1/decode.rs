@@ -86,8 +86,9 @@ impl HeadDecoder {
     /// one. Otherwise it takes more bytes, after which `input` must begin with the same ones.
     ///
     /// What was in `head` is replaced, and the memory of its header map used again. A head is several
-    /// cache lines long: taking the parts from where they are, instead of passing on the whole, saves
-    /// a third of the time a small one takes.
+    /// cache lines long: reading its parts to where they are to be, instead of passing them on, saves
+    /// a third of the time a small one takes. (A processor waits for what was written in small pieces
+    /// before it can move it in large ones.)
     ///
     /// Up to four empty lines before the head are dropped. After an error the connection is to be
     /// closed, once the peer could read the answer, and `head` is worth nothing; the bytes at fault
@@ -107,14 +108,16 @@ impl HeadDecoder {
         head.headers.clear();
         self.read_fields(&bytes, &mut head.headers, &mut fields)?;
         head.version = line.version;
-        head.method = line.method(&bytes)?;
-        head.uri = line.uri(&bytes, &head.method)?;
+        line.read_method(&bytes, &mut head.method)?;
+        line.read_uri(&bytes, &head.method, &mut head.uri)?;
         fields.check_request(bytes.len())?;
         head.framing = fields.request_framing()?;
         head.keep_alive = fields.keep_alive();
         head.expect_continue = fields.expect_continue() && head.framing != Framing::Empty;
         head.upgrade = fields.upgrade();
-        if let (Some(_), Some(authority)) = (head.uri.scheme(), head.uri.authority()) {
+        if line.names_authority(&bytes)
+            && let (Some(_), Some(authority)) = (head.uri.scheme(), head.uri.authority())
+        {
             replace_host(&mut head.headers, authority)?;
         }
         self.reset();

@@ -12,13 +12,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use http::{Extensions, HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::io::AsyncReadExt;
 use unary_net::pipeline::drain::Phase;
 use unary_net::pipeline::{Awaited, Calls};
 use unary_net::{Exchange, Transport};
 use unary_service::context::RequestId;
-use unary_service::{Context as CallContext, Error, Kind};
+use unary_service::{Error, Kind};
 
 use super::receiving::{Need, Receiving};
 use super::sending::{Sending, Sent};
@@ -51,7 +51,8 @@ pub(super) enum Outcome {
     Http2(BytesMut),
 }
 
-/// What is remembered of a request until it is answered.
+/// What is remembered of a request until it is answered. Its memory is used again and again.
+#[derive(Default)]
 pub(super) struct Entry {
     awaited: Awaited<Response>,
     upgrade: Option<Offer>,
@@ -59,6 +60,7 @@ pub(super) struct Entry {
 }
 
 /// What a reply depends on.
+#[derive(Default)]
 struct Asked {
     method: Method,
     version: Version,
@@ -184,10 +186,10 @@ impl<'a, S: Transport> Busy<'a, S> {
         }
         // Only safe requests run beside others (RFC 9112 §9.3.2), and an offer to leave HTTP runs
         // beside nothing.
-        let beside = |entry: &Entry| entry.asked.method.is_safe();
         if !self.tools.entries.is_empty() || self.sending.is_some() {
             let head = &self.tools.head;
-            let all_beside = self.tools.entries.iter().all(beside) && (self.sending.is_none() || self.sends_safely);
+            let all_beside = self.tools.entries.iter().all(|entry| entry.asked.method.is_safe())
+                && (self.sending.is_none() || self.sends_safely);
             if !(head.method.is_safe() && !head.upgrade && all_beside) {
                 self.held = true;
                 return false;
@@ -216,7 +218,8 @@ impl<'a, S: Transport> Busy<'a, S> {
         })
     }
 
-    /// Makes an exchange of the head in the tools and as much of its body as is there.
+    /// Makes an exchange of the head in the tools and as much of its body as is there. Parts are set
+    /// one by one where they stay: what was just written in pieces is slow to move as a whole.
     #[inline(always)] // So that the exchange is made where it is to be.
     fn admit(&mut self) -> Exchange<Request, Response> {
         let id = RequestId { connection: self.wire.connection.peer.number(), sequence: self.wire.sequence };
@@ -224,25 +227,27 @@ impl<'a, S: Transport> Busy<'a, S> {
         if matches!(self.wire.waiting, Waiting::Head | Waiting::Body) {
             self.wire.waiting = Waiting::Nothing; // The next head, and body, has a time of its own.
         }
-        let context = CallContext { id, peer: Some(self.wire.connection.peer.remote()), ..CallContext::default() };
-        let body = self.body();
-        let Tools { head, awaited, entries, .. } = &mut *self.tools;
-        let method = head.method.clone();
-        let takes_over = head.upgrade || method == Method::CONNECT;
-        let (upgrade, mut extensions) = match takes_over {
-            true => offer(),
-            false => (None, Extensions::new()),
-        };
-        let asked = Asked { method, version: head.version, keep_alive: head.keep_alive, id };
-        if !asked.keep_alive {
+        let mut request = Request::new(Body::empty());
+        let context = request.body_mut().own_context_mut();
+        (context.id, context.peer) = (id, Some(self.wire.connection.peer.remote()));
+        if self.tools.head.framing != Framing::Empty {
+            request.body_mut().kind = self.body();
+        }
+        let Tools { head, spare, entries, .. } = &mut *self.tools;
+        let mut entry = spare.pop().unwrap_or_default();
+        if entry.asked.method != head.method {
+            entry.asked.method = head.method.clone();
+        }
+        (entry.asked.version, entry.asked.keep_alive, entry.asked.id) = (head.version, head.keep_alive, id);
+        if !head.keep_alive {
             self.going = Going::ToAnswers;
         }
-        let mut awaited = awaited.pop().unwrap_or_default();
-        let slot = awaited.slot();
-        entries.push_back(Entry { awaited, upgrade, asked });
-        let mut request = Request::new(body.with_context(context));
+        if head.upgrade || head.method == Method::CONNECT {
+            (entry.upgrade, *request.extensions_mut()) = offer();
+        }
+        let slot = entry.awaited.slot();
+        entries.push_back(entry);
         // Swapped, not taken: what is empty on both sides need not be dropped.
-        std::mem::swap(request.extensions_mut(), &mut extensions);
         std::mem::swap(request.headers_mut(), &mut head.headers);
         std::mem::swap(request.uri_mut(), &mut head.uri);
         std::mem::swap(request.method_mut(), &mut head.method);
@@ -250,17 +255,17 @@ impl<'a, S: Transport> Busy<'a, S> {
         Exchange { request, slot }
     }
 
-    fn body(&mut self) -> Body {
+    /// The body the head in the tools announces, as much of it as is there.
+    fn body(&mut self) -> BodyKind {
         let RequestHead { framing, expect_continue, .. } = self.tools.head;
         match framing {
-            Framing::Empty => Body::empty(),
             Framing::Length(length) if length <= self.tools.input.len() as u64 => {
-                Body::from(self.tools.input.split_to(length as usize).freeze())
+                BodyKind::Bytes(self.tools.input.split_to(length as usize).freeze())
             }
             framing => {
                 let (receiving, incoming) = Receiving::new(framing, expect_continue);
                 self.receiving = Some(Box::new(receiving));
-                Body::incoming(incoming)
+                BodyKind::Incoming(incoming)
             }
         }
     }
@@ -335,22 +340,22 @@ impl<'a, S: Transport> Busy<'a, S> {
             if !self.tools.output.has_room() {
                 return Ok(progress);
             }
-            let Some(Entry { mut awaited, upgrade, asked }) = self.tools.entries.pop_front() else {
+            let Some(mut entry) = self.tools.entries.pop_front() else {
                 return Ok(progress);
             };
-            let mut offer = upgrade;
+            let Entry { awaited, upgrade, asked } = &mut *entry;
             let answered = awaited.poll_with(task, |answer| match answer {
-                Ok(response) => self.reply(&asked, response, offer.take()),
+                Ok(response) => self.reply(asked, response, upgrade.take()),
                 Err(error) => {
                     failed::log(asked.id, &asked.method, &self.wire.connection.peer, error);
-                    self.reply(&asked, &mut failure(error), offer.take());
+                    self.reply(asked, &mut failure(error), upgrade.take());
                 }
             });
             if answered.is_pending() {
-                self.tools.entries.push_front(Entry { awaited, upgrade: offer, asked });
+                self.tools.entries.push_front(entry);
                 return Ok(progress);
             }
-            self.tools.awaited.push(awaited);
+            self.tools.spare.push(entry);
             progress = true;
         }
     }

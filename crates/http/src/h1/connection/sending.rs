@@ -15,8 +15,8 @@ use crate::h1::chunked::encode_end;
 use crate::h1::head::Framing;
 use crate::h1::output::{Output, Then};
 
-/// A file leaves in pieces of this size at most.
-const FILE_BYTES: u64 = 1024 * 1024;
+/// A file leaves in pieces of this size at most: a socket seldom takes more at once.
+const FILE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// After so much of a file others get their turn, lest one fast reader hold the loop.
 const TURN_BYTES: u64 = 2 * 1024 * 1024;

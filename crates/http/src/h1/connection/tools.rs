@@ -9,10 +9,8 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use unary_net::pipeline::Awaited;
 
 use super::busy::Entry;
-use crate::Response;
 use crate::h1::decode::HeadDecoder;
 use crate::h1::encode::Date;
 use crate::h1::head::{HeadLimits, RequestHead};
@@ -38,8 +36,10 @@ pub(super) struct Tools {
     /// What was read and not yet decoded.
     pub(super) input: BytesMut,
     /// Requests not yet answered, in order.
-    pub(super) entries: VecDeque<Entry>,
-    pub(super) awaited: Vec<Awaited<Response>>,
+    pub(super) entries: VecDeque<Box<Entry>>,
+    /// Room for the requests to come, never more than were under way at once.
+    #[expect(clippy::vec_box, reason = "they come and go as boxes")]
+    pub(super) spare: Vec<Box<Entry>>,
     pub(super) output: Output,
 }
 
@@ -76,7 +76,7 @@ impl Tools {
                 limits,
                 input,
                 entries: VecDeque::new(),
-                awaited: Vec::new(),
+                spare: Vec::new(),
                 output: Output::default(),
             }),
         }

@@ -72,29 +72,43 @@ impl RequestLine {
         }
     }
 
-    /// The method, whose bytes have been checked.
+    /// Reads the method, whose bytes have been checked.
     #[inline]
-    pub(super) fn method(&self, head: &[u8]) -> Result<Method, DecodeError> {
+    pub(super) fn read_method(&self, head: &[u8], method: &mut Method) -> Result<(), DecodeError> {
         match &head[..self.method_end as usize] {
-            b"GET" => Ok(Method::GET),
-            other => Method::from_bytes(other).map_err(|_| DecodeError::new(Reason::InvalidMethod(b' '), 0)),
+            b"GET" if *method == Method::GET => {} // Most often it is there from the request before.
+            other => {
+                *method = Method::from_bytes(other).map_err(|_| DecodeError::new(Reason::InvalidMethod(b' '), 0))?;
+            }
         }
+        Ok(())
     }
 
     fn target(&self) -> Range<usize> {
         self.method_end as usize + 1..self.target_end as usize
     }
 
-    /// The target in the form the method asks for (RFC 9112 §3.2).
+    /// Whether the target begins as a whole URI does, or an authority.
+    #[inline]
+    pub(super) fn names_authority(&self, head: &[u8]) -> bool {
+        !matches!(head[self.target()], [b'/' | b'*', ..])
+    }
+
+    /// Reads the target in the form the method asks for (RFC 9112 §3.2).
     ///
     /// The bytes [`Uri`] accepts are accepted: UTF-8 among them, for people type it and `curl` sends
     /// it as it is. A fragment is refused: it would be dropped unseen.
     #[inline]
-    pub(super) fn uri(&self, head: &Bytes, method: &Method) -> Result<Uri, DecodeError> {
+    pub(super) fn read_uri(&self, head: &Bytes, method: &Method, uri: &mut Uri) -> Result<(), DecodeError> {
         match &head[self.target()] {
-            b"/" if *method != Method::CONNECT => Ok(Uri::default()),
-            target => self.longer_uri(head, target, method),
+            b"/" if *method != Method::CONNECT => {
+                if uri.authority().is_some() || uri.path_and_query().is_none_or(|path| path.as_str() != "/") {
+                    *uri = Uri::default();
+                }
+            }
+            target => *uri = self.longer_uri(head, target, method)?,
         }
+        Ok(())
     }
 
     fn longer_uri(&self, head: &Bytes, target: &[u8], method: &Method) -> Result<Uri, DecodeError> {

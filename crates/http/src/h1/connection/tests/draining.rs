@@ -109,5 +109,5 @@ async fn a_connection_at_rest_is_small() {
     assert!(at_rest.is_err(), "it is still open");
     client.expect(ok("hello")).await;
     let tools = Tools::lend(Limits::default().head, BytesMut::new());
-    assert!(tools.output.front.capacity() > 0 && tools.awaited.len() == 1, "the tools were given back");
+    assert!(tools.output.front.capacity() > 0 && tools.spare.len() == 1, "the tools were given back");
 }
