@@ -1,5 +1,6 @@
 //! A request, the slot its reply goes to, and the two stages between them.
 
+use std::any::Any;
 use std::cell::UnsafeCell;
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -209,26 +210,15 @@ where
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // A panic costs this request, whatever task the stage runs in.
-        let called = catch_unwind(AssertUnwindSafe(|| {
-            let Step::Calling { call, hand_on } = self.as_mut().project() else { return Poll::Ready(()) };
-            let answer = ready!(call.poll(task));
-            if let Some(hand_on) = hand_on.take() {
-                let handing_on = hand_on(answer);
-                self.set(Self::HandingOn { handing_on });
-            }
-            Poll::Ready(())
-        }));
-        match called {
-            Ok(called) => ready!(called),
-            Err(panic) => {
-                if let Step::Calling { hand_on, .. } = self.as_mut().project()
-                    && let Some(hand_on) = hand_on.take()
-                {
-                    let handing_on = hand_on(Err(Error::panicked("answering a request", &*panic)));
-                    self.set(Self::HandingOn { handing_on });
-                }
-            }
+        if let Step::Calling { call, hand_on } = self.as_mut().project() {
+            // A panic costs this request, whatever task the stage runs in.
+            let called =
+                catch_unwind(AssertUnwindSafe(|| call.poll(task).map(|answer| hand_on.take().map(|f| f(answer)))));
+            let panicked = |panic: Box<dyn Any + Send>| Err(Error::panicked("answering a request", &*panic));
+            let handing_on =
+                ready!(called.unwrap_or_else(|panic| Poll::Ready(hand_on.take().map(|f| f(panicked(panic))))));
+            let Some(handing_on) = handing_on else { return Poll::Ready(Ok(())) };
+            self.set(Self::HandingOn { handing_on });
         }
         match self.project() {
             Step::HandingOn { handing_on } => handing_on.poll(task),
