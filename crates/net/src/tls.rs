@@ -6,6 +6,7 @@
 mod certificate;
 mod certificates;
 mod counters;
+mod demand;
 mod facts;
 mod handshake;
 mod names;
@@ -25,6 +26,7 @@ use unary_service::flow::{Consumer, Transducer};
 pub use certificate::{Certificate, CertificateError, CertificateFiles, Validity};
 pub use certificates::{Certificates, TlsSite};
 pub use counters::{Counters, Failure};
+pub use demand::{Obtain, Waiting};
 pub use facts::{Alpn, ClientCertificate, TlsFacts, TlsVersion};
 pub use stream::{Encrypted, Stream};
 pub use terms::{ClientCa, Clients, Terms};
@@ -36,6 +38,10 @@ use crate::{Address, Connection, Peer, Transport};
 /// From accepting a connection to the end of its handshake, by default. Slow lines need three round
 /// trips and a kilobyte or four.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a handshake waits for a certificate that has to be obtained first, by default. CAs take five
+/// to twenty seconds; browsers wait longer.
+const OBTAIN_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Handshakes at once, by default. Each may hold some 20 KiB, so this is 40 MiB.
 const HANDSHAKES_MAX: usize = 2048;
@@ -97,6 +103,7 @@ pub fn tls<W: Speaks>(certificates: Certificates, whose: W) -> Tls<W> {
         counters: Arc::default(),
         permits: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
         handshake_time_max: Ticks::of(HANDSHAKE_TIME_MAX),
+        obtain_time_max: Ticks::of(OBTAIN_TIME_MAX),
     }
 }
 
@@ -108,12 +115,19 @@ pub struct Tls<W> {
     counters: Arc<Counters>,
     permits: Arc<Semaphore>,
     handshake_time_max: Ticks,
+    obtain_time_max: Ticks,
 }
 
 impl<W> Tls<W> {
     /// How long a handshake may take from accepting the connection to its end. 10 s.
     pub fn handshake_time_max(mut self, time: Duration) -> Self {
         self.handshake_time_max = Ticks::of(time);
+        self
+    }
+
+    /// How long a handshake may wait in between for a certificate that has to be obtained first. 30 s.
+    pub fn obtain_time_max(mut self, time: Duration) -> Self {
+        self.obtain_time_max = Ticks::of(time);
         self
     }
 

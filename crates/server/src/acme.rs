@@ -7,12 +7,15 @@
 
 mod accounts;
 mod answers;
+mod ask;
 mod client;
+mod demand;
 mod folder;
 pub(crate) mod local;
 mod managed;
 mod order;
 mod proof;
+mod quota;
 mod schedule;
 mod settings;
 #[cfg(test)]
@@ -25,9 +28,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, watch};
@@ -41,10 +44,13 @@ pub(crate) use told::wanted;
 
 use accounts::Accounts;
 use client::Client;
+use demand::{Demand, OnDemandSite};
 use folder::Folder;
 use local::LocalCa;
 use managed::Managed;
 use proof::Stage;
+use quota::Quota;
+use schedule::Now;
 use settings::Wanted;
 use trouble::Trouble;
 
@@ -61,6 +67,7 @@ pub(crate) struct Acme {
     settings: AcmeSettings,
     folder: Folder,
     reports: Arc<Mutex<HashMap<String, Report>>>,
+    shared: Weak<Shared>,
     /// Dropped to stop.
     news: Option<watch::Sender<Vec<Wanted>>>,
     thread: Option<JoinHandle<()>>,
@@ -75,8 +82,10 @@ struct Shared {
     stage: Stage,
     /// Bounds the orders under way.
     permits: Semaphore,
-    /// Held while the list of orders is changed.
-    orders: Mutex<()>,
+    /// The orders that may be made; nothing before the first.
+    orders: Mutex<Option<Quota>>,
+    /// Whoever comes with names that have no certificate yet.
+    demand: Option<Demand>,
     /// Whether this process may write.
     writes: AtomicBool,
     reports: Arc<Mutex<HashMap<String, Report>>>,
@@ -96,6 +105,8 @@ impl Acme {
         let kept = settings.clone();
         let folder = Folder::open(&settings.state)?;
         let client = Client::new(settings.root.as_deref())?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let demand = settings.on_demand.clone().map(|told| Demand::new(told, runtime.handle().clone())).transpose()?;
         let reports = Arc::default();
         let shared = Arc::new(Shared {
             accounts: Accounts::new(client, folder.clone()),
@@ -103,25 +114,29 @@ impl Acme {
             stage: Stage { answers: answers.clone(), certificates: certificates.clone() },
             permits: Semaphore::new(ORDERS_AT_ONCE),
             orders: Mutex::default(),
+            demand,
             writes: AtomicBool::new(false),
             reports: Arc::clone(&reports),
             settings,
             folder: folder.clone(),
         });
         let (news, told) = watch::channel(Vec::new());
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let weak = Arc::downgrade(&shared);
         let work = move || {
             runtime.block_on(shared.run(told));
             runtime.shutdown_background(); // It may be looking a name up, which is not to be waited for.
         };
         let thread = thread::Builder::new().name("acme".to_owned()).spawn(work)?;
-        Ok(Self { settings: kept, folder, reports, news: Some(news), thread: Some(thread) })
+        Ok(Self { settings: kept, folder, reports, shared: weak, news: Some(news), thread: Some(thread) })
     }
 
     /// Looks after these sites from now on, and no others. Those whose certificate is on disk have it
     /// when this returns, which blocks for as long as that takes.
     pub(crate) fn manage(&self, wanted: Vec<Wanted>) {
         for wanted in &wanted {
+            if wanted.is_on_demand {
+                wanted.site.obtain_by(OnDemandSite::new(wanted.terms.clone(), self.shared.clone()));
+            }
             if let Some(managed) = Managed::of(wanted) {
                 managed.take_up(&wanted.site, &self.folder);
             }
@@ -183,7 +198,7 @@ impl Shared {
     /// Begins tasks for sites that are new, ends those of sites that are gone, and leaves the others be.
     fn take_over(self: &Arc<Self>, tasks: &mut HashMap<String, (Arc<Managed>, AbortHandle)>, wanted: Vec<Wanted>) {
         let mut now = HashMap::new();
-        for wanted in wanted {
+        for wanted in wanted.into_iter().filter(|wanted| !wanted.is_on_demand) {
             let Some(managed) = Managed::of(&wanted) else {
                 tracing::warn!("no certificate is for all names, so one site gets none");
                 continue;
@@ -205,14 +220,14 @@ impl Shared {
 
     /// Takes one of the orders that may be made; or says how long to wait.
     fn take_order(&self) -> Result<(), Trouble> {
-        let _one_at_a_time = self.orders.lock().expect("no panic while the lock is held");
-        let mut times = self.folder.orders();
-        let (max, per) = (self.settings.orders_max, self.settings.orders_per);
-        schedule::take_order(&mut times, max, per, SystemTime::now()).map_err(|wait| {
+        let mut orders = self.orders.lock().expect("no panic while the lock is held");
+        let (max, per, now) = (self.settings.orders_max, self.settings.orders_per, Now::here());
+        let orders = orders.get_or_insert_with(|| Quota::resume(max, per, &self.folder.orders(), now));
+        orders.take(now.steady).map_err(|wait| {
             let cause = format!("there have been {max} in {} s, and there may be no more", per.as_secs());
             Trouble::new("ordering a certificate", cause).with(trouble::Remedy::NextOrder(wait))
         })?;
         // Counted before it is made: a crash in between costs one, and the other way round the bound.
-        self.folder.keep_orders(&times).map_err(|cause| Trouble::new("keeping the times of orders", cause))
+        self.folder.keep_orders(&orders.taken(now)).map_err(|cause| Trouble::new("keeping the times of orders", cause))
     }
 }

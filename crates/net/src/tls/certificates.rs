@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use unary_service::Error;
 
 use super::certificate::{Certificate, CertificateFiles, Stamps, Validity};
+use super::demand::{Demand, Obtain};
 use super::names::Names;
 use super::terms::{Resumption, Terms, challenge_config};
 
@@ -49,9 +50,12 @@ pub struct TlsSite {
     pub(super) config: Arc<ServerConfig>,
 }
 
-/// Where a site's certificate is.
-#[derive(Debug, Default)]
-struct Slot(ArcSwapOption<Certificate>);
+/// Where a site's certificate is, or those of its names.
+#[derive(Debug)]
+enum Slot {
+    One(ArcSwapOption<Certificate>),
+    ByName(Demand),
+}
 
 impl Certificates {
     /// Of no site yet.
@@ -75,7 +79,21 @@ impl Certificates {
     ///
     /// If it asks for certificates and the CAs it trusts are none.
     pub fn site<N: AsRef<str>>(&self, names: &[N], terms: &Terms) -> Result<TlsSite, Error> {
-        let slot = Arc::new(Slot::default());
+        self.site_with(Slot::One(ArcSwapOption::empty()), names, terms)
+    }
+
+    /// The same for a site where each name that somebody comes with has a certificate of its own, which
+    /// is obtained when [`TlsSite::obtain_by`] says by whom.
+    ///
+    /// # Errors
+    ///
+    /// As for [`site`](Self::site).
+    pub fn site_on_demand<N: AsRef<str>>(&self, names: &[N], terms: &Terms) -> Result<TlsSite, Error> {
+        self.site_with(Slot::ByName(Demand::default()), names, terms)
+    }
+
+    fn site_with<N: AsRef<str>>(&self, slot: Slot, names: &[N], terms: &Terms) -> Result<TlsSite, Error> {
+        let slot = Arc::new(slot);
         let config = terms.config(slot.clone(), &self.0.resumption)?;
         let names = names.iter().map(|name| name.as_ref().to_ascii_lowercase().into()).collect();
         Ok(TlsSite { names, slot, files: None, read: [None; 2], config })
@@ -126,15 +144,16 @@ impl Certificates {
         self.0.challenges.load().get(name).cloned()
     }
 
-    /// The site of a name, in lower case, that has a certificate. Who asks for none gets that of `*`, or
-    /// of the first site there is.
+    /// The site of a name, in lower case, that has a certificate or gets one for it. Who asks for none
+    /// gets that of `*`, or of the first site there is.
     pub(super) fn find(&self, name: Option<&str>) -> Option<Arc<TlsSite>> {
         let sites = self.0.sites.load();
+        let has_one = |site: &&Arc<TlsSite>| site.has_certificate();
         let site = match name {
-            Some(name) => sites.names.get(name),
-            None => sites.names.any().or_else(|| sites.all.iter().find(|site| site.has_certificate())),
+            Some(name) => sites.names.get(name).filter(|site| site.demand().is_some() || site.has_certificate()),
+            None => sites.names.any().filter(has_one).or_else(|| sites.all.iter().find(has_one)),
         };
-        site.filter(|site| site.has_certificate()).cloned()
+        site.cloned()
     }
 }
 
@@ -161,20 +180,46 @@ impl TlsSite {
         self.files.as_ref()
     }
 
-    /// The certificate it has now.
+    /// The certificate it has now; none, if each of its names has its own.
     pub fn certificate(&self) -> Option<Arc<Certificate>> {
-        self.slot.0.load_full()
+        match &*self.slot {
+            Slot::One(slot) => slot.load_full(),
+            Slot::ByName(_) => None,
+        }
     }
 
-    /// Gives it another certificate. Handshakes from now on show that one. One that is not valid now
-    /// is taken, too, and a warning says so: clients are to decide.
+    /// The certificate it shows to whoever comes with this name, in lower case.
+    pub fn certificate_of(&self, name: &str) -> Option<Arc<Certificate>> {
+        match &*self.slot {
+            Slot::One(slot) => slot.load_full(),
+            Slot::ByName(demand) => demand.find(name),
+        }
+    }
+
+    /// Says who obtains its certificates from now on, if each of its names has its own.
+    pub fn obtain_by(&self, by: impl Obtain + 'static) {
+        if let Slot::ByName(demand) = &*self.slot {
+            demand.obtain_by(Box::new(by));
+        }
+    }
+
+    /// Gives it another certificate; or each name of it, where each has its own. Handshakes from now on
+    /// show that one. One that is not valid now is taken, too, and a warning says so: clients are to
+    /// decide.
     pub fn put(&self, certificate: Certificate) {
-        let names = self.names.join(" ");
+        let names = match self.demand() {
+            None => self.names.join(" "),
+            Some(_) => certificate.names().join(" "),
+        };
         match certificate.validity(SystemTime::now()) {
             Validity::Valid(_) => {}
             Validity::NotYet => tracing::warn!(site = %names, "the certificate is not valid yet"),
             Validity::Expired(_) => tracing::warn!(site = %names, "the certificate has expired"),
         }
+        let slot = match &*self.slot {
+            Slot::One(slot) => slot,
+            Slot::ByName(demand) => return demand.put(certificate),
+        };
         let covers = |name: &str| match name.strip_prefix("*.") {
             Some(_) => certificate.names().iter().any(|of| **of == *name),
             None => name == "*" || certificate.is_for(name),
@@ -182,16 +227,30 @@ impl TlsSite {
         for name in self.names.iter().filter(|name| !covers(name)) {
             tracing::warn!(%name, "the certificate of the site is not for this name of it");
         }
-        self.slot.0.store(Some(Arc::new(certificate)));
+        slot.store(Some(Arc::new(certificate)));
+    }
+
+    /// The certificates of its names, where each has its own.
+    pub(super) fn demand(&self) -> Option<&Demand> {
+        match &*self.slot {
+            Slot::One(_) => None,
+            Slot::ByName(demand) => Some(demand),
+        }
     }
 
     fn has_certificate(&self) -> bool {
-        self.slot.0.load().is_some()
+        matches!(&*self.slot, Slot::One(slot) if slot.load().is_some())
     }
 }
 
 impl ResolvesServerCert for Slot {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load().as_ref().map(|certificate| certificate.key.clone())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        match self {
+            Self::One(slot) => slot.load().as_ref().map(|certificate| certificate.key.clone()),
+            Self::ByName(demand) => {
+                let name = hello.server_name()?.to_ascii_lowercase();
+                demand.find(&name).map(|certificate| certificate.key.clone())
+            }
+        }
     }
 }

@@ -8,14 +8,15 @@ use bytes::BytesMut;
 use rustls::ServerConfig;
 use rustls::server::{Acceptor, ClientHello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
+use super::certificates::TlsSite;
 use super::counters::Failure;
 use super::facts::TlsFacts;
 use super::stream::{Encrypted, Stream, Wire};
 use super::terms::ACME_TLS;
 use super::{Speaks, Tls};
-use crate::pipeline::drain::Phase;
+use crate::pipeline::drain::{Phase, Watch};
 use crate::timer::Timer;
 use crate::{Connection, Transport};
 
@@ -52,15 +53,8 @@ impl<W: Speaks> Tls<W> {
         let mut stream = None;
         let mut rest = connection.map(|inner| stream = Some(inner));
         let before = std::mem::take(&mut rest.buffered);
-        let mut timer = Timer::default();
-        timer.set(self.handshake_time_max);
         let begun = match (self.permits.try_acquire(), stream) {
-            (Ok(_permit), Some(stream)) => tokio::select! {
-                biased;
-                begun = self.begin(stream, before) => begun,
-                () = timer.run_out() => Begun::Failed(Failure::Late, None),
-                () = rest.watch.reached(Phase::Over) => Begun::Failed(Failure::Late, None),
-            },
+            (Ok(_permit), Some(stream)) => self.begin(stream, before, &mut rest.watch).await,
             _ => Begun::Failed(Failure::Refused, None),
         };
         match begun {
@@ -85,48 +79,56 @@ impl<W: Speaks> Tls<W> {
         }
     }
 
-    async fn begin<S: Transport>(&self, mut stream: S, mut before: BytesMut) -> Begun<S> {
+    async fn begin<S: Transport>(&self, stream: S, before: BytesMut, drain: &mut Watch) -> Begun<S> {
+        let mut timer = Timer::default();
+        timer.set(self.handshake_time_max);
+        let (start, choice) = match unless_late(&mut timer, drain, self.hear(stream, before)).await {
+            Some(Ok(heard)) => heard,
+            Some(Err((why, cause))) => return Begun::Failed(why, cause),
+            None => return Begun::Failed(Failure::Late, None),
+        };
+        let choice = match choice {
+            Choice::OnDemand(site, name) => {
+                if let Some(waiting) = site.demand().and_then(|demand| demand.come(&site, &name)) {
+                    timer.set(self.obtain_time_max);
+                    // Late or not: what there is by then is shown.
+                    let _ = unless_late(&mut timer, drain, waiting).await;
+                    timer.set(self.handshake_time_max);
+                }
+                site.certificate_of(&name).map_or(Choice::Nothing, |_| Choice::Site(site.config.clone()))
+            }
+            choice => choice,
+        };
+        let answered = unless_late(&mut timer, drain, answer(start, choice)).await;
+        answered.unwrap_or(Begun::Failed(Failure::Late, None))
+    }
+
+    /// Hears what the client begins with, and what becomes of that.
+    async fn hear<S: Transport>(
+        &self,
+        mut stream: S,
+        mut before: BytesMut,
+    ) -> Result<(StartHandshake<Wire<S>>, Choice), (Failure, Option<io::Error>)> {
         if before.is_empty() {
             before.reserve(READ_BYTES);
             match stream.read_buf(&mut before).await {
                 Ok(1..) => {}
-                Ok(0) => return Begun::Failed(Failure::Gone, None),
-                Err(cause) => return Begun::Failed(Failure::Gone, Some(cause)),
+                Ok(0) => return Err((Failure::Gone, None)),
+                Err(cause) => return Err((Failure::Gone, Some(cause))),
             }
         }
         match before[0] {
             HANDSHAKE_RECORD => {}
             b'A'..=b'Z' => {
                 say_last(&mut stream, PLAIN_REPLY).await;
-                return Begun::Failed(Failure::Plain, None);
+                return Err((Failure::Plain, None));
             }
-            _ => return Begun::Failed(Failure::Garbage, None),
+            _ => return Err((Failure::Garbage, None)),
         }
-        let start = match LazyConfigAcceptor::new(Acceptor::default(), Wire::new(stream, before)).await {
-            Ok(start) => start,
-            Err(cause) => return Begun::Failed(Failure::of(&cause), Some(cause)),
-        };
+        let start = LazyConfigAcceptor::new(Acceptor::default(), Wire::new(stream, before)).await;
+        let start = start.map_err(|cause| (Failure::of(&cause), Some(cause)))?;
         let choice = self.choose(&start.client_hello());
-        let (config, is_challenge) = match choice {
-            Choice::Site(config) => (config, false),
-            Choice::Challenge(config) => (config, true),
-            Choice::Nothing => {
-                let mut io = start.io;
-                say_last(io.stream(), UNRECOGNIZED_NAME).await;
-                return Begun::Failed(Failure::UnknownName, None);
-            }
-        };
-        match start.into_stream(config).await {
-            Ok(mut stream) if is_challenge => {
-                let _ = stream.shutdown().await; // The CA has what it came for.
-                Begun::Shown
-            }
-            Ok(stream) => {
-                let facts = TlsFacts::of(stream.get_ref().1);
-                Begun::Secured(Box::new(Encrypted::new(stream)), facts)
-            }
-            Err(cause) => Begun::Failed(Failure::of(&cause), Some(cause)),
-        }
+        Ok((start, choice))
     }
 
     fn choose(&self, hello: &ClientHello<'_>) -> Choice {
@@ -136,16 +138,55 @@ impl<W: Speaks> Tls<W> {
             let config = name.and_then(|name| self.certificates.challenge(&name));
             return config.map_or(Choice::Nothing, Choice::Challenge);
         }
-        let site = self.certificates.find(name.as_deref());
-        site.map_or(Choice::Nothing, |site| Choice::Site(site.config.clone()))
+        match (self.certificates.find(name.as_deref()), name) {
+            (Some(site), Some(name)) if site.demand().is_some() => Choice::OnDemand(site, name),
+            (Some(site), _) => Choice::Site(site.config.clone()),
+            (None, _) => Choice::Nothing,
+        }
     }
 }
 
 /// What a client gets that says hello.
 enum Choice {
     Site(Arc<ServerConfig>),
+    /// That of the name, which may have to be obtained first.
+    OnDemand(Arc<TlsSite>, String),
     Challenge(Arc<ServerConfig>),
     Nothing,
+}
+
+/// Ends the handshake in the way that was chosen.
+async fn answer<S: Transport>(start: StartHandshake<Wire<S>>, choice: Choice) -> Begun<S> {
+    let (config, is_challenge) = match choice {
+        Choice::Site(config) => (config, false),
+        Choice::Challenge(config) => (config, true),
+        Choice::OnDemand(..) | Choice::Nothing => {
+            let mut io = start.io;
+            say_last(io.stream(), UNRECOGNIZED_NAME).await;
+            return Begun::Failed(Failure::UnknownName, None);
+        }
+    };
+    match start.into_stream(config).await {
+        Ok(mut stream) if is_challenge => {
+            let _ = stream.shutdown().await; // The CA has what it came for.
+            Begun::Shown
+        }
+        Ok(stream) => {
+            let facts = TlsFacts::of(stream.get_ref().1);
+            Begun::Secured(Box::new(Encrypted::new(stream)), facts)
+        }
+        Err(cause) => Begun::Failed(Failure::of(&cause), Some(cause)),
+    }
+}
+
+/// What comes of this, unless time runs out or the server ends before.
+async fn unless_late<T>(timer: &mut Timer, drain: &mut Watch, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = timer.run_out() => None,
+        () = drain.reached(Phase::Over) => None,
+    }
 }
 
 /// Says this and hears the peer out, within bounds.

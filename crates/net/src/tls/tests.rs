@@ -20,20 +20,20 @@ use super::watch::Watched;
 use super::*;
 
 /// A CA, and the sites it issues certificates for.
-struct World {
+pub(super) struct World {
     ca: CertifiedIssuer<'static, KeyPair>,
-    certificates: Certificates,
+    pub(super) certificates: Certificates,
 }
 
 /// What a client offers and shows.
 #[derive(Clone)]
-struct Client {
-    config: ClientConfig,
+pub(super) struct Client {
+    pub(super) config: ClientConfig,
     name: &'static str,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "the CA");
@@ -51,13 +51,13 @@ impl World {
         (params.signed_by(&key, &self.ca).unwrap().pem(), key)
     }
 
-    fn certificate(&self, names: &[&str], subject: &str) -> Certificate {
+    pub(super) fn certificate(&self, names: &[&str], subject: &str) -> Certificate {
         let (certificate, key) = self.issue(names, subject);
         Certificate::from_pem(certificate.as_bytes(), key.serialize_pem().as_bytes()).unwrap()
     }
 
     /// A site of these names, with a certificate.
-    fn site(&self, names: &[&str], terms: &Terms) -> Arc<TlsSite> {
+    pub(super) fn site(&self, names: &[&str], terms: &Terms) -> Arc<TlsSite> {
         let site = self.certificates.site(names, terms).unwrap();
         site.put(self.certificate(names, names[0]));
         Arc::new(site)
@@ -67,12 +67,12 @@ impl World {
         self.certificates.serve(sites.iter().map(|names| self.site(names, &Terms::default())));
     }
 
-    fn stage(&self) -> Tls<fn(&Peer) -> bool> {
+    pub(super) fn stage(&self) -> Tls<fn(&Peer) -> bool> {
         tls(self.certificates.clone(), |_: &Peer| true)
     }
 
     /// A client that trusts the CA.
-    fn client(&self, name: &'static str) -> Client {
+    pub(super) fn client(&self, name: &'static str) -> Client {
         self.client_with(name, None, rustls::DEFAULT_VERSIONS)
     }
 
@@ -110,9 +110,9 @@ impl World {
 }
 
 /// What came down the line, and what the client has in its hands.
-struct Met {
+pub(super) struct Met {
     connection: Option<Connection<Stream<DuplexStream>>>,
-    client: io::Result<TlsStream<DuplexStream>>,
+    pub(super) client: io::Result<TlsStream<DuplexStream>>,
 }
 
 impl Met {
@@ -121,7 +121,7 @@ impl Met {
     }
 
     /// The subject of the certificate that the client was shown.
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let chain = self.client.as_ref().unwrap().get_ref().1.peer_certificates().unwrap();
         use x509_parser::prelude::FromDer;
         let (_, certificate) = x509_parser::prelude::X509Certificate::from_der(&chain[0]).unwrap();
@@ -146,7 +146,7 @@ async fn feed<W: Speaks>(stage: &Tls<W>, near: DuplexStream) -> Option<Connectio
     kept.0.into_inner().unwrap()
 }
 
-async fn meet(stage: &Tls<impl Speaks>, client: &Client) -> Met {
+pub(super) async fn meet(stage: &Tls<impl Speaks>, client: &Client) -> Met {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let connector = TlsConnector::from(Arc::new(client.config.clone()));
     let name = ServerName::try_from(client.name).unwrap();

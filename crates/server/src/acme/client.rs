@@ -54,7 +54,8 @@ fn roots_of(path: &Path) -> io::Result<RootCertStore> {
     if roots.is_empty() { Err(named("there is no certificate in it".to_owned())) } else { Ok(roots) }
 }
 
-fn system_roots() -> RootCertStore {
+/// The CAs that the system trusts.
+pub(super) fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);

@@ -120,6 +120,15 @@ impl Folder {
         write_json(&self.path.join("orders.json"), &times)
     }
 
+    /// When new names got certificates because somebody came, in the same way.
+    pub(super) fn new_names(&self) -> Vec<u64> {
+        read_json(&self.path.join("new-names.json")).unwrap_or_default()
+    }
+
+    pub(super) fn keep_new_names(&self, times: &[u64]) -> io::Result<()> {
+        write_json(&self.path.join("new-names.json"), &times)
+    }
+
     /// Where the local CA is, certificate and key.
     pub(super) fn local_ca(&self) -> PathBuf {
         self.path.join("local-ca.pem")

@@ -10,8 +10,8 @@ use unary_net::tls::{Certificate, TlsSite, Validity};
 
 use super::folder::{Folder, Memory, file_name};
 use super::order::Ordering as Placing;
-use super::schedule::{Window, back_off, renewal, seconds, share_of, wait_left};
-use super::settings::Wanted;
+use super::schedule::{Now, Patience, Window, renewal, seconds, share_of, time};
+use super::settings::{Terms, Wanted};
 use super::trouble::{Remedy, Trouble};
 use super::{LOCK_EVERY, Shared};
 
@@ -39,8 +39,21 @@ pub(super) struct Managed {
     email: Option<Box<str>>,
     ca: Option<Box<str>>,
     is_local: bool,
+    /// Under which number and names it is reported how it is.
+    told_as: (String, Vec<Box<str>>),
     /// The site as it is served now; a reload makes another of the same names.
     site: Mutex<Option<Arc<TlsSite>>>,
+}
+
+/// Why a certificate that was obtained has to be renewed at once.
+const CLOCK_IS_WRONG: &str = "a certificate that was just issued has expired, or is about to. Is the clock right?";
+
+/// It could not be had.
+pub(super) struct Failed {
+    /// How often in a row by now.
+    pub(super) failures: u32,
+    /// How long not to ask again at least.
+    pub(super) wait: Duration,
 }
 
 /// How it is with one site.
@@ -58,19 +71,30 @@ pub(crate) struct Report {
 }
 
 impl Managed {
-    /// `None` if there is no certificate for such a name.
+    /// `None` if there is no certificate for such a name, or none until somebody comes.
     pub(super) fn of(wanted: &Wanted) -> Option<Self> {
         let mut names = wanted.site.names().to_vec();
         names.sort_unstable();
         names.dedup();
-        if names.is_empty() || names.iter().any(|name| **name == *"*") {
+        if wanted.is_on_demand || names.is_empty() || names.iter().any(|name| **name == *"*") {
             return None;
         }
+        let id = id(&names, &wanted.terms);
+        Some(Self::with(id.clone(), names.clone(), &wanted.terms, (id, names)))
+    }
+
+    /// One name of a site where each has its own. What becomes of it is told of the site.
+    pub(super) fn on_demand(name: &str, site: &Arc<TlsSite>, terms: &Terms) -> Self {
+        let names = vec![name.into()];
+        let told_as = (id(site.names(), terms), site.names().to_vec());
+        let managed = Self::with(id(&names, terms), names, terms, told_as);
+        Self { site: Mutex::new(Some(site.clone())), ..managed }
+    }
+
+    fn with(id: String, names: Vec<Box<str>>, terms: &Terms, told_as: (String, Vec<Box<str>>)) -> Self {
         let is_local = names.iter().all(|name| is_local(name));
-        let said = [wanted.ca.as_deref(), wanted.email.as_deref()].map(Option::unwrap_or_default);
-        let id = file_name(&format!("{} {} {}", names.join(" "), said[0], said[1]));
-        let (email, ca) = (wanted.email.clone(), wanted.ca.clone());
-        Some(Self { id, names, email, ca, is_local, site: Mutex::default() })
+        let (email, ca) = (terms.email.clone(), terms.ca.clone());
+        Self { id, names, email, ca, is_local, told_as, site: Mutex::default() }
     }
 
     pub(super) fn id(&self) -> &str {
@@ -94,36 +118,45 @@ impl Managed {
 
     /// Looks after it for as long as it is polled.
     pub(super) async fn look_after(self: Arc<Self>, shared: Arc<Shared>) {
-        let (mut known, mut asked) = (None, Asked::default());
+        let (mut known, mut asked, mut patience) = (None, Asked::default(), None);
         loop {
             let certificate = self.read(&shared, &mut known);
             let memory = shared.folder.memory(&self.id);
             let may_write = shared.writes.load(Ordering::Acquire);
-            if may_write && let Some(certificate) = &certificate {
+            if !may_write {
+                patience = None; // What another process runs into is in the memory.
+            } else if let Some(certificate) = &certificate {
                 asked.ask(&self, &shared, &memory, certificate).await;
             }
             let due = self.due(certificate.as_deref(), asked.window);
-            let now = SystemTime::now();
-            let left = due.map_or(Duration::ZERO, |due| due.duration_since(now).unwrap_or_default());
-            let back_off = match memory.failures {
-                0 => Duration::ZERO,
-                failures => back_off(shared.settings.back_off, failures, self.share()),
-            };
-            let left = left.max(wait_left(memory.failed_at, back_off, now));
+            let now = Now::here();
+            let patience = patience.get_or_insert_with(|| self.patience(&shared, &memory, now));
+            let left = patience.left(due, now);
             self.report(&shared, |report| {
                 report.not_after = certificate.as_deref().map(Certificate::not_after);
-                report.renews_at = now.checked_add(left);
+                report.renews_at = now.wall.checked_add(left);
                 report.failures = memory.failures;
+                if patience.is_in_vain() {
+                    report.trouble = Some(CLOCK_IS_WRONG.to_owned());
+                } else if report.trouble.as_deref() == Some(CLOCK_IS_WRONG) {
+                    report.trouble = None;
+                }
             });
             if !may_write || !left.is_zero() {
                 // Never longer, as the clock may jump meanwhile.
                 tokio::time::sleep(if left.is_zero() { LOCK_EVERY } else { left.min(LOOK_EVERY) }).await;
                 continue;
             }
-            if let Err(wait) = self.obtain(&shared, memory, certificate.as_deref(), asked.window.is_some()).await {
-                tokio::time::sleep(wait).await;
+            match self.obtain(&shared, memory, certificate.as_deref(), asked.window.is_some()).await {
+                Ok(()) => patience.obtained(),
+                Err(Failed { failures, wait }) => patience.failed(failures, wait, Now::here()),
             }
         }
+    }
+
+    fn patience(&self, shared: &Shared, memory: &Memory, now: Now) -> Patience {
+        let failed = (memory.failures, memory.failed_at);
+        Patience::after(shared.settings.back_off, self.share(), failed, now)
     }
 
     /// The certificate as it is on disk; it is given to the site whenever it is another one than before.
@@ -149,14 +182,14 @@ impl Managed {
         Some(renewal((certificate.not_before(), certificate.not_after()), window, self.share()))
     }
 
-    /// Asks for a certificate, once. On failure, how long not to ask again at least.
-    async fn obtain(
+    /// Asks for a certificate, once.
+    pub(super) async fn obtain(
         &self,
         shared: &Shared,
         mut memory: Memory,
         current: Option<&Certificate>,
         ca_knows: bool,
-    ) -> Result<(), Duration> {
+    ) -> Result<(), Failed> {
         let placed = match self.is_local {
             true => self.make_locally(shared),
             false => {
@@ -178,13 +211,13 @@ impl Managed {
             Err(trouble) => {
                 let wait = self.suffer(shared, &mut memory, &trouble);
                 tracing::warn!(site = %names, %trouble, failures = memory.failures, "no certificate was obtained; trying again later");
-                (Some(trouble.to_string()), Err(wait))
+                (Some(trouble.to_string()), Err(Failed { failures: memory.failures, wait }))
             }
         };
         if let Err(error) = shared.folder.remember(&self.id, &memory) {
             tracing::warn!(site = %names, %error, "the state of its certificate cannot be kept");
             self.report(shared, |report| report.trouble = Some(error.to_string()));
-            return Err(LOOK_EVERY);
+            return Err(Failed { failures: memory.failures, wait: LOOK_EVERY });
         }
         self.report(shared, |report| report.trouble = trouble);
         wait
@@ -262,7 +295,8 @@ impl Managed {
         kept.map_err(|cause| Trouble::new("keeping the state of the order", cause))
     }
 
-    fn put(&self, certificate: Certificate) {
+    /// Gives the site this certificate.
+    pub(super) fn put(&self, certificate: Certificate) {
         if let Some(site) = self.site.lock().expect("no panic while the lock is held").clone() {
             site.put(certificate);
         }
@@ -270,8 +304,9 @@ impl Managed {
 
     fn report(&self, shared: &Shared, change: impl FnOnce(&mut Report)) {
         let mut reports = shared.reports.lock().expect("no panic while the lock is held");
-        let report = reports.entry(self.id.clone()).or_default();
-        report.names.clone_from(&self.names);
+        let (id, names) = &self.told_as;
+        let report = reports.entry(id.clone()).or_default();
+        report.names.clone_from(names);
         change(report);
     }
 
@@ -288,7 +323,25 @@ impl Managed {
         self.email.as_deref().or(shared.settings.email.as_deref())
     }
 
-    fn share(&self) -> f64 {
+    /// Whether it is time to ask for another certificate than this.
+    pub(super) fn is_due(&self, certificate: &Certificate, now: SystemTime) -> bool {
+        self.due(Some(certificate), None).is_none_or(|due| due <= now)
+    }
+
+    /// What is remembered. That it failed in what is now the future is forgotten: the clock was set back,
+    /// and nobody is to wait until it has come there again.
+    pub(super) fn memory(&self, shared: &Shared, now: Now) -> Memory {
+        let mut memory = shared.folder.memory(&self.id);
+        if memory.failures > 0 && time(memory.failed_at) > now.wall {
+            memory.failed_at = seconds(now.wall);
+            if shared.writes.load(Ordering::Acquire) {
+                let _ = shared.folder.remember(&self.id, &memory); // Or else it is forgotten anew each time.
+            }
+        }
+        memory
+    }
+
+    pub(super) fn share(&self) -> f64 {
         share_of(&self.id)
     }
 }
@@ -321,6 +374,12 @@ impl Asked {
             self.again_at = now.checked_add(again.clamp(ASK_EVERY.0, ASK_EVERY.1));
         }
     }
+}
+
+/// What tells what is kept of these names from all else.
+fn id(names: &[Box<str>], terms: &Terms) -> String {
+    let said = [terms.ca.as_deref(), terms.email.as_deref()].map(Option::unwrap_or_default);
+    file_name(&format!("{} {} {}", names.join(" "), said[0], said[1]))
 }
 
 /// As a CA names a certificate (RFC 9773 §4.1).

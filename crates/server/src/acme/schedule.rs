@@ -1,12 +1,25 @@
 //! When to ask for a certificate: a matter of arithmetic, the clock being told.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::folder::digest;
 
 /// How much of its life renewals are spread over, so that certificates made together are not renewed
 /// together.
 const SPREAD: f64 = 0.05;
+
+/// A moment, by the clock on the wall, which may be set, and by one that only goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) wall: SystemTime,
+    pub(super) steady: Instant,
+}
+
+impl Now {
+    pub(super) fn here() -> Self {
+        Self { wall: SystemTime::now(), steady: Instant::now() }
+    }
+}
 
 /// When a CA wants a certificate to be renewed (RFC 9773 §4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,27 +60,67 @@ pub(super) fn wait_left(failed_at: u64, back_off: Duration, now: SystemTime) -> 
     now.duration_since(time(failed_at)).map_or(back_off, |passed| back_off.saturating_sub(passed))
 }
 
-/// Takes one of so many orders within so long; or says how long to wait for the next.
-pub(super) fn take_order(times: &mut Vec<u64>, max: u32, per: Duration, now: SystemTime) -> Result<(), Duration> {
-    let (now, max) = (seconds(now), max.max(1) as usize);
-    // What was asked for in what is now the future was asked for just now: a clock that is set back
-    // allows no more.
-    times.iter_mut().for_each(|time| *time = (*time).min(now));
-    times.retain(|time| now - time < per.as_secs());
-    times.sort_unstable();
-    if times.len() < max {
-        times.push(now);
-        return Ok(());
+/// How long a site waits before it is tried again: for as long as it has to, by a clock that never jumps.
+#[derive(Debug)]
+pub(super) struct Patience {
+    bounds: (Duration, Duration),
+    share: f64,
+    not_before: Option<Instant>,
+    /// Whether its certificate was obtained just now.
+    is_fresh: bool,
+    /// How often in a row what was obtained had to be renewed at once.
+    in_vain: u32,
+}
+
+impl Patience {
+    /// After so many failures in a row, the last of them then.
+    pub(super) fn after(bounds: (Duration, Duration), share: f64, (failures, failed_at): (u32, u64), now: Now) -> Self {
+        let mut patience = Self { bounds, share, not_before: None, is_fresh: false, in_vain: 0 };
+        if failures > 0 {
+            let wait = wait_left(failed_at, back_off(bounds, failures, share), now.wall);
+            patience.not_before = Some(now.steady + wait);
+        }
+        patience
     }
-    let oldest = times[times.len() - max];
-    Err(Duration::from_secs((oldest + per.as_secs()).saturating_sub(now).max(1)))
+
+    /// A certificate was obtained.
+    pub(super) fn obtained(&mut self) {
+        (self.not_before, self.is_fresh) = (None, true);
+    }
+
+    /// It failed, so often in a row by now, and this long at least nothing is to be tried.
+    pub(super) fn failed(&mut self, failures: u32, at_least: Duration, now: Now) {
+        let wait = if failures == 0 { Duration::ZERO } else { back_off(self.bounds, failures, self.share) };
+        self.not_before = Some(now.steady + wait.max(at_least));
+    }
+
+    /// How long to wait until the next certificate is asked for, which is due then; at once, if nobody says.
+    pub(super) fn left(&mut self, due: Option<SystemTime>, now: Now) -> Duration {
+        let until_due = due.map_or(Duration::ZERO, |due| due.duration_since(now.wall).unwrap_or_default());
+        match (std::mem::take(&mut self.is_fresh), until_due.is_zero()) {
+            // A clock is wrong, ours or the CA's. More certificates mend neither.
+            (true, true) => {
+                self.in_vain = self.in_vain.saturating_add(1);
+                self.not_before = Some(now.steady + back_off(self.bounds, self.in_vain, self.share));
+            }
+            (_, false) if self.in_vain > 0 => (self.in_vain, self.not_before) = (0, None),
+            _ => {}
+        }
+        let waits = self.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.steady));
+        until_due.max(waits)
+    }
+
+    /// Whether what was obtained last had to be renewed at once.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.in_vain > 0
+    }
 }
 
 pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn time(seconds: u64) -> SystemTime {
+pub(super) fn time(seconds: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH)
 }
 
@@ -117,20 +170,6 @@ mod tests {
         assert_eq!(wait_left(failed_at, minute, day(100) + minute / 2), minute / 2);
         assert_eq!(wait_left(failed_at, minute, day(101)), Duration::ZERO);
         assert_eq!(wait_left(failed_at, minute, day(10)), minute);
-    }
-
-    #[test]
-    fn orders_are_bounded_whatever_the_clock_does() {
-        let hour = Duration::from_secs(3600);
-        let mut times = Vec::new();
-        for _ in 0..3 {
-            take_order(&mut times, 3, hour, day(100)).unwrap();
-        }
-        assert_eq!(take_order(&mut times, 3, hour, day(100)), Err(hour));
-        assert_eq!(take_order(&mut times, 3, hour, day(10)), Err(hour), "the clock was set back");
-        assert_eq!(take_order(&mut times, 3, hour, day(10) + hour / 2), Err(hour / 2));
-        take_order(&mut times, 3, hour, day(10) + hour).unwrap();
-        assert_eq!(times.len(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use unary_net::tls::TlsSite;
 
 pub(crate) use super::update::{Algorithm, NameServer};
@@ -30,12 +31,24 @@ pub(crate) struct AcmeSettings {
     /// How many certificates are asked for within [`orders_per`](Self::orders_per) at most.
     pub(crate) orders_max: u32,
     pub(crate) orders_per: Duration,
+    /// Who says which names get a certificate when somebody comes with them.
+    pub(crate) on_demand: Option<OnDemand>,
     /// How long to wait after a failure, at first and at most; doubled in between.
     pub(crate) back_off: (Duration, Duration),
 }
 
 /// [`AcmeSettings::back_off`] unless told: a minute, which mends most, to half a day.
 pub(crate) const BACK_OFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(12 * 3600));
+
+/// Certificates that are obtained when somebody comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OnDemand {
+    /// Who says whether a name gets one: with `domain=NAME` in its query, and by 200.
+    pub(crate) ask: Uri,
+    /// How many new names there may be within [`names_per`](Self::names_per).
+    pub(crate) names_max: u32,
+    pub(crate) names_per: Duration,
+}
 
 /// An account that exists with a CA already (RFC 8555 §7.3.4).
 #[derive(Clone, PartialEq, Eq)]
@@ -78,6 +91,14 @@ pub(crate) enum Way {
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) site: Arc<TlsSite>,
+    pub(crate) terms: Terms,
+    /// Whether each name gets its own, when somebody comes with it.
+    pub(crate) is_on_demand: bool,
+}
+
+/// What a site says of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terms {
     /// In place of that of all.
     pub(crate) email: Option<Box<str>>,
     /// In place of those of all.

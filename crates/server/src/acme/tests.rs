@@ -1,5 +1,7 @@
 //! Certificates from Pebble, a CA for tests, with its random rejections left on.
 
+mod demand;
+
 use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
@@ -51,6 +53,7 @@ impl World {
             dns: None,
             orders_max: 50,
             orders_per: Duration::from_secs(3600),
+            on_demand: None,
             back_off: (Duration::from_millis(200), Duration::from_secs(1)),
         };
         let certificates = Certificates::new().unwrap();
@@ -72,7 +75,7 @@ impl World {
         let answers = Answers::default();
         let acme = Acme::start(self.settings.clone(), &self.certificates, &answers).unwrap();
         self.serve(answers);
-        acme.manage(sites.iter().map(|site| Wanted { site: site.clone(), email: None, ca: None }).collect());
+        acme.manage(sites.iter().map(wanted).collect());
         self.acme = Some(acme);
         sites
     }
@@ -124,6 +127,10 @@ impl World {
     fn orders(&self) -> usize {
         Folder::open(&self.settings.state).unwrap().orders().len()
     }
+}
+
+fn wanted(site: &Arc<TlsSite>) -> Wanted {
+    Wanted { site: site.clone(), terms: settings::Terms::default(), is_on_demand: false }
 }
 
 impl Drop for World {
@@ -316,10 +323,11 @@ fn localhost_has_a_ca_of_its_own() {
         dns: None,
         orders_max: 1,
         orders_per: Duration::from_secs(3600),
+        on_demand: None,
         back_off: BACK_OFF,
     };
     let acme = Acme::start(settings, &certificates, &Answers::default()).unwrap();
-    acme.manage(vec![Wanted { site: site.clone(), email: None, ca: None }]);
+    acme.manage(vec![wanted(&site)]);
     eventually("a certificate", || site.certificate().is_some());
     assert_eq!(site.certificate().unwrap().issuer(), "CN=Unary for localhost");
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use unary_net::tls::TlsSite;
 
-use super::settings::{AcmeSettings, Algorithm, BACK_OFF, Challenge, Dns, ExternalAccount, NameServer, Wanted, Way};
+use super::settings::{AcmeSettings, Algorithm, BACK_OFF, Challenge, Dns, ExternalAccount, NameServer, OnDemand};
+use super::settings::{Terms, Wanted, Way};
 use crate::config::{AcmeChallenge, AcmeDns, Config, Tls};
 
 impl AcmeSettings {
@@ -30,6 +31,11 @@ impl AcmeSettings {
             dns: told.dns.as_ref().map(dns),
             orders_max: told.orders.count.get(),
             orders_per: told.orders.period,
+            on_demand: told.on_demand.as_ref().map(|told| OnDemand {
+                ask: told.ask.clone(),
+                names_max: told.rate.count.get(),
+                names_per: told.rate.period,
+            }),
             back_off: BACK_OFF,
         }
     }
@@ -42,14 +48,11 @@ pub(crate) fn wanted(config: &Config, served: impl IntoIterator<Item = Arc<TlsSi
     for site in &config.sites {
         let Tls::Auto { email, ca, on_demand, .. } = &site.tls else { continue };
         let names: Vec<Box<str>> = site.names.iter().map(|name| name.to_string().to_ascii_lowercase().into()).collect();
-        if *on_demand {
-            tracing::warn!(site = %names.join(" "), "certificates on demand are not built yet: this site gets none");
-            continue;
-        }
         // One that could not be built has none, or its last good version.
         if let Some(site) = served.get(&names) {
             let ca = ca.as_ref().map(|ca| ca.to_string().into());
-            wanted.push(Wanted { site: site.clone(), email: email.clone(), ca });
+            let terms = Terms { email: email.clone(), ca };
+            wanted.push(Wanted { site: site.clone(), terms, is_on_demand: *on_demand });
         }
     }
     wanted

@@ -160,7 +160,8 @@ fn tls_of(site: &Site, earlier: Option<&Arc<Built>>, parts: &Parts<'_>) -> Resul
     let trusted = terms.client_ca.as_ref().map(|path| {
         std::fs::read(path).map_err(|cause| why(format!("cannot read {}: {}", path.display(), in_words(cause))))
     });
-    let print = fingerprint(&(&names, files_named, trusted.transpose()?, terms.version_min));
+    let is_on_demand = matches!(site.tls, TlsSettings::Auto { on_demand: true, .. });
+    let print = fingerprint(&(&names, files_named, trusted.transpose()?, terms.version_min, is_on_demand));
     let wants_certificates = terms.client_ca.is_some();
     if let Some(kept) = earlier.and_then(|earlier| earlier.tls.as_ref()).filter(|tls| tls.print == print) {
         return Ok(Some(Tls { site: kept.site.clone(), print, wants_certificates }));
@@ -174,7 +175,11 @@ fn tls_of(site: &Site, earlier: Option<&Arc<Built>>, parts: &Parts<'_>) -> Resul
         Version::Tls13 => TlsVersion::Tls13,
     };
     let terms = Terms { version_min, clients, alpn: vec![Alpn::Http2, Alpn::Http1] };
-    let mut made = parts.certificates.site(&names, &terms).map_err(|error| why(error.to_string()))?;
+    let made = match is_on_demand {
+        true => parts.certificates.site_on_demand(&names, &terms),
+        false => parts.certificates.site(&names, &terms),
+    };
+    let mut made = made.map_err(|error| why(error.to_string()))?;
     if let Some(files) = files {
         made = made.with_files(files).map_err(|error| why(error.to_string()))?;
     }

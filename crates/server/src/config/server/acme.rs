@@ -102,7 +102,14 @@ impl Acme {
                     self.dns = Some(dns_of(&given));
                 }
                 "orders" => self.orders = given.one("rate"),
-                "on-demand" => self.on_demand = Some(OnDemand { ask: given.one("ask"), rate: given.one("rate") }),
+                "on-demand" => {
+                    let ask: Uri = given.one("ask");
+                    if ask.scheme() == Some(&http::uri::Scheme::HTTP) && !is_this_machine(&ask) {
+                        let help = "write https: or an address of this machine, as in \"http://127.0.0.1:3000/\"";
+                        reader.refuse(given.span("ask"), "this would be asked in the clear over the network", help);
+                    }
+                    self.on_demand = Some(OnDemand { ask, rate: given.one("rate") });
+                }
                 other => unreachable!("{other} is a word of `acme` that nobody reads"),
             }
         }
@@ -150,6 +157,12 @@ impl Challenge {
             _ => Self::Http,
         }
     }
+}
+
+fn is_this_machine(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Reads an address of mail, as far as it can be told from what is none.

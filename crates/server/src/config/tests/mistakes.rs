@@ -162,6 +162,11 @@ fn tls_has_what_it_needs() {
     check(&site("off redirect=#true"), &["2: a site without TLS has no settings of it"]);
     check(&site("auto email=me"), &["2: `me` is no address of mail"]);
     check(&site("auto on-demand=#true"), &["2: nobody says which names get a certificate on demand"]);
+    let asking = |url: &str| format!("server {{ listen :443; acme {{\non-demand \"{url}\"\n}} }}\n{}", site("auto"));
+    check(&asking("http://10.0.0.1/may"), &["2: this would be asked in the clear over the network"]);
+    for url in ["http://127.0.0.1:3000/may", "http://[::1]/may", "http://localhost/may", "https://a.example/may"] {
+        check(&asking(url), &[]);
+    }
     check(
         &format!("server {{ listen \":80\" }}\n{}", site("auto")),
         &["3: the server listens nowhere that speaks TLS"],

@@ -193,8 +193,8 @@ pub(super) static ACME: &[Word] = &[
         "how often",
     )]),
     Word::new("on-demand", "Who says whether a name gets a certificate when somebody comes with it.")
-        .takes(&[must("ask", WEB, "it is asked with `?domain=NAME`, and 200 is a yes")])
-        .with(&[or("rate", Kind::Rate, "10/m", "how often at most")]),
+        .takes(&[must("ask", WEB, "it is asked with `?domain=NAME`, and 200 is a yes; `http:` on this machine alone")])
+        .with(&[or("rate", Kind::Rate, "10/m", "how many new names at most")]),
 ];
 
 pub(super) static SITE: &[Word] = &[
