@@ -86,6 +86,16 @@ impl Config {
         Self::read_from(path, &Disk, &|name| std::env::var(name).ok())
     }
 
+    /// The access logs that it asks for, one as often as it does.
+    pub(crate) fn access_logs(&self) -> impl Iterator<Item = &AccessLog> {
+        let routes = self.sites.iter().flat_map(|site| site.routes.iter());
+        let of_routes = routes.flat_map(|(_, route)| &route.filters).filter_map(|placed| match &placed.what {
+            Filter::Log(settings) => Some(settings),
+            _ => None,
+        });
+        self.server.access_log.iter().filter(|log| log.to != LogTo::Nowhere).chain(of_routes)
+    }
+
     fn read_from(path: &Path, files: &dyn Files, variable: Variable<'_>) -> Result<Self, Refused> {
         let loaded = load(path, Which::All, files, variable);
         let loaded = loaded.map_err(|cause| Refused::Unreadable { path: path.to_owned(), cause })?;

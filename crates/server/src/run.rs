@@ -2,6 +2,7 @@
 //! that keeper.
 
 mod app;
+mod background;
 mod command;
 mod front;
 mod logs;

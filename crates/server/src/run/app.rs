@@ -14,7 +14,8 @@ use unary_web::filter::forwarded::Fields;
 use unary_web::filter::metrics::Registry;
 use unary_workers::keeper::Serving;
 
-use super::logs::AccessLogs;
+use super::background::Background;
+use super::logs::{AccessLogs, Opened};
 use super::{front, places};
 use crate::acme::{self, Acme, AcmeSettings, Answers};
 use crate::config::{Config, Kept, LogTo, ProxyHeader};
@@ -32,6 +33,8 @@ struct Shared {
     running: ArcSwap<Running>,
     /// Held while the next plan is built.
     reloading: Mutex<()>,
+    /// Where it is built, and the one before dropped.
+    background: Background<Running>,
     logs: AccessLogs,
     certificates: Certificates,
     doors: Doors,
@@ -59,14 +62,16 @@ impl App {
         let observed = Observed::new(front::threads(&config));
         let (logs, certificates) = (AccessLogs::default(), Certificates::new().map_err(in_words)?);
         let answers = Answers::default();
-        let running = build(&config, None, &logs, &certificates, &answers, &observed.figures)?;
+        let running = build(&config, None, logs.open(&config), &certificates, &answers, &observed.figures)?;
         if running.plan.is_broken() {
             return Err(told(&running.plan).join("\n"));
         }
         let doors = Doors::default();
         let running = ArcSwap::from_pointee(running);
         let (reloading, acme) = (Mutex::new(()), Mutex::new(None));
-        let app = Self(Arc::new(Shared { running, reloading, logs, certificates, doors, answers, acme, observed }));
+        let background = Background::start().map_err(in_words)?;
+        let shared = Shared { running, reloading, background, logs, certificates, doors, answers, acme, observed };
+        let app = Self(Arc::new(shared));
         app.settle(&config);
         Ok((config, app))
     }
@@ -90,6 +95,7 @@ impl App {
         let plan = Arc::new(Plan::empty());
         let config = self.0.running.load().config.clone();
         self.0.running.store(Arc::new(Running { config, service: BoxService::new(plan.clone()), plan }));
+        self.0.background.clear();
     }
 
     /// What follows from a plan that runs: who speaks TLS with which certificate, and what is broken.
@@ -109,16 +115,21 @@ impl App {
     /// Serves another config from now on; or the one before, and says why.
     fn go_over(&self, handed: &[u8]) -> Result<String, String> {
         let _one_at_a_time = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let Shared { logs, certificates, answers, observed, .. } = &*self.0;
-        let config = Arc::new(read(handed)?);
-        let before = self.0.running.load().plan.clone();
-        let running = build(&config, Some(&before), logs, certificates, answers, &observed.figures)?;
+        let background = &self.0.background;
+        let handed = handed.to_vec();
+        let config = Arc::new(background.run(move || read(&handed))?);
+        let (app, logs, next) = (self.clone(), self.0.logs.open(&config), config.clone());
+        let running = background.run(move || {
+            let Shared { certificates, answers, observed, .. } = &*app.0;
+            let before = app.0.running.load().plan.clone();
+            build(&next, Some(&before), logs, certificates, answers, &observed.figures)
+        })?;
         let broken = told(&running.plan).join("\n");
         if running.plan.is_broken() {
             // They would all serve what they did, until the next start, which would serve nothing.
             return Err(broken);
         }
-        self.0.running.store(Arc::new(running));
+        background.let_go(self.0.running.swap(Arc::new(running)));
         self.settle(&config);
         Ok(broken)
     }
@@ -131,8 +142,8 @@ impl App {
             *acme = None;
             return Ok(());
         }
-        let state =
-            places::state(&config.server).ok_or("there is no place to keep them. Say one: server { state \"FOLDER\" }")?;
+        let state = places::state(&config.server)
+            .ok_or("there is no place to keep them. Say one: server { state \"FOLDER\" }")?;
         let settings = AcmeSettings::of(config, &state);
         if acme.as_ref().is_none_or(|acme| *acme.settings() != settings) {
             *acme = None; // It goes first, and its lock with it.
@@ -153,12 +164,11 @@ fn read(handed: &[u8]) -> Result<Config, String> {
 fn build(
     config: &Arc<Config>,
     before: Option<&Plan>,
-    logs: &AccessLogs,
+    mut logs: Opened,
     certificates: &Certificates,
     answers: &Answers,
     figures: &Registry,
 ) -> Result<Running, String> {
-    let mut logs = logs.clone();
     let plan = Arc::new(Plan::build(config, before, &mut logs, certificates, figures));
     let mut around = Stack::new();
     if let Some(trusted) = &config.server.trusted_proxies {
@@ -221,6 +231,35 @@ mod tests {
     use unary_testkit::TempDir;
 
     use super::*;
+    use crate::config::Service;
+
+    /// What a server is handed of this config.
+    fn handed(config: &str) -> Vec<u8> {
+        let folder = TempDir::with([("unary.kdl", config)]);
+        Kept::read(&folder.join("unary.kdl")).unwrap().1.to_bytes()
+    }
+
+    #[test]
+    fn a_reload_moves_what_moved_and_changes_what_changed() {
+        let site = |name: &str, text: &str| format!("site \"{name}\" {{\nroute {{\nrespond \"{text}\"\n}}\n}}\n");
+        let server = "server { admin \"off\" }\n";
+        let config = |a: &str, between: &str, b: &str| format!("{server}{}{between}{}", site("a", a), site("b", b));
+        let (_, mut app) = App::new(&handed(&config("one", "", "two"))).unwrap();
+        let check = |app: &App, expected: [(&str, u32); 2]| {
+            let config = app.0.running.load().config.clone();
+            let found = config.sites.iter().map(|site| {
+                let (_, route) = site.routes.iter().next().unwrap();
+                let Service::Respond(respond) = &route.service.what else { panic!("it responds") };
+                (respond.text.as_deref().unwrap(), route.service.at.line)
+            });
+            assert_eq!(found.collect::<Vec<_>>(), expected);
+        };
+        check(&app, [("one", 4), ("two", 9)]);
+        app.reload(&handed(&config("one", "// a line\n\n", "two"))).unwrap();
+        check(&app, [("one", 4), ("two", 11)]);
+        app.reload(&handed(&config("else", "// a line\n", "two"))).unwrap();
+        check(&app, [("else", 4), ("two", 10)]);
+    }
 
     #[test]
     fn what_its_filters_hold_ends_before_it_does() {

@@ -6,6 +6,7 @@ use std::thread;
 use unary_net::Address;
 use unary_workers::keeper::{Front, Refusal, Wanted};
 
+use super::background::aside;
 use super::places;
 use crate::config::{Colour, Config, Kept, Refused};
 use crate::diagnostics;
@@ -39,7 +40,7 @@ pub(super) fn in_words(refused: Refused) -> Refusal {
 
 impl Front for ConfigFile {
     fn read(&mut self) -> Result<(Wanted, Vec<u8>), Refusal> {
-        let (config, kept) = Kept::read(&self.path).map_err(in_words)?;
+        let (config, kept) = aside(|| Kept::read(&self.path)).map_err(in_words)?;
         let server = &config.server;
         let with_tls = server.listen.iter().filter(|listen| listen.tls);
         self.tls = with_tls.map(|listen| listen.address.clone()).collect();

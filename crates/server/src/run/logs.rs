@@ -1,4 +1,7 @@
 //! The access logs of a running server: one for all that ask for the same.
+//!
+//! They are opened before a plan is built that writes to them: each has a thread, which is to serve as those do
+//! that serve, and not to give way as the one that builds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use unary_web::filter::AccessLog;
 
 use crate::access_log::{self, Field, Format, Rotation, To, Writing};
-use crate::config::{AccessLog as Settings, LogFormat, LogTo};
+use crate::config::{AccessLog as Settings, Config, LogFormat, LogTo};
 use crate::plan::Logs;
 
 /// Logs by their settings. They are open until the process ends: requests that began under an earlier
@@ -37,11 +40,22 @@ impl AccessLogs {
     }
 }
 
-impl Logs for AccessLogs {
-    fn of(&mut self, settings: &Settings) -> Result<AccessLog, String> {
-        let key = serde_json::to_string(settings).map_err(|cause| cause.to_string())?;
+/// The logs that a config asks for, and why some cannot be had.
+pub(super) struct Opened(HashMap<String, Result<AccessLog, String>>);
+
+impl AccessLogs {
+    /// Opens all logs that this config asks for. Those that are open stay as they are.
+    pub(super) fn open(&self, config: &Config) -> Opened {
+        let mut opened = HashMap::new();
+        for settings in config.access_logs() {
+            opened.entry(key(settings)).or_insert_with_key(|key| self.of(key, settings));
+        }
+        Opened(opened)
+    }
+
+    fn of(&self, key: &str, settings: &Settings) -> Result<AccessLog, String> {
         let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((log, _)) = logs.get(&key) {
+        if let Some((log, _)) = logs.get(key) {
             return Ok(log.clone());
         }
         let rotation = settings.rotate_bytes.map(|bytes_max| Rotation { bytes_max, kept: settings.keep.max(1) });
@@ -50,9 +64,20 @@ impl Logs for AccessLogs {
             LogTo::Output | LogTo::Nowhere => To::Output,
         };
         let (log, writing) = access_log::start(to, format(settings)).map_err(|error| error.to_string())?;
-        logs.insert(key, (log.clone(), writing));
+        logs.insert(key.to_owned(), (log.clone(), writing));
         Ok(log)
     }
+}
+
+impl Logs for Opened {
+    fn of(&mut self, settings: &Settings) -> Result<AccessLog, String> {
+        self.0.get(&key(settings)).cloned().unwrap_or_else(|| Err("nobody opened this log".to_owned()))
+    }
+}
+
+/// What tells logs apart.
+fn key(settings: &Settings) -> String {
+    serde_json::to_string(settings).expect("paths of a config are UTF-8")
 }
 
 fn format(settings: &Settings) -> Format {
