@@ -19,6 +19,9 @@ pub(crate) fn run(told: &Check) -> Result<(), Failure> {
         format!("{shown}: {} and {}, no mistakes", count(config.sites.len(), "site"), count(routes, "route"))
     };
     print(&text);
+    for note in config.notes() {
+        diagnostics::say(format_args!("note: {note}"));
+    }
     Ok(())
 }
 

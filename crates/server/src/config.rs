@@ -138,6 +138,24 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What is no mistake, and yet hardly meant.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        if self.sites.iter().any(|site| !matches!(site.tls, Tls::Off)) {
+            return Vec::new();
+        }
+        let certain = self.server.listen.iter().filter(|listen| listen.tls).filter_map(|listen| {
+            let at = listen.at.as_ref()?;
+            Some(format!(
+                "{at}: TLS is spoken at {}, and no site has a certificate: every handshake fails. \
+                 Write `tls auto` in a site, or `tls=#false` here",
+                listen.address
+            ))
+        });
+        certain.collect()
+    }
+}
+
 impl Server {
     /// Reads what a config says of the whole process, and passes over its sites: they may be many, and whoever wants to
     /// know where the server is managed has no use for them.

@@ -74,7 +74,8 @@ impl Plan {
             broken: Vec::new(),
             metrics: counting.metrics("", ""),
         };
-        let mut parts = Parts { services: ending::Services::default(), logs, certificates, counting };
+        let tls_port = config.server.unusual_tls_port();
+        let mut parts = Parts { services: ending::Services::default(), logs, certificates, counting, tls_port };
         for site in &config.sites {
             let name = site::name_of(site);
             let earlier = before.and_then(|plan| plan.site(&name));
@@ -194,6 +195,8 @@ struct Parts<'l> {
     logs: &'l mut dyn Logs,
     certificates: &'l Certificates,
     counting: Counting<'l>,
+    /// Where TLS is spoken, if that is not at the port everybody expects it at.
+    tls_port: Option<u16>,
 }
 
 /// Where requests are counted, and how finely.

@@ -165,6 +165,16 @@ pub(crate) struct Metrics {
 }
 
 impl Server {
+    /// The port that speaks TLS, if none of those that do is the one everybody expects.
+    pub(crate) fn unusual_tls_port(&self) -> Option<u16> {
+        let port = |listen: &Listen| match listen.address {
+            Address::Tcp { port, .. } if listen.tls && port != 0 => Some(port),
+            _ => None,
+        };
+        let ports = || self.listen.iter().filter_map(port);
+        ports().next().filter(|_| !ports().any(|port| port == TLS_PORT))
+    }
+
     /// What this node says.
     pub(crate) fn read(&mut self, reader: &mut Reader<'_>, node: &Node, word: &'static super::words::Word) {
         reader.read(node, word);

@@ -193,3 +193,17 @@ fn secrets_are_shown_to_nobody() {
     let json = serde_json::to_string(&config).expect("a config is JSON");
     assert!(!json.contains("hush") && !format!("{config:?}").contains("hush"), "{json}");
 }
+
+#[test]
+fn notes_that_nobody_can_come_by_tls() {
+    let check = |server: &str, tls: &str, expected: usize| {
+        let config =
+            good(&format!("server {{ {server} }}\nsite \"a.localhost\" {{ {tls}; route {{ respond \"a\" }} }}"));
+        assert_eq!(config.notes().len(), expected, "{server} {tls}: {:?}", config.notes());
+    };
+    check("listen \":8443\" tls=#true", "tls off", 1);
+    check("listen \":80\" \":443\"", "tls off", 1);
+    check("listen \":8443\" tls=#true", "tls auto", 0);
+    // Nobody said to listen there.
+    check("watch off", "tls off", 0);
+}

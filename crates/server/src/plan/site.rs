@@ -11,24 +11,45 @@ use unary_web::choose::{Asked, Path, Routes, When};
 use unary_web::filter::{Metrics, forwarded};
 use unary_web::handler::Redirect;
 use unary_web::scheme::Scheme;
+use unary_web::setting::BadSetting;
 
 use super::{Counting, Found, Parts, Why, chain, fingerprint};
 use crate::config::{Route, Site, Tls as TlsSettings, TlsMin as Version};
 use crate::failure::in_words;
 
-/// Where plain HTTP is led by sites that speak TLS.
-const TO_TLS: &str = "https://{host}{uri}";
-
 /// A site, ready to serve.
 pub(super) struct Built {
     routes: Routes<Counted>,
-    to_tls: Option<BoxService<Request, Response>>,
+    to_tls: Option<ToTls>,
     /// The routes by their settings: those of the next plan that have the same are these.
     known: HashMap<u64, BoxService<Request, Response>>,
     tls: Option<Tls>,
     /// Where requests are counted that no route takes.
     metrics: Option<Metrics>,
     is_away: bool,
+}
+
+/// Where plain HTTP is led by a site that speaks TLS.
+struct ToTls {
+    /// To the port everybody expects it at.
+    usual: BoxService<Request, Response>,
+    /// To the port it is at, if that is another.
+    own: Option<BoxService<Request, Response>>,
+}
+
+impl ToTls {
+    fn new(own_port: Option<u16>) -> Result<Self, BadSetting> {
+        let to = |target: &str| Redirect::new(StatusCode::PERMANENT_REDIRECT, target).map(BoxService::new);
+        let own = own_port.map(|port| to(&format!("https://{{host}}:{port}{{uri}}"))).transpose()?;
+        Ok(Self { usual: to("https://{host}{uri}")?, own })
+    }
+
+    /// Who names a port came to a port of ours, and finds TLS at ours, too. Who names none may have been
+    /// led here by somebody who maps ports, and the usual one will be mapped as well.
+    fn of(&self, host: &str) -> &BoxService<Request, Response> {
+        let named = host[host.rfind(']').unwrap_or(0)..].contains(':');
+        self.own.as_ref().filter(|_| named).unwrap_or(&self.usual)
+    }
 }
 
 /// A route, and where its requests are counted.
@@ -48,11 +69,11 @@ struct Tls {
 impl Built {
     /// Builds a site, with the routes of its earlier version that have not changed.
     pub(super) fn build(site: &Site, earlier: Option<&Arc<Self>>, parts: &mut Parts<'_>) -> Result<Arc<Self>, Why> {
-        let to_tls = site.tls.redirects().then(|| Redirect::new(StatusCode::PERMANENT_REDIRECT, TO_TLS));
+        let to_tls = site.tls.redirects().then(|| ToTls::new(parts.tls_port));
         let to_tls = to_tls.transpose().map_err(|bad| Why { at: site.at.clone(), text: bad.to_string() })?;
         let tls = tls_of(site, earlier, parts)?;
         let metrics = parts.counting.metrics(&name_of(site), "");
-        let mut built = Self { to_tls: to_tls.map(BoxService::new), tls, metrics, ..Self::empty() };
+        let mut built = Self { to_tls, tls, metrics, ..Self::empty() };
         for (when, route) in site.routes.iter() {
             let print = print(when, route);
             let service = match earlier.and_then(|earlier| earlier.known.get(&print)) {
@@ -112,7 +133,7 @@ impl Built {
             return nobody(StatusCode::SERVICE_UNAVAILABLE);
         }
         if let Some(to_tls) = self.to_tls.as_ref().filter(|_| self.leads_to_tls(request)) {
-            return Found { answer: Ok(to_tls), metrics: self.metrics() };
+            return Found { answer: Ok(to_tls.of(host)), metrics: self.metrics() };
         }
         let Ok(path) = Path::parse(request.uri().path()) else { return nobody(StatusCode::BAD_REQUEST) };
         let asked = Asked {

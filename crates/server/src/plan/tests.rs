@@ -164,6 +164,21 @@ async fn who_comes_in_the_clear_to_a_site_with_client_certificates_is_led_to_tls
     }
 }
 
+#[tokio::test]
+async fn plain_http_is_led_to_the_port_where_tls_is() {
+    let check = async |listen: &str, url: &str, expected: &str| {
+        let site = "site \"a.example\" { tls auto; route { respond \"a\" } }";
+        let place = Place::with(&format!("server {{ listen \":8080\"; {listen} }}\n{site}"));
+        let reply = ask(&place.plan(None), url).await;
+        assert_eq!(reply.headers()["location"], expected, "{listen} {url}");
+    };
+    let own = "listen \":8443\" tls=#true";
+    check(own, "http://a.example:8080/x?y", "https://a.example:8443/x?y").await;
+    // Who names no port came through somebody who maps ports.
+    check(own, "http://a.example/x", "https://a.example/x").await;
+    check("listen \":8443\" \":443\" tls=#true", "http://a.example:8080/x", "https://a.example/x").await;
+}
+
 #[test]
 fn a_ca_that_was_replaced_is_trusted_no_longer_after_a_reload() {
     let made = || rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();

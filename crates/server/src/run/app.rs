@@ -104,7 +104,7 @@ impl App {
         self.0.certificates.serve(plan.tls_sites());
         self.0.observed.listen(config);
         self.0.doors.set(config.server.listen.iter().filter(|listen| listen.tls).map(|listen| listen.address.clone()));
-        for line in told(&plan) {
+        for line in told(&plan).into_iter().chain(config.notes()) {
             diagnostics::say(format_args!("{line}"));
         }
         if let Err(why) = self.look_after_certificates(config, &plan) {
