@@ -37,11 +37,11 @@ pub(crate) fn measure(bench: &Bench, work: &SitesWork, report: &mut Report) -> R
     eprintln!("  check  {check_seconds:>8.3} s");
     report.rows.push(Row::figure(work.check, ours, check_seconds, "s", work.seconds));
 
-    let quiet = longest_request(port, || {
+    let rest = || {
         pause(Duration::from_secs(1));
         Ok(())
-    })?;
-    let mut reloads = Vec::new();
+    };
+    let (_, at_rest) = longest_request(port, rest)?;
     let reload = |edition| {
         servers::write(&config, &unary::sites(work.sites, edition, process.ports, &home))?;
         pause(SETTLE);
@@ -52,16 +52,14 @@ pub(crate) fn measure(bench: &Bench, work: &SitesWork, report: &mut Report) -> R
         }
         Ok(seconds)
     };
-    let longest = longest_request(port, || {
-        for edition in 1..=work.times {
-            reloads.push(reload(edition)?);
-        }
-        Ok(())
-    });
-    let longest = longest.map_err(|failure| format!("{failure}\n{}", process.said()))?;
-    let reload_seconds = median(reloads.into_iter());
-    eprintln!("  reload {reload_seconds:>8.3} s; longest request {:.2} ms, without reloads {:.2} ms", longest, quiet);
-    report.rows.push(Row::figure(work.reload, ours, reload_seconds, "s", work.seconds));
+    let reloads = (1..=work.times).map(|edition| longest_request(port, || reload(edition)));
+    let reloads = reloads.collect::<Result<Vec<_>, _>>().map_err(|failure| format!("{failure}\n{}", process.said()))?;
+    let seconds = median(reloads.iter().map(|(seconds, _)| *seconds));
+    let longest = median(reloads.iter().map(|(_, longest)| *longest));
+    let worst = reloads.iter().map(|(_, longest)| *longest).fold(0.0, f64::max);
+    eprintln!("  reload {seconds:>8.3} s");
+    eprintln!("  longest request {longest:.2} ms, of all reloads {worst:.2} ms, of a second at rest {at_rest:.2} ms");
+    report.rows.push(Row::figure(work.reload, ours, seconds, "s", work.seconds));
     report.rows.push(Row::figure(work.wait, ours, longest, "ms", work.milliseconds));
     Ok(())
 }
@@ -79,8 +77,9 @@ fn tell(bench: &Bench, word: &str, config: &Path) -> Result<f64, Failure> {
     }
 }
 
-/// Asks all the while that `work` takes, on a connection that stays: the longest that a reply took, in milliseconds.
-fn longest_request(port: u16, work: impl FnOnce() -> Result<(), Failure>) -> Result<f64, Failure> {
+/// Asks all the while that `work` takes, on a connection that stays: what the work gives, and the longest that a reply
+/// took, in milliseconds.
+fn longest_request<T>(port: u16, work: impl FnOnce() -> Result<T, Failure>) -> Result<(T, f64), Failure> {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let asks = scope.spawn(|| {
@@ -97,6 +96,6 @@ fn longest_request(port: u16, work: impl FnOnce() -> Result<(), Failure>) -> Res
         let done = work();
         is_over.store(true, Ordering::Relaxed);
         let longest = asks.join().map_err(|_| "the load panicked".to_owned())?;
-        done.and(longest)
+        Ok((done?, longest?))
     })
 }

@@ -100,7 +100,7 @@ pub(crate) struct SitesWork {
     pub(crate) check: &'static str,
     pub(crate) reload: &'static str,
     pub(crate) seconds: Bar,
-    /// The longest request of all while reloading.
+    /// The longest request during a reload, the median of all reloads.
     pub(crate) wait: &'static str,
     pub(crate) milliseconds: Bar,
 }

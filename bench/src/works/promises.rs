@@ -111,7 +111,7 @@ pub(crate) const ALL: &[Work] = &[
         check: "1,000 sites of 10 routes: check",
         reload: "1,000 sites of 10 routes: reload",
         seconds: Bar::with_aim(1.0, 0.3),
-        wait: "the longest request meanwhile, asked each millisecond",
+        wait: "the longest request during a reload, asked each millisecond",
         milliseconds: Bar::at_most(20.0),
     }),
     Work::Limit(LimitWork {
