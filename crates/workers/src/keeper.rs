@@ -18,6 +18,8 @@
 //! - **Privileges.** With `user` set the server is that user's from before its first instruction: no
 //!   capabilities, and `no_new_privs`. What it may tell the keeper is in `message`; none of it names
 //!   anything that is run.
+//! - **Keys.** What the config names of certificates and keys, the keeper opens for a server whose user may
+//!   not (`files`).
 //! - **Orphans.** Servers have no `PR_SET_PDEATHSIG`: a signal would cut downloads. They notice that their
 //!   channel ends, close their sockets at once, so that the next keeper can have the port, and drain. All
 //!   other orphans below are the keeper's to reap (`PR_SET_CHILD_SUBREAPER`).
@@ -25,6 +27,7 @@
 mod activation;
 pub mod admin;
 mod channel;
+mod files;
 mod guest;
 mod hands;
 mod keeping;
@@ -38,12 +41,14 @@ mod succession;
 mod user;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use unary_net::Address;
 
+pub use files::Files;
 pub use guest::{Attendant, Guest, Serving};
 pub use keeping::{RELOAD_MAX, SILENCE_MAX, START_MAX};
 pub use message::Command;
@@ -70,6 +75,9 @@ pub struct Wanted {
     pub drain_deadline: Duration,
     /// Files that the config consists of: a change of one is a reload. None, if nobody wants that.
     pub watch: Vec<PathBuf>,
+    /// Files that the server needs though its user may not read them: the keeper opens these for it.
+    #[serde(default)]
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// Why a config cannot be had, and the code to end with where nothing runs yet.

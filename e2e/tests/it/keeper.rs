@@ -3,6 +3,7 @@
 mod activation;
 mod deaths;
 mod kept;
+mod keys;
 mod load;
 mod notify;
 mod privileges;

@@ -1,7 +1,6 @@
 //! One certificate with its key, read and checked.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use super::files::Opener;
 use super::terms::provider;
 
 /// The largest file that is read: the certificates of all CAs a system trusts are a quarter of this.
@@ -36,13 +36,13 @@ pub(super) type Stamps = [Option<[i64; 6]>; 2];
 
 impl CertificateFiles {
     /// As the files are now. This blocks.
-    pub(super) fn stamps(&self) -> Stamps {
-        [stamp(&self.certificate), stamp(&self.key)]
+    pub(super) fn stamps(&self, opener: &Opener) -> Stamps {
+        [stamp(&self.certificate, opener), stamp(&self.key, opener)]
     }
 }
 
-fn stamp(path: &Path) -> Option<[i64; 6]> {
-    let meta = std::fs::metadata(path).ok()?;
+fn stamp(path: &Path, opener: &Opener) -> Option<[i64; 6]> {
+    let meta = opener.metadata(path).ok()?;
     let (inode, length) = (meta.ino().cast_signed(), meta.size().cast_signed());
     Some([inode, length, meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()])
 }
@@ -96,9 +96,13 @@ impl Certificate {
     ///
     /// If a file cannot be read or holds nothing of the kind, or if the key is of another certificate.
     pub fn read(files: &CertificateFiles) -> Result<Self, CertificateError> {
-        let chain = read(&files.certificate)?;
+        Self::read_by(files, &Opener::default())
+    }
+
+    pub(super) fn read_by(files: &CertificateFiles, opener: &Opener) -> Result<Self, CertificateError> {
+        let chain = read(&files.certificate, opener)?;
         let chain = read_chain(&chain).map_err(|problem| problem.of(&files.certificate))?;
-        let key = read(&files.key)?;
+        let key = read(&files.key, opener)?;
         let key = read_key(&key).map_err(|problem| problem.of(&files.key))?;
         Self::join(chain, key).map_err(|problem| match problem {
             Problem::BadCertificate(_) => problem.of(&files.certificate),
@@ -180,26 +184,27 @@ impl Certificate {
     }
 }
 
-/// Reads the certificates of CAs that are trusted, in PEM. This blocks.
+/// The certificates of CAs that are trusted, in PEM.
 ///
 /// # Errors
 ///
-/// If the file cannot be read, or holds none, or one that is broken.
-pub(super) fn read_roots(path: &Path) -> Result<rustls::RootCertStore, CertificateError> {
-    let pem = read(path)?;
+/// If there are none, or one that is broken.
+pub(super) fn roots_of(pem: &[u8]) -> Result<rustls::RootCertStore, CertificateError> {
     let mut roots = rustls::RootCertStore::empty();
     let mut add = |(at, certificate): (usize, Result<_, _>)| {
         let certificate: CertificateDer<'static> = certificate.map_err(bad_pem)?;
         roots.add(certificate).map_err(|_| Problem::BadCertificate(at + 1))
     };
-    CertificateDer::pem_slice_iter(&pem).enumerate().try_for_each(&mut add).map_err(|problem| problem.of(path))?;
-    if roots.is_empty() { Err(Problem::NoCertificate.of(path)) } else { Ok(roots) }
+    let read = CertificateDer::pem_slice_iter(pem).enumerate().try_for_each(&mut add);
+    let read = if roots.is_empty() { read.and(Err(Problem::NoCertificate)) } else { read };
+    read.map(|()| roots).map_err(|problem| CertificateError { file: None, problem })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+/// A whole file. This blocks.
+pub(super) fn read(path: &Path, opener: &Opener) -> Result<Vec<u8>, CertificateError> {
     let read = || {
         let mut bytes = Vec::new();
-        File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        opener.open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let bytes = read().map_err(|cause| Problem::Unreadable(cause).of(path))?;
@@ -255,6 +260,13 @@ fn time(seconds: i64) -> SystemTime {
     const NEVER: u64 = 253_402_300_799;
     let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0).min(NEVER));
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+impl CertificateError {
+    /// The same of a file.
+    pub(super) fn of(self, file: &Path) -> Self {
+        Self { file: Some(file.to_owned()), ..self }
+    }
 }
 
 impl Problem {

@@ -3,6 +3,7 @@
 //! Read without a lock by all event loops; sites, and the certificates of each, change while they do.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -12,8 +13,9 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use unary_service::Error;
 
-use super::certificate::{Certificate, CertificateFiles, Stamps, Validity};
+use super::certificate::{self, Certificate, CertificateError, CertificateFiles, Stamps, Validity};
 use super::demand::{Demand, Obtain};
+use super::files::{OpenFiles, Opener};
 use super::names::Names;
 use super::terms::{Resumption, Terms, challenge_config};
 
@@ -31,6 +33,7 @@ struct Shared {
     /// Whoever changes the challenges.
     changing: Mutex<()>,
     resumption: Resumption,
+    opener: Opener,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +48,7 @@ pub struct TlsSite {
     names: Vec<Box<str>>,
     slot: Arc<Slot>,
     files: Option<CertificateFiles>,
+    pub(super) opener: Opener,
     /// The files as they were before they were read.
     pub(super) read: Stamps,
     pub(super) config: Arc<ServerConfig>,
@@ -64,11 +68,25 @@ impl Certificates {
     ///
     /// If the system has no random numbers.
     pub fn new() -> Result<Self, Error> {
+        Self::with(Opener::default())
+    }
+
+    /// The same for a process that has its files opened by somebody who may.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn opened_by(files: impl OpenFiles + 'static) -> Result<Self, Error> {
+        Self::with(Opener::new(files))
+    }
+
+    fn with(opener: Opener) -> Result<Self, Error> {
         Ok(Self(Arc::new(Shared {
             sites: ArcSwap::default(),
             challenges: ArcSwap::default(),
             changing: Mutex::default(),
             resumption: Resumption::shared()?,
+            opener,
         })))
     }
 
@@ -96,7 +114,16 @@ impl Certificates {
         let slot = Arc::new(slot);
         let config = terms.config(slot.clone(), &self.0.resumption)?;
         let names = names.iter().map(|name| name.as_ref().to_ascii_lowercase().into()).collect();
-        Ok(TlsSite { names, slot, files: None, read: [None; 2], config })
+        Ok(TlsSite { names, slot, files: None, opener: self.0.opener.clone(), read: [None; 2], config })
+    }
+
+    /// Reads a file whole: that of CAs whose clients are trusted, say. This blocks.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or has more than 1 MiB.
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>, CertificateError> {
+        certificate::read(path, &self.0.opener)
     }
 
     /// Serves these sites from now on, and no others. Where two have the same name, the first has it.
@@ -164,9 +191,9 @@ impl TlsSite {
     /// # Errors
     ///
     /// If there is no certificate in them, or no key of it.
-    pub fn with_files(self, files: CertificateFiles) -> Result<Self, super::CertificateError> {
-        let read = files.stamps();
-        self.put(Certificate::read(&files)?);
+    pub fn with_files(self, files: CertificateFiles) -> Result<Self, CertificateError> {
+        let read = files.stamps(&self.opener);
+        self.put(Certificate::read_by(&files, &self.opener)?);
         Ok(Self { files: Some(files), read, ..self })
     }
 

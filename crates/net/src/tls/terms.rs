@@ -10,8 +10,9 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use unary_service::Error;
 
-use super::certificate::{CertificateError, read_roots};
+use super::certificate::{CertificateError, read, roots_of};
 use super::facts::{Alpn, TlsVersion};
+use super::files::Opener;
 
 /// Sessions that are kept for those clients that take none with them as tickets. A few hundred bytes each.
 const SESSIONS_MAX: usize = 10_000;
@@ -53,7 +54,16 @@ impl ClientCa {
     ///
     /// If the file cannot be read, or holds none, or one that is broken.
     pub fn read(path: &Path) -> Result<Self, CertificateError> {
-        read_roots(path).map(|roots| Self(Arc::new(roots)))
+        Self::from_pem(&read(path, &Opener::default())?).map_err(|error| error.of(path))
+    }
+
+    /// The same of what would be in the file.
+    ///
+    /// # Errors
+    ///
+    /// If there is none in it, or one that is broken.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, CertificateError> {
+        roots_of(pem).map(|roots| Self(Arc::new(roots)))
     }
 }
 

@@ -76,7 +76,7 @@ impl Watched {
         }
         self.0.retain(|files, _| sites.contains_key(files));
         for (files, sites) in sites {
-            let now = files.stamps();
+            let now = files.stamps(&sites[0].opener);
             let state = self.0.entry(files).or_insert(State { read: sites[0].read, seen: sites[0].read });
             if state.seen == now && state.read != now {
                 state.read = now;
@@ -90,7 +90,7 @@ impl Watched {
 fn read(site: &TlsSite) {
     let Some(files) = site.files() else { return };
     let names = site.names().join(" ");
-    match Certificate::read(files) {
+    match Certificate::read_by(files, &site.opener) {
         Ok(certificate) => {
             site.put(certificate);
             tracing::info!(site = %names, "the certificate was read anew");

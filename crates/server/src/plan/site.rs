@@ -15,7 +15,6 @@ use unary_web::setting::BadSetting;
 
 use super::{Counting, Found, Parts, Why, chain, fingerprint};
 use crate::config::{Route, Site, Tls as TlsSettings, TlsMin as Version};
-use crate::failure::in_words;
 
 /// A site, ready to serve.
 pub(super) struct Built {
@@ -178,18 +177,20 @@ fn tls_of(site: &Site, earlier: Option<&Arc<Built>>, parts: &Parts<'_>) -> Resul
     let files_named = files.as_ref().map(|files| (&files.certificate, &files.key));
     let why = |text: String| Why { at: at.clone(), text };
     // A CA is part of the settings: whoever takes one away wants its clients to be refused from then on.
-    let trusted = terms.client_ca.as_ref().map(|path| {
-        std::fs::read(path).map_err(|cause| why(format!("cannot read {}: {}", path.display(), in_words(cause))))
-    });
+    let trusted = terms.client_ca.as_ref().map(|path| parts.certificates.read(path));
+    let trusted = trusted.transpose().map_err(|error| why(error.to_string()))?;
     let is_on_demand = matches!(site.tls, TlsSettings::Auto { on_demand: true, .. });
-    let print = fingerprint(&(&names, files_named, trusted.transpose()?, terms.version_min, is_on_demand));
+    let print = fingerprint(&(&names, files_named, &trusted, terms.version_min, is_on_demand));
     let wants_certificates = terms.client_ca.is_some();
     if let Some(kept) = earlier.and_then(|earlier| earlier.tls.as_ref()).filter(|tls| tls.print == print) {
         return Ok(Some(Tls { site: kept.site.clone(), print, wants_certificates }));
     }
-    let clients = match &terms.client_ca {
-        Some(path) => Clients::Required(ClientCa::read(path).map_err(|error| why(error.to_string()))?),
-        None => Clients::NotAsked,
+    let clients = match (&terms.client_ca, trusted) {
+        (Some(path), Some(pem)) => {
+            let ca = ClientCa::from_pem(&pem).map_err(|error| why(format!("{}: {error}", path.display())))?;
+            Clients::Required(ca)
+        }
+        _ => Clients::NotAsked,
     };
     let version_min = match terms.version_min {
         Version::Tls12 => TlsVersion::Tls12,

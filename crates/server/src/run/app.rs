@@ -12,7 +12,7 @@ use unary_service::{Available, BoxService, Error, Service, Stack};
 use unary_web::filter::Forwarded;
 use unary_web::filter::forwarded::Fields;
 use unary_web::filter::metrics::Registry;
-use unary_workers::keeper::Serving;
+use unary_workers::keeper::{Files, Serving};
 
 use super::background::Background;
 use super::logs::{AccessLogs, Opened};
@@ -57,10 +57,10 @@ impl App {
     /// # Errors
     ///
     /// If there is anything wrong with the config, or no site of it can be served.
-    pub(super) fn new(handed: &[u8]) -> Result<(Arc<Config>, Self), String> {
+    pub(super) fn new(handed: &[u8], files: Files) -> Result<(Arc<Config>, Self), String> {
         let config = Arc::new(read(handed)?);
         let observed = Observed::new(front::threads(&config));
-        let (logs, certificates) = (AccessLogs::default(), Certificates::new().map_err(in_words)?);
+        let (logs, certificates) = (AccessLogs::default(), Certificates::opened_by(files).map_err(in_words)?);
         let answers = Answers::default();
         let running = build(&config, None, logs.open(&config), &certificates, &answers, &observed.figures)?;
         if running.plan.is_broken() {
@@ -244,7 +244,7 @@ mod tests {
         let site = |name: &str, text: &str| format!("site \"{name}\" {{\nroute {{\nrespond \"{text}\"\n}}\n}}\n");
         let server = "server { admin \"off\" }\n";
         let config = |a: &str, between: &str, b: &str| format!("{server}{}{between}{}", site("a", a), site("b", b));
-        let (_, mut app) = App::new(&handed(&config("one", "", "two"))).unwrap();
+        let (_, mut app) = App::new(&handed(&config("one", "", "two")), Files::default()).unwrap();
         let check = |app: &App, expected: [(&str, u32); 2]| {
             let config = app.0.running.load().config.clone();
             let found = config.sites.iter().map(|site| {
@@ -267,7 +267,7 @@ mod tests {
                       site \"*\" { tls off; route { log \"route.log\"; respond \"here\" } }";
         let folder = TempDir::with([("unary.kdl", config)]);
         let (_, kept) = Kept::read(&folder.join("unary.kdl")).unwrap();
-        let (_, app) = App::new(&kept.to_bytes()).unwrap();
+        let (_, app) = App::new(&kept.to_bytes(), Files::default()).unwrap();
         let served = Arc::downgrade(&app.0.running.load_full());
         app.retire();
         assert_eq!(served.strong_count(), 0);

@@ -1,5 +1,6 @@
 //! What the keeper sees of the program around it: the config file, and where words go.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -8,7 +9,7 @@ use unary_workers::keeper::{Front, Refusal, Wanted};
 
 use super::background::aside;
 use super::places;
-use crate::config::{Colour, Config, Kept, Refused};
+use crate::config::{Colour, Config, Kept, Refused, Tls};
 use crate::diagnostics;
 use crate::failure::Failure;
 
@@ -29,6 +30,16 @@ impl ConfigFile {
 pub(super) fn threads(config: &Config) -> usize {
     let told = config.server.threads.and_then(|threads| usize::try_from(threads).ok());
     told.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// The certificates, keys and CAs that the config names.
+fn files_of(config: &Config) -> BTreeSet<PathBuf> {
+    let files = config.sites.iter().flat_map(|site| match &site.tls {
+        Tls::Off => [None, None, None],
+        Tls::Auto { terms, .. } => [None, None, terms.client_ca.clone()],
+        Tls::Files { cert, key, terms, .. } => [Some(cert.clone()), Some(key.clone()), terms.client_ca.clone()],
+    });
+    files.flatten().collect()
 }
 
 /// All that is wrong with a config, in words that go anywhere.
@@ -53,6 +64,7 @@ impl Front for ConfigFile {
             admin: places::admin(server),
             drain_deadline: server.drain.timeout,
             watch: if server.watch { config.files.clone() } else { Vec::new() },
+            files: files_of(&config),
         };
         Ok((wanted, kept.to_bytes()))
     }

@@ -21,7 +21,7 @@ pub(crate) fn serve() -> Result<(), Failure> {
     diagnostics::start();
     descriptors::raise_limit();
     let mut guest = Guest::begin().map_err(|cause| Failure::nonsense(in_words(cause)))?;
-    let (config, app) = match App::new(guest.config()) {
+    let (config, app) = match App::new(guest.config(), guest.files()) {
         Ok(begun) => begun,
         Err(why) => {
             guest.fail(NONSENSE, &why);

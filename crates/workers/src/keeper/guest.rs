@@ -20,6 +20,7 @@ use unary_net::pulse::BEAT_EVERY;
 use unary_net::{Address, Drain, Listener, Opened, Pulse};
 
 use super::channel::{Channel, Received};
+use super::files::Files;
 use super::keeping::SUCCESSION;
 use super::message::{Command, Order, Report};
 use super::signals;
@@ -40,6 +41,7 @@ pub struct Guest {
     channel: Arc<Channel>,
     opened: Vec<Opened>,
     config: Vec<u8>,
+    files: Files,
 }
 
 /// What serves, as far as orders concern it.
@@ -83,14 +85,16 @@ impl Guest {
         give_up_privileges()?;
         ignore_signals();
         signals::let_through()?;
-        let mut guest = Self { channel: Arc::new(channel), opened: Vec::new(), config: Vec::new() };
+        let mut guest = Self { channel: Arc::new(channel), opened: Vec::new(), config: Vec::new(), files: Files::default() };
         loop {
             let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the keeper is gone");
-            let Received { message, mut descriptors } = guest.channel.receive()?.ok_or_else(gone)?;
+            let Received { message, descriptors } = guest.channel.receive()?.ok_or_else(gone)?;
             match Order::decode(&message) {
                 Some(Order::Listener(address)) => guest.opened.push(Opened { address, sockets: descriptors }),
                 Some(Order::Start) => {
-                    guest.config = read(descriptors.pop())?;
+                    let mut descriptors = descriptors.into_iter();
+                    guest.config = read(descriptors.next())?;
+                    guest.files = Files::over(descriptors.next().and_then(Channel::of))?;
                     return Ok(guest);
                 }
                 _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "the keeper speaks another language")),
@@ -101,6 +105,11 @@ impl Guest {
     /// The config's text.
     pub fn config(&self) -> &[u8] {
         &self.config
+    }
+
+    /// The way to files that this process may not read, and the config names.
+    pub fn files(&self) -> Files {
+        self.files.clone()
     }
 
     /// The sockets to listen on.

@@ -24,7 +24,7 @@ use super::spawn::spawn;
 use super::succession::{self, Estate};
 use super::user::User;
 use super::watch::Watch;
-use super::{Front, Refusal, Wanted, program};
+use super::{Front, Refusal, Wanted, files, program};
 use crate::service_manager;
 
 /// How long the server of a keeper that was killed may take to let go of the ports, and how often is looked.
@@ -43,6 +43,8 @@ pub(super) struct Hands<F> {
     config: OwnedFd,
     proposal: Option<Proposal>,
     pub(super) channels: Vec<(Pid, Channel)>,
+    /// Where servers ask for files that their user may not read.
+    pub(super) files: Vec<(Pid, Channel)>,
     pub(super) watch: Watch,
     /// Where it has said that it listens.
     told: Vec<Address>,
@@ -97,6 +99,7 @@ impl<F: Front> Hands<F> {
             config: succession::sealed("unary-config", text)?,
             proposal: None,
             channels: Vec::new(),
+            files: Vec::new(),
             watch: Watch::new(&wanted.watch, Instant::now()),
             told: Vec::new(),
             is_watched: service_manager::watches(),
@@ -106,7 +109,7 @@ impl<F: Front> Hands<F> {
 
     /// Takes over what the keeper before left.
     pub(super) fn inherit(front: F, server_arguments: Vec<OsString>, estate: Estate) -> io::Result<Self> {
-        let Estate { servers, sockets, admin, lock, asker, config, wanted, .. } = estate;
+        let Estate { servers, files, sockets, admin, lock, asker, config, wanted, .. } = estate;
         let own = succession::own;
         let mut held = Vec::new();
         for (address, origin, sockets) in sockets {
@@ -117,6 +120,7 @@ impl<F: Front> Hands<F> {
         let not_a_channel = || io::Error::new(io::ErrorKind::InvalidData, "a server's channel is none");
         let channel = |(pid, channel)| Ok((pid, Channel::of(own(channel)?).ok_or_else(not_a_channel)?));
         let channels = servers.into_iter().map(channel).collect::<io::Result<_>>()?;
+        let files = files.into_iter().map(channel).collect::<io::Result<_>>()?;
         let mut admin = match (&wanted.admin, admin) {
             (Some(path), Some(listener)) => Admin::resume(path.clone(), UnixListener::from(own(listener)?))?,
             _ => Admin::default(),
@@ -127,7 +131,7 @@ impl<F: Front> Hands<F> {
         let sockets = Sockets { held, given: Vec::new() };
         let told = sockets.addresses();
         let hands = Self::with(front, server_arguments, sockets, admin, lock.map(own).transpose()?, wanted, b"")?;
-        Ok(Self { channels, told, config: own(config)?, ..hands })
+        Ok(Self { channels, files, told, config: own(config)?, ..hands })
     }
 
     /// Hands an admin connection to the server.
@@ -137,6 +141,20 @@ impl<F: Front> Hands<F> {
         if !sent {
             let _ = stream.write_all(b"failed\nno server is running\n");
         }
+    }
+
+    /// Opens files for servers that ask for them: those that the config names, or the one that is proposed.
+    pub(super) fn hand_files(&mut self) {
+        let proposed = self.proposal.as_ref().map(|proposal| &proposal.wanted);
+        let all = [Some(&self.wanted), proposed];
+        let may_have = |path: &Path| all.into_iter().flatten().any(|wanted| wanted.files.contains(path));
+        self.files.retain(|(_, channel)| files::answer(channel, may_have));
+    }
+
+    /// A server has ended.
+    pub(super) fn forget(&mut self, server: Pid) {
+        self.channels.retain(|(pid, _)| *pid != server);
+        self.files.retain(|(pid, _)| *pid != server);
     }
 
     pub(super) fn finish(&self) {
@@ -161,9 +179,13 @@ impl<F: Front> Hands<F> {
         let in_words = |error: io::Error| format!("cannot start a server: {error}");
         let (ours, theirs) = Channel::pair().map_err(in_words)?;
         let pid = spawn(&self.program, &self.server_arguments, theirs, user.as_ref())?;
-        let told = send_sockets(&ours, &self.sockets.held)
-            .and_then(|()| ours.send(&Order::Start.encode(), &[self.config.as_fd()]));
+        // One that is who the keeper is may read the same.
+        let files = user.map(|_| Channel::pair()).transpose().map_err(in_words)?;
+        let theirs = files.as_ref().map(|(_, theirs)| theirs.as_fd());
+        let beside: Vec<BorrowedFd<'_>> = [self.config.as_fd()].into_iter().chain(theirs).collect();
+        let told = send_sockets(&ours, &self.sockets.held).and_then(|()| ours.send(&Order::Start.encode(), &beside));
         self.channels.push((pid, ours));
+        self.files.extend(files.map(|(ours, _)| (pid, ours)));
         if let Err(error) = told {
             // It ends before it served, and that is handled where it is noticed.
             tracing::warn!(pid, %error, "cannot tell a server what to do");
@@ -247,6 +269,7 @@ impl<F: Front> keeping::Hands for Hands<F> {
             version: SUCCESSION,
             heirloom: heirloom.clone(),
             servers: self.channels.iter().map(|(pid, channel)| (*pid, number(channel.as_fd()))).collect(),
+            files: self.files.iter().map(|(pid, channel)| (*pid, number(channel.as_fd()))).collect(),
             sockets: sockets.collect(),
             admin: self.admin.listener().map(AsRawFd::as_raw_fd),
             lock: self.lock.as_ref().map(AsRawFd::as_raw_fd),

@@ -21,7 +21,7 @@ pub(super) enum Order {
     /// Take over the sockets beside this, which listen on the address. Not to accept from before `Start`
     /// or the `Reload` that follows.
     Listener(Address),
-    /// Serve what the config beside this says.
+    /// Serve what the config beside this says. A channel to ask for files by may be there, too.
     Start,
     /// Go over to the config beside this, and to these addresses. Answer `Reloaded` or `Refused`.
     Reload(Vec<Address>),

@@ -50,6 +50,7 @@ pub fn run<F: Front>(front: F, server_arguments: Vec<OsString>) -> Result<(), Re
     while keeping.over().is_none() {
         wait(&keeping, &signals).map_err(failed)?;
         hear(&mut keeping);
+        keeping.hands.hand_files();
         for signal in signals.take() {
             obey(&mut keeping, signal);
         }
@@ -70,7 +71,7 @@ pub fn run<F: Front>(front: F, server_arguments: Vec<OsString>) -> Result<(), Re
 /// Waits until something happens, or is due.
 fn wait<F: Front>(keeping: &Keeping<Hands<F>>, signals: &Signals) -> io::Result<()> {
     let hands = &keeping.hands;
-    let channels = hands.channels.iter().map(|(_, channel)| channel.as_fd());
+    let channels = hands.channels.iter().chain(&hands.files).map(|(_, channel)| channel.as_fd());
     let descriptors = [signals.as_fd()].into_iter().chain(hands.admin.waits_for()).chain(channels);
     let mut descriptors: Vec<PollFd<'_>> =
         descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
@@ -127,7 +128,7 @@ fn reap<F: Front>(keeping: &mut Keeping<Hands<F>>) {
     while let Ok(Some((pid, status))) = process::wait(WaitOptions::NOHANG) {
         let pid = pid.as_raw_nonzero().get();
         hear_one(keeping, pid); // Its last words may be why.
-        keeping.hands.channels.retain(|(server, _)| *server != pid);
+        keeping.hands.forget(pid);
         keeping.died(Instant::now(), pid, &in_words(status));
     }
 }

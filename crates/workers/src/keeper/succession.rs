@@ -21,8 +21,8 @@ use super::sockets::Origin;
 /// Where the next keeper finds the descriptor of what it inherits.
 pub(super) const VARIABLE: &str = "UNARY_KEEPER_ESTATE";
 
-/// Far more than an estate of all addresses takes.
-const ESTATE_BYTES_MAX: u64 = 1024 * 1024;
+/// Far more than an estate takes with all files of the largest config.
+const ESTATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// All that one keeper leaves to the next. Descriptors are numbers in the process they share.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub(super) struct Estate {
     pub(super) version: u32,
     pub(super) heirloom: Heirloom,
     pub(super) servers: Vec<(Pid, RawFd)>,
+    /// Where they ask for files. An estate from before has none.
+    #[serde(default)]
+    pub(super) files: Vec<(Pid, RawFd)>,
     /// Address, origin and sockets.
     pub(super) sockets: Vec<(String, Origin, Vec<RawFd>)>,
     pub(super) admin: Option<RawFd>,
@@ -58,7 +61,7 @@ impl Estate {
     }
 
     fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        let servers = self.servers.iter().map(|(_, channel)| *channel);
+        let servers = self.servers.iter().chain(&self.files).map(|(_, channel)| *channel);
         let sockets = self.sockets.iter().flat_map(|(_, _, sockets)| sockets.iter().copied());
         let single = self.admin.into_iter().chain(self.lock).chain([self.config]);
         servers.chain(sockets).chain(single).chain(self.asker.map(|(_, stream)| stream))

@@ -48,7 +48,7 @@ mod tests {
         let label = "a".repeat(63);
         check(&format!("{label}.example"), true);
         check(&format!("a{label}.example"), false);
-        let long = vec![label.as_str(); 3].join(".");
+        let long = [label.as_str(); 3].join(".");
         check(&format!("{long}.{}", "a".repeat(61)), true);
         check(&format!("{long}.{}", "a".repeat(62)), false);
     }

@@ -72,7 +72,7 @@ mod tests {
             verdicts.add_within(name, Verdict::No, now + Duration::from_secs(60 + at as u64), 3);
             assert!(verdicts.by_name.len() <= 3 && verdicts.said.len() <= 3);
         }
-        let known: Vec<_> = ["a", "b", "c", "d"].map(|name| verdicts.of(name, now).is_some()).into();
+        let known = ["a", "b", "c", "d"].map(|name| verdicts.of(name, now).is_some());
         assert_eq!(known, [true, false, true, true]);
     }
 }
