@@ -10,6 +10,7 @@ mod answers;
 mod ask;
 mod client;
 mod demand;
+mod disk;
 mod folder;
 pub(crate) mod local;
 mod managed;

@@ -1,25 +1,33 @@
 //! What is kept on disk: accounts, certificates with their keys, orders that are not over.
 //!
-//! Every file is whole at any moment: it is written beside, synced, and renamed. Nobody but the
-//! server's user can read them. One process at a time writes, which holds a lock.
+//! Every file is whole at any moment, and nobody but the server's user can read it. One process at a time
+//! writes, which holds a lock, and sweeps what one that was killed has left unfinished.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{FlockOperation, flock};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use unary_net::tls::Certificate;
+
+use super::disk::{self, Disk, RealDisk, There};
+
+/// What is below the folder.
+const BELOW: [&str; 3] = ["accounts", "certificates", "sites"];
 
 /// The largest file that is read back. A chain with its key has some 8 KB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The folder `acme` in the folder of the server's state.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Folder {
     path: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 /// What is remembered of a site between its certificates.
@@ -53,18 +61,25 @@ pub(super) struct Pending {
 impl Folder {
     /// Makes the folder, if it is not there.
     pub(super) fn open(state: &Path) -> io::Result<Self> {
+        Self::on(Arc::new(RealDisk), state)
+    }
+
+    fn on(disk: Arc<dyn Disk>, state: &Path) -> io::Result<Self> {
         let path = state.join("acme");
-        for folder in ["accounts", "certificates", "sites"] {
+        for folder in BELOW {
             DirBuilder::new().recursive(true).mode(0o700).create(path.join(folder))?;
         }
-        Ok(Self { path })
+        Ok(Self { path, disk })
     }
 
     /// The right to write, until the file is dropped. `None` while another process has it.
     pub(super) fn lock(&self) -> io::Result<Option<File>> {
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(self.path.join("lock"))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(file)),
+            Ok(()) => {
+                BELOW.into_iter().chain([""]).try_for_each(|folder| disk::sweep(&self.path.join(folder)))?;
+                Ok(Some(file))
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(cause) => Err(cause.into()),
         }
@@ -76,7 +91,7 @@ impl Folder {
     }
 
     pub(super) fn remember(&self, id: &str, memory: &Memory) -> io::Result<()> {
-        write_json(&self.site(id), memory)
+        self.write_json(&self.site(id), memory)
     }
 
     /// A site's certificate, as it was written. What is broken is as if it were not there.
@@ -89,7 +104,7 @@ impl Folder {
 
     /// Writes a chain and its key, in one file: they are replaced together.
     pub(super) fn keep_certificate(&self, id: &str, chain: &str, key: &str) -> io::Result<()> {
-        write(&self.certificate_path(id), format!("{key}{chain}").as_bytes())
+        self.write(&self.certificate_path(id), format!("{key}{chain}").as_bytes())
     }
 
     /// Where a site's certificate is, chain and key.
@@ -103,7 +118,7 @@ impl Folder {
     }
 
     pub(super) fn keep_account(&self, id: &str, account: &impl Serialize) -> io::Result<()> {
-        write_json(&self.account_path(id), account)
+        self.write_json(&self.account_path(id), account)
     }
 
     /// Forgets an account that its CA does not know any more.
@@ -117,7 +132,7 @@ impl Folder {
     }
 
     pub(super) fn keep_orders(&self, times: &[u64]) -> io::Result<()> {
-        write_json(&self.path.join("orders.json"), &times)
+        self.write_json(&self.path.join("orders.json"), &times)
     }
 
     /// When new names got certificates because somebody came, in the same way.
@@ -126,12 +141,20 @@ impl Folder {
     }
 
     pub(super) fn keep_new_names(&self, times: &[u64]) -> io::Result<()> {
-        write_json(&self.path.join("new-names.json"), &times)
+        self.write_json(&self.path.join("new-names.json"), &times)
     }
 
     /// Where the local CA is, certificate and key.
     pub(super) fn local_ca(&self) -> PathBuf {
         self.path.join("local-ca.pem")
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        disk::write(&*self.disk, path, bytes, There::IsReplaced)
+    }
+
+    fn write_json(&self, path: &Path, value: &impl Serialize) -> io::Result<()> {
+        self.write(path, &serde_json::to_vec_pretty(value)?)
     }
 
     fn site(&self, id: &str) -> PathBuf {
@@ -140,6 +163,12 @@ impl Folder {
 
     fn account_path(&self, id: &str) -> PathBuf {
         self.path.join("accounts").join(format!("{id}.json"))
+    }
+}
+
+impl fmt::Debug for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())
     }
 }
 
@@ -157,37 +186,6 @@ pub(super) fn digest(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Writes a file so that it is whole at any moment, whatever happens to the machine, and nobody else's
-/// to read.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_with(path, bytes, RenameFlags::empty())
-}
-
-/// The same for a file that is not there yet. One that is stays as it is, and is no failure.
-pub(super) fn write_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match write_with(path, bytes, RenameFlags::NOREPLACE) {
-        Err(there) if there.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        written => written,
-    }
-}
-
-fn write_with(path: &Path, bytes: &[u8], how: RenameFlags) -> io::Result<()> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let beside = folder.join(format!(".{}.new", name.to_string_lossy()));
-    let _ = fs::remove_file(&beside); // Of a process that was killed amid this.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    renameat_with(CWD, &beside, CWD, path, how)?;
-    File::open(folder)?.sync_all()
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    write(path, &serde_json::to_vec_pretty(value)?)
-}
-
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
@@ -202,62 +200,4 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use unary_testkit::TempDir;
-
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_read_and_is_nobody_elses() {
-        let temp = TempDir::new();
-        let folder = Folder::open(temp.path()).unwrap();
-        assert_eq!(folder.memory("a"), Memory::default());
-        let order = Pending { ca: "c".to_owned(), url: "u".to_owned(), key: "k".to_owned() };
-        let memory = Memory { order: Some(order), failures: 2, failed_at: 7, issuer: None };
-        folder.remember("a", &memory).unwrap();
-        assert_eq!(folder.memory("a"), memory);
-        let mode = |path: &str| fs::metadata(temp.join(path)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode("acme"), mode("acme/sites"), mode("acme/sites/a.json")), (0o700, 0o700, 0o600));
-    }
-
-    #[test]
-    fn what_is_broken_or_half_written_is_as_if_it_were_not_there() {
-        let temp = TempDir::new();
-        let folder = Folder::open(temp.path()).unwrap();
-        temp.write("acme/sites/a.json", "{\"fail");
-        temp.write("acme/sites/.b.json.new", "{");
-        temp.write("acme/certificates/a.pem", "-----BEGIN");
-        assert_eq!(folder.memory("a"), Memory::default());
-        assert!(folder.certificate("a").is_none());
-        folder.remember("b", &Memory::default()).unwrap();
-        assert!(!temp.join("acme/sites/.b.json.new").exists());
-    }
-
-    #[test]
-    fn what_is_written_once_stays() {
-        let temp = TempDir::new();
-        write_once(&temp.join("a"), b"first").unwrap();
-        write_once(&temp.join("a"), b"second").unwrap();
-        assert_eq!(read(&temp.join("a")).unwrap(), b"first");
-    }
-
-    #[test]
-    fn one_process_at_a_time_writes() {
-        let temp = TempDir::new();
-        let folder = Folder::open(temp.path()).unwrap();
-        let first = folder.lock().unwrap();
-        assert!(first.is_some());
-        assert!(folder.lock().unwrap().is_none());
-        drop(first);
-        assert!(folder.lock().unwrap().is_some());
-    }
-
-    #[test]
-    fn names_of_files_hold_no_surprises() {
-        assert!(file_name("../*.a/b").starts_with("__.a_b-"));
-        assert_ne!(file_name("*.a"), file_name("_.a"));
-        assert!(file_name(&"x".repeat(500)).len() < 100);
-    }
-}
+mod tests;

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree};
 use rcgen::{IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints};
 
-use super::folder::{Folder, read, write_once};
+use super::disk::{self, RealDisk, There};
+use super::folder::{Folder, read};
 
 /// How long its own certificate is valid.
 const CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -81,7 +82,10 @@ impl LocalCa {
         let named = |cause: io::Error| format!("{}: {cause}", self.path.display());
         if !self.path.exists() {
             let made = make_ca().map_err(|cause| cause.to_string())?;
-            write_once(&self.path, made.as_bytes()).map_err(named)?;
+            match disk::write(&RealDisk, &self.path, made.as_bytes(), There::Stays) {
+                Err(there) if there.kind() == io::ErrorKind::AlreadyExists => {}
+                written => written.map_err(named)?,
+            }
         }
         // Read back, as another process may have been first.
         let both = read(&self.path).map_err(named)?;

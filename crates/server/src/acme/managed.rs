@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use instant_acme::CertificateIdentifier;
 use rustls::pki_types::CertificateDer;
-use unary_net::tls::{Certificate, TlsSite, Validity};
+use unary_net::tls::{Certificate, TlsSite};
 
 use super::folder::{Folder, Memory, file_name};
 use super::order::Ordering as Placing;
-use super::schedule::{Now, Patience, Window, renewal, seconds, share_of, time};
+use super::schedule::{Now, Patience, Window, due, seconds, share_of, time};
 use super::settings::{Terms, Wanted};
 use super::trouble::{Remedy, Trouble};
 use super::{LOCK_EVERY, Shared};
@@ -128,8 +128,8 @@ impl Managed {
             } else if let Some(certificate) = &certificate {
                 asked.ask(&self, &shared, &memory, certificate).await;
             }
-            let due = self.due(certificate.as_deref(), asked.window);
             let now = Now::here();
+            let due = self.due(certificate.as_deref(), asked.window, now.wall);
             let patience = patience.get_or_insert_with(|| self.patience(&shared, &memory, now));
             let left = patience.left(due, now);
             self.report(&shared, |report| {
@@ -173,13 +173,11 @@ impl Managed {
     }
 
     /// When the next certificate is to be asked for. `None`: now.
-    fn due(&self, certificate: Option<&Certificate>, window: Option<Window>) -> Option<SystemTime> {
+    fn due(&self, certificate: Option<&Certificate>, window: Option<Window>, now: SystemTime) -> Option<SystemTime> {
         let certificate = certificate?;
         let covers_all = self.names.iter().all(|name| certificate.names().contains(name));
-        if !covers_all || matches!(certificate.validity(SystemTime::now()), Validity::Expired(_)) {
-            return None;
-        }
-        Some(renewal((certificate.not_before(), certificate.not_after()), window, self.share()))
+        let valid = (certificate.not_before(), certificate.not_after());
+        covers_all.then(|| due(valid, window, self.share(), now)).flatten()
     }
 
     /// Asks for a certificate, once.
@@ -325,7 +323,7 @@ impl Managed {
 
     /// Whether it is time to ask for another certificate than this.
     pub(super) fn is_due(&self, certificate: &Certificate, now: SystemTime) -> bool {
-        self.due(Some(certificate), None).is_none_or(|due| due <= now)
+        self.due(Some(certificate), None, now).is_none_or(|due| due <= now)
     }
 
     /// What is remembered. That it failed in what is now the future is forgotten: the clock was set back,

@@ -48,6 +48,16 @@ pub(super) fn renewal(valid: (SystemTime, SystemTime), window: Option<Window>, s
     from + life.mul_f64(2.0 / 3.0 - SPREAD * share)
 }
 
+/// When a certificate, valid from and until then, is to be replaced; `None` is at once, as it has expired.
+pub(super) fn due(
+    valid: (SystemTime, SystemTime),
+    window: Option<Window>,
+    share: f64,
+    now: SystemTime,
+) -> Option<SystemTime> {
+    (now < valid.1).then(|| renewal(valid, window, share))
+}
+
 /// How long to wait after so many failures in a row: at first, and at most.
 pub(super) fn back_off((first, most): (Duration, Duration), failures: u32, share: f64) -> Duration {
     let doubled = first.saturating_mul(1 << failures.saturating_sub(1).min(16));
@@ -125,58 +135,4 @@ pub(super) fn time(seconds: u64) -> SystemTime {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY: u64 = 24 * 3600;
-
-    fn day(day: u64) -> SystemTime {
-        time(day * DAY)
-    }
-
-    #[track_caller]
-    fn check_renewal(window: Option<(u64, u64)>, share: f64, expected_day: f64) {
-        let window = window.map(|(start, end)| Window { start: day(start), end: day(end) });
-        let at = renewal((day(100), day(190)), window, share);
-        assert!((seconds(at) as f64 / DAY as f64 - expected_day).abs() < 0.01, "{at:?}");
-    }
-
-    #[test]
-    fn renews_at_two_thirds_of_a_life_and_somewhat_before() {
-        check_renewal(None, 0.0, 160.0);
-        check_renewal(None, 1.0, 155.5);
-    }
-
-    #[test]
-    fn renews_when_the_ca_wants_it() {
-        check_renewal(Some((130, 140)), 0.5, 135.0);
-        check_renewal(Some((90, 95)), 0.5, 92.5);
-        check_renewal(Some((300, 400)), 0.5, 190.0);
-        check_renewal(Some((140, 130)), 0.5, 140.0);
-    }
-
-    #[test]
-    fn waits_longer_with_every_failure_but_not_forever() {
-        let bounds = (Duration::from_secs(60), Duration::from_secs(12 * 3600));
-        let waits: Vec<u64> = (1..=12).map(|failures| back_off(bounds, failures, 0.0).as_secs()).collect();
-        assert_eq!(waits[..3], [60, 120, 240]);
-        assert_eq!(waits[11], 12 * 3600);
-        assert_eq!(back_off(bounds, u32::MAX, 1.0).as_secs(), 9 * 3600);
-    }
-
-    #[test]
-    fn a_clock_that_jumps_makes_nobody_wait_for_years() {
-        let (failed_at, minute) = (seconds(day(100)), Duration::from_secs(60));
-        assert_eq!(wait_left(failed_at, minute, day(100) + minute / 2), minute / 2);
-        assert_eq!(wait_left(failed_at, minute, day(101)), Duration::ZERO);
-        assert_eq!(wait_left(failed_at, minute, day(10)), minute);
-    }
-
-    #[test]
-    fn shares_are_spread() {
-        let shares: Vec<f64> = (0..1000).map(|at| share_of(&format!("{at}.example.com"))).collect();
-        assert!(shares.iter().all(|share| (0.0..1.0).contains(share)));
-        let mean = shares.iter().sum::<f64>() / 1000.0;
-        assert!((0.45..0.55).contains(&mean), "{mean}");
-    }
-}
+mod tests;
