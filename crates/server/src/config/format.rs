@@ -18,7 +18,8 @@ pub(super) fn format(nodes: &Nodes, source: &Source) -> String {
 
 /// The first line of a node: without comments and breaks, and `…` in place of what is in its block.
 pub(super) fn line(node: &Node, source: &Source) -> Box<str> {
-    let mut writer = Writer { source, text: String::new(), depth: 0 };
+    let length = (node.span.end - node.span.start) as usize + BLOCK.len();
+    let mut writer = Writer { source, text: String::with_capacity(length), depth: 0 };
     writer.line(node);
     if node.children().next().is_some() {
         writer.text += BLOCK;
@@ -28,7 +29,8 @@ pub(super) fn line(node: &Node, source: &Source) -> Box<str> {
 
 /// The lines of a node's block, without comments and breaks.
 pub(super) fn inside(node: &Node, source: &Source) -> Vec<Box<str>> {
-    let mut writer = Writer { source, text: String::new(), depth: 0 };
+    let length = node.block.as_ref().map_or(0, |block| block.span.end - block.span.start) as usize;
+    let mut writer = Writer { source, text: String::with_capacity(length), depth: 0 };
     node.children().for_each(|child| writer.plain(child));
     writer.text.lines().map(Into::into).collect()
 }

@@ -32,12 +32,15 @@ pub(crate) enum Which {
 pub(crate) fn parse(file: u32, text: &str, which: Which, mistakes: &mut Mistakes) -> Nodes {
     let mut reading = Reading { file, text, outline: outline(file, text, mistakes), mistakes };
     let chunks = std::mem::take(&mut reading.outline.chunks);
-    let chunks = chunks.into_iter().filter(|chunk| which.has(&text[chunk.start..]));
-    let parsed: Vec<_> = chunks.filter_map(|chunk| reading.chunk(chunk)).collect();
-    let Reading { outline, mistakes, .. } = reading;
-    let mut tree = Tree::new(file, text, &outline, mistakes);
-    let nodes = parsed.into_iter().filter_map(|node| tree.node(node)).collect();
-    Nodes { nodes, end: tree.gaps(text.len()) }
+    let (mut nodes, mut noted) = (Vec::with_capacity(chunks.len()), 0);
+    for chunk in chunks.into_iter().filter(|chunk| which.has(&text[chunk.start..])) {
+        let Some(parsed) = reading.chunk(chunk) else { continue };
+        let mut tree = reading.tree(noted);
+        nodes.extend(tree.node(parsed));
+        noted = tree.noted();
+    }
+    let end = reading.tree(noted).gaps(text.len());
+    Nodes { nodes, end }
 }
 
 impl Which {
@@ -107,6 +110,11 @@ impl Reading<'_, '_> {
             self.refuse(place, mistake);
         }
         is_out
+    }
+
+    /// What makes ours of the nodes from here on, of which so many notes are no part.
+    fn tree(&mut self, noted: usize) -> Tree<'_, '_> {
+        Tree::new(self.file, self.text, &self.outline, noted, self.mistakes)
     }
 
     fn refuse(&mut self, place: Range<usize>, mistake: Mistake) {

@@ -18,8 +18,20 @@ pub(super) struct Tree<'t, 'm> {
 }
 
 impl<'t, 'm> Tree<'t, 'm> {
-    pub(super) fn new(file: u32, text: &'t str, outline: &'t Outline, mistakes: &'m mut Mistakes) -> Self {
-        Self { file, text, outline, notes: &outline.notes, mistakes }
+    /// Goes on behind so many notes.
+    pub(super) fn new(
+        file: u32,
+        text: &'t str,
+        outline: &'t Outline,
+        noted: usize,
+        mistakes: &'m mut Mistakes,
+    ) -> Self {
+        Self { file, text, outline, notes: &outline.notes[noted..], mistakes }
+    }
+
+    /// How many notes the nodes so far have taken.
+    pub(super) fn noted(&self) -> usize {
+        self.outline.notes.len() - self.notes.len()
     }
 
     /// A node; `None` if its name cannot be read.
@@ -48,7 +60,8 @@ impl<'t, 'm> Tree<'t, 'm> {
                 self.within(place.start, &mut entries);
                 end = place.end;
                 let opening = self.line_comment(place.start + 1);
-                let nodes: Vec<_> = children.into_iter().filter_map(|child| self.node(child)).collect();
+                let mut nodes = Vec::with_capacity(children.len());
+                nodes.extend(children.into_iter().filter_map(|child| self.node(child)));
                 let inside = Nodes { nodes, end: self.gaps(place.end - 1) };
                 Block { opening, inside, span: self.span(&place) }
             });
