@@ -1,7 +1,7 @@
 //! Reads nodes that are written plainly, as nearly all are, without the parser, which takes a hundred times as long.
 //!
-//! What is plain: names and bare texts of ASCII, texts in quotes on one line, whole numbers, `#true`, `#false`
-//! and `#null`, `name=value` without spaces, blocks with a space before them. A node that has anything else in it, right
+//! What is plain: names and bare texts of ASCII, texts in quotes on one line, raw ones too, whole numbers, `#true`,
+//! `#false` and `#null`, `name=value` without spaces, blocks with a space before them, lines that go on behind a `\`. A node that has anything else in it, right
 //! or wrong, is none of these; it is left whole to the parser. Of a node that is plain this reads what the parser
 //! would, which a test compares.
 
@@ -97,6 +97,9 @@ impl<'t> Reader<'t> {
     fn value(&mut self) -> Option<What> {
         Some(match self.peek()? {
             b'"' => What::Text { text: self.quoted()?, form: Form::Quoted },
+            b'#' if self.text[self.at..].iter().find(|byte| **byte != b'#') == Some(&b'"') => {
+                What::Text { text: self.raw()?.into(), form: Form::Raw }
+            }
             b'#' => {
                 self.at += 1;
                 match self.word() {
@@ -151,13 +154,37 @@ impl<'t> Reader<'t> {
         Some(text.into())
     }
 
-    /// Goes behind spaces; false if there are none.
+    /// A text between `#"` and `"#`, or between as many more of them.
+    fn raw(&mut self) -> Option<&'t str> {
+        let all = &self.text[self.at..];
+        let hashes = all.iter().take_while(|byte| **byte == b'#').count();
+        let inside = &all[hashes + 1..];
+        let is_end = |rest: &[u8]| {
+            let behind = rest.strip_prefix(b"\"").and_then(|behind| behind.get(..hashes));
+            behind.is_some_and(|behind| behind.iter().all(|byte| *byte == b'#'))
+        };
+        let length = (0..inside.len()).find(|at| is_end(&inside[*at..]))?;
+        self.at += hashes + 1 + length + 1 + hashes;
+        let text = str::from_utf8(&inside[..length]).ok()?;
+        (!inside.starts_with(b"\"\"") && !text.contains(is_newline)).then_some(text)
+    }
+
+    /// Goes behind spaces, and ends of lines behind a `\`; false if there are none.
     fn spaces(&mut self) -> bool {
         let start = self.at;
-        while matches!(self.peek(), Some(b' ' | b'\t')) {
-            self.at += 1;
+        loop {
+            let rest = &self.text[self.at..];
+            let blank = |bytes: &[u8]| bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            self.at += match rest {
+                [b' ' | b'\t', ..] => blank(rest),
+                [b'\\', behind @ ..] => match &behind[blank(behind)..] {
+                    [b'\r', b'\n', ..] => 1 + blank(behind) + 2,
+                    [b'\n' | b'\r', ..] => 1 + blank(behind) + 1,
+                    _ => return self.at > start,
+                },
+                _ => return self.at > start,
+            }
         }
-        self.at > start
     }
 
     fn peek(&self) -> Option<u8> {

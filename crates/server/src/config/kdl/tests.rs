@@ -193,9 +193,23 @@ fn text(without: &'static str) -> impl Strategy<Value = String> {
 
 /// Nodes that are plain.
 fn plain_text() -> impl Strategy<Value = String> {
-    const VALUES: [&str; 12] =
-        ["a", "b-c", "*.php", "_x", "\"\"", "\"x y\"", "\"é {}\\n\"", "#true", "#null", "12", "-3", "x.y=\"1\""];
-    const SPACES: [&str; 4] = [" ", "  ", "\t", " \t "];
+    const VALUES: [&str; 14] = [
+        "a",
+        "b-c",
+        "*.php",
+        "_x",
+        "\"\"",
+        "\"x y\"",
+        "\"é {}\\n\"",
+        "#true",
+        "#null",
+        "12",
+        "-3",
+        "x.y=\"1\"",
+        "#\"\\é\"#",
+        "k=##\"\"#\"##",
+    ];
+    const SPACES: [&str; 5] = [" ", "  ", "\t", " \t ", " \\ \n "];
     const ENDS: [&str; 6] = ["\n", "\r\n", ";", " ;", "\n\n  ", "; "];
     let entry = (prop::sample::select(&SPACES), prop::sample::select(&VALUES))
         .prop_map(|(space, value)| format!("{space}{value}"));
@@ -205,7 +219,7 @@ fn plain_text() -> impl Strategy<Value = String> {
         let nodes = prop::collection::vec((node, prop::sample::select(&ENDS)), 0..4);
         (nodes, prop::sample::select(&SPACES)).prop_map(|(nodes, space)| {
             let inside = nodes.into_iter().map(|(node, end)| format!("{node}{end}")).collect::<String>();
-            format!("a b=1{space}{{{space}{inside}}}")
+            format!("a b=1{space}{{ {inside}}}")
         })
     })
 }
@@ -238,9 +252,18 @@ fn check_plain(text: &str) -> bool {
 fn what_people_write_is_plain() {
     assert!(check_plain(include_str!("../../../../../examples/site/unary.kdl")));
     assert!(check_plain("a \"/x/*\" b=\"5s\" { // c\n  d #true; e 1\n  /* f */ }; g\n/- h { }"));
-    for text in
-        ["a (u8)1", "a 1_000", "a #\"x\"#", "a \"\\u{e9}\"", "a 1 \\\n 2", "a{b}", "a b = c", "a .x", "é", "a \"x\"=1"]
-    {
+    for text in [
+        "a (u8)1",
+        "a 1_000",
+        "a #\"\"\"\nx\n\"\"\"#",
+        "a \"\\u{e9}\"",
+        "a 1 \\ 2",
+        "a{b}",
+        "a b = c",
+        "a .x",
+        "é",
+        "a \"x\"=1",
+    ] {
         assert!(!check_plain(text), "{text}");
     }
 }
