@@ -35,6 +35,11 @@ impl Http {
         Self { h1: h1.unless_h2(), h2 }
     }
 
+    /// HTTP/1.1, whose counters somebody may want to see.
+    pub fn h1(&self) -> &H1 {
+        &self.h1
+    }
+
     /// HTTP/2, whose counters somebody may want to see.
     pub fn h2(&self) -> &H2 {
         &self.h2

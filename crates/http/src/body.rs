@@ -42,7 +42,14 @@ struct Extras {
     guards: Vec<Box<dyn Send>>,
     deadline: Option<Pin<Box<Sleep>>>,
     reading: Option<ReadingFile>,
-    sent: Option<Arc<AtomicU64>>,
+    counters: Counters,
+}
+
+/// Who counts the bytes that are taken. Most often that is one, who costs no allocation.
+#[derive(Default)]
+struct Counters {
+    first: Option<Arc<AtomicU64>>,
+    more: Vec<Arc<AtomicU64>>,
 }
 
 type ReadingFile = Pin<Box<dyn Future<Output = std::io::Result<Bytes>> + Send>>;
@@ -100,17 +107,30 @@ impl Body {
         }
     }
 
-    /// Counts in `sent` the bytes of it that are taken, by a connection or by whoever reads it.
+    /// Counts in `sent` the bytes of it that are taken, by a connection or by whoever reads it. Of a
+    /// connection that breaks off it is what the kernel has taken; over HTTP/2 it may be up to 64 KiB
+    /// more, which waited for the peer's window. Others may count as well.
     pub fn counted(mut self, sent: Arc<AtomicU64>) -> Self {
-        self.extras().sent = Some(sent);
+        self.extras().counters.add(sent);
         self
     }
 
     /// So many bytes of it were taken, where they are: not through `poll_frame`.
     pub(crate) fn took(&self, bytes: u64) {
-        if let Some(sent) = self.extras.as_ref().and_then(|extras| extras.sent.as_ref()) {
-            sent.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(extras) = &self.extras {
+            extras.counters.each(|counter| {
+                counter.fetch_add(bytes, Ordering::Relaxed);
+            });
         }
+    }
+
+    /// So many bytes that were taken never left.
+    pub(crate) fn gave_back(&self, bytes: u64) {
+        let Some(extras) = &self.extras else { return };
+        extras.counters.each(|counter| {
+            let less = |count: u64| Some(count.saturating_sub(bytes));
+            let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        });
     }
 
     /// Reads it to the end. Fails with [`Kind::TooLarge`](unary_service::Kind::TooLarge) once it
@@ -193,6 +213,23 @@ impl Body {
         let length = range.length - bytes.len() as u64;
         self.kind = if length == 0 { Kind::Empty } else { Kind::File(FileRange { file: range.file, offset, length }) };
         Poll::Ready(Ok(Some(bytes)))
+    }
+}
+
+impl Counters {
+    fn add(&mut self, counter: Arc<AtomicU64>) {
+        match self.first {
+            None => self.first = Some(counter),
+            Some(_) => self.more.push(counter),
+        }
+    }
+
+    #[inline]
+    fn each(&self, count: impl Fn(&AtomicU64)) {
+        if let Some(first) = &self.first {
+            count(first);
+            self.more.iter().for_each(|counter| count(counter));
+        }
     }
 }
 
@@ -337,7 +374,11 @@ where
     type Error = Error;
 
     fn poll_frame(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let ours = |cause: B::Error| Error::internal("producing a body").because(cause);
+        // What failed within another of our bodies stays what it was.
+        let ours = |cause: B::Error| match cause.into().downcast::<Error>() {
+            Ok(error) => *error,
+            Err(cause) => Error::internal("producing a body").because(cause),
+        };
         self.project().body.poll_frame(task).map_err(ours)
     }
 

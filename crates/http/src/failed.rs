@@ -1,5 +1,6 @@
 //! How a failed request is told to the operator: once, on one line, and no louder than it deserves.
 
+use std::error::Error as StdError;
 use std::fmt::{self, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,17 +19,54 @@ const REFUSALS_EVERY: Duration = Duration::from_secs(5);
 /// The engine does so with what a service returns; whoever makes a reply of a failure before that
 /// has to do it.
 pub fn log(id: RequestId, request: impl fmt::Display, peer: impl fmt::Debug, error: &Error) {
+    let trace_id = error.source().and_then(Traced::of);
     let error = OneLine(error);
     match error.0.kind() {
         Kind::Internal | Kind::Panicked | Kind::Timeout | Kind::Upstream => {
-            tracing::error!(%id, %request, ?peer, %error, "a request failed");
+            tracing::error!(%id, %request, ?peer, trace_id, %error, "a request failed");
         }
         Kind::Overloaded | Kind::Unavailable => {
             if let Some(refused) = REFUSALS.count() {
-                tracing::warn!(%id, %request, ?peer, %error, refused, "requests were refused");
+                tracing::warn!(%id, %request, ?peer, trace_id, %error, refused, "requests were refused");
             }
         }
-        _ => tracing::debug!(%id, %request, ?peer, %error, "a request failed"),
+        _ => tracing::debug!(%id, %request, ?peer, trace_id, %error, "a request failed"),
+    }
+}
+
+/// The same error, of a request that is part of this trace: the line that tells of it names that.
+pub fn traced(error: Error, trace_id: impl fmt::Display) -> Error {
+    let step = error.step().to_owned();
+    Error::new(error.kind(), step).because(Traced { trace_id: trace_id.to_string(), error })
+}
+
+/// Whether a peer brings about failures of this kind, at will.
+pub(crate) fn is_peers_doing(kind: Kind) -> bool {
+    matches!(kind, Kind::Closed | Kind::Invalid | Kind::TooLarge)
+}
+
+/// Stands between an error and its causes.
+#[derive(Debug)]
+struct Traced {
+    trace_id: String,
+    error: Error,
+}
+
+impl Traced {
+    fn of<'e>(cause: &'e (dyn StdError + 'static)) -> Option<&'e str> {
+        cause.downcast_ref::<Self>().map(|traced| &*traced.trace_id)
+    }
+}
+
+impl fmt::Display for Traced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "in trace {}", self.trace_id)
+    }
+}
+
+impl StdError for Traced {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
     }
 }
 
@@ -38,7 +76,12 @@ struct OneLine<'a>(&'a Error);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping(f), "{}", self.0)
+        let mut out = Escaping(f);
+        write!(out, "{} while {}", self.0.kind().as_str(), self.0.step())?;
+        let causes = std::iter::successors(self.0.source(), |&cause| cause.source());
+        // The trace is said apart.
+        let mut causes = causes.filter(|cause| Traced::of(*cause).is_none());
+        causes.try_for_each(|cause| write!(out, ": {cause}"))
     }
 }
 
@@ -84,6 +127,15 @@ mod tests {
         let error = Error::internal("opening /x\n2026 WARN forged\u{9b}1m").because("it is \"not\" there");
         let told = OneLine(&error).to_string();
         assert_eq!(told, "failed while opening /x\\n2026 WARN forged\\u{9b}1m: it is \"not\" there");
+    }
+
+    #[test]
+    fn a_trace_is_said_apart_from_the_causes() {
+        let error = traced(Error::internal("opening /x").because("it is not there"), "4bf9");
+        assert_eq!(error.source().and_then(Traced::of), Some("4bf9"));
+        assert_eq!(OneLine(&error).to_string(), "failed while opening /x: it is not there");
+        assert_eq!(error.to_string(), "failed while opening /x: in trace 4bf9: it is not there");
+        assert_eq!(OneLine(&traced(Error::overloaded("testing"), 1)).to_string(), "overloaded while testing");
     }
 
     #[test]

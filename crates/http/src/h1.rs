@@ -9,6 +9,7 @@ pub mod body;
 pub mod chunked;
 pub mod client;
 pub mod connection;
+mod counters;
 pub mod decode;
 pub mod encode;
 pub mod error;
@@ -18,4 +19,5 @@ pub mod pool;
 pub(crate) mod token;
 mod upgraded;
 
+pub use counters::{Counters, Counts};
 pub use upgraded::Upgraded;

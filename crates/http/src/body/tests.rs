@@ -60,3 +60,23 @@ async fn the_bytes_taken_of_it_are_counted() {
     Body::from("whole").counted(sent.clone()).collect(9).await.unwrap();
     assert_eq!(sent.load(Ordering::Relaxed), 13);
 }
+
+#[tokio::test]
+async fn every_counter_counts() {
+    let counters: [Arc<AtomicU64>; 3] = Default::default();
+    let body = counters.iter().fold(Body::from("whole"), |body, counter| body.counted(counter.clone()));
+    body.took(9);
+    body.gave_back(2);
+    body.collect(9).await.unwrap();
+    assert_eq!(counters.map(|counter| counter.load(Ordering::Relaxed)), [12; 3]);
+}
+
+#[tokio::test]
+async fn a_failure_within_another_body_stays_what_it_was() {
+    let failing = http_body_util::StreamBody::new(futures_util::stream::iter([Err::<Frame<Bytes>, _>(Error::new(
+        unary_service::Kind::TooLarge,
+        "testing",
+    ))]));
+    let error = Body::stream(Body::stream(failing)).collect(9).await.unwrap_err();
+    assert_eq!(error.to_string(), "too large while testing");
+}

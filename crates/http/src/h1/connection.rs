@@ -12,6 +12,7 @@ mod tools;
 mod upgrade;
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use unary_net::{Connection, Exchange, Protocol, Transport};
 use unary_service::Error;
 use unary_service::flow::Consumer;
 
+use crate::h1::counters::Counters;
 use crate::h1::head::HeadLimits;
 use crate::{Request, Response};
 use busy::{Busy, Outcome};
@@ -35,11 +37,12 @@ pub fn h1() -> H1 {
 }
 
 /// The HTTP/1.1 server protocol. Its requests and replies are [`Request`] and [`Response`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct H1 {
     limits: Limits,
     times: Times,
     preface: Preface,
+    counters: Arc<Counters>,
 }
 
 /// What becomes of a connection that opens with the preface of HTTP/2 (RFC 9113 §3.4).
@@ -61,7 +64,12 @@ impl H1 {
             stall: Ticks::of(limits.stall_time_max),
             drain_grace: Ticks::of(limits.drain_grace),
         };
-        Self { limits, times, preface: Preface::Refused }
+        Self { limits, times, preface: Preface::Refused, counters: Arc::default() }
+    }
+
+    /// What its connections have met with so far.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 }
 

@@ -112,6 +112,14 @@ impl Output {
         *self = Self { taken: self.taken, ..Self::default() };
     }
 
+    /// What is here will never leave: the body it is of has counted it as taken. That is `sending`, or the
+    /// last one that is complete.
+    pub(in crate::h1) fn give_up(&self, sending: Option<&Body>) {
+        if let Some(body) = sending.or(self.unsent.last()) {
+            body.gave_back((self.front.len() - self.sent + self.tail.len()) as u64);
+        }
+    }
+
     /// Gives up memory that a connection at rest has no use for.
     pub(in crate::h1) fn rest(&mut self) {
         self.front.shrink_to(KEPT_BYTES_MAX);

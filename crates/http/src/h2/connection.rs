@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, Waker, ready};
 
 use ::h2::server::{Builder, SendResponse};
@@ -202,22 +203,32 @@ where
     /// Tells the peer why the connection ends.
     #[cold]
     fn refuse(&mut self, reason: Reason) {
-        self.count(reason);
+        let counters = &self.shared.counters;
+        self.count(reason, if reason == Reason::ENHANCE_YOUR_CALM { &counters.floods } else { &counters.faults });
         self.going = Going::ToGoAway;
         self.frames.abrupt_shutdown(reason);
     }
 
     /// Counts a connection that ends by the peer's fault.
-    fn count(&self, reason: Reason) {
+    fn count(&self, reason: Reason, counter: &AtomicU64) {
         tracing::debug!(peer = ?self.shared.peer, %reason, "closing a connection for what its peer sends");
-        let counters = &self.shared.counters;
-        count(if reason == Reason::ENHANCE_YOUR_CALM { &counters.floods } else { &counters.faults });
+        count(counter);
     }
 
     fn ended(&self, error: ::h2::Error) -> Result<(), Error> {
         match error.reason() {
             Some(Reason::NO_ERROR) => return Ok(()),
-            Some(reason) if error.is_library() => self.count(reason),
+            Some(reason) if error.is_library() => {
+                let counters = &self.shared.counters;
+                // The `h2` crate does not say what there was too much of.
+                let is_of_resets = self.shared.gauge.resets() > RESETS_UNSEEN_MAX as u64;
+                let counter = match reason {
+                    Reason::ENHANCE_YOUR_CALM if is_of_resets => &counters.rapid_resets,
+                    Reason::ENHANCE_YOUR_CALM => &counters.floods,
+                    _ => &counters.faults,
+                };
+                self.count(reason, counter);
+            }
             _ => {}
         }
         Err(broken(error))
@@ -332,6 +343,7 @@ where
     fn go_away(&mut self) {
         if self.going == Going::On {
             self.going = Going::ToAnswers;
+            count(&self.shared.counters.farewells);
             self.frames.graceful_shutdown();
             self.alarm.frames.ring();
         }

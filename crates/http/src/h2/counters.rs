@@ -12,7 +12,9 @@ pub struct Counters {
     pub(super) resets: AtomicU64,
     pub(super) stalls: AtomicU64,
     pub(super) floods: AtomicU64,
+    pub(super) rapid_resets: AtomicU64,
     pub(super) faults: AtomicU64,
+    pub(super) farewells: AtomicU64,
 }
 
 /// [`Counters`] as of now.
@@ -28,10 +30,16 @@ pub struct Counts {
     pub resets: u64,
     /// Replies, and connections, given up because the peer took nothing of them.
     pub stalls: u64,
-    /// Connections closed with `ENHANCE_YOUR_CALM`: floods of resets, settings, pings and the like.
+    /// Connections closed with `ENHANCE_YOUR_CALM`: floods of settings, pings, cancelled requests and the
+    /// like.
     pub floods: u64,
+    /// The same, for requests that were reset before they were looked at (CVE-2023-44487).
+    pub rapid_resets: u64,
     /// Connections closed because their frames make no sense.
     pub faults: u64,
+    /// Connections told in good order that nothing more is taken: idle ones, and all where the server
+    /// drains.
+    pub farewells: u64,
 }
 
 impl Counters {
@@ -45,7 +53,9 @@ impl Counters {
             resets: read(&self.resets),
             stalls: read(&self.stalls),
             floods: read(&self.floods),
+            rapid_resets: read(&self.rapid_resets),
             faults: read(&self.faults),
+            farewells: read(&self.farewells),
         }
     }
 }

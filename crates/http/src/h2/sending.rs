@@ -28,19 +28,27 @@ const FILE_BYTES: u64 = 64 * 1024;
 /// Bytes of a body, and after the last of them what is to be kept until they have left.
 pub(super) struct Piece {
     bytes: Bytes,
-    _until_sent: Option<Box<Body>>,
+    until_sent: Option<Box<Body>>,
 }
 
 impl Piece {
     /// Bytes that are not a body's last.
     fn amid(bytes: Bytes) -> Self {
-        Self { bytes, _until_sent: None }
+        Self { bytes, until_sent: None }
     }
 
     /// A body's last bytes. A call ends when they have left, or never will.
     pub(super) fn last(bytes: Bytes, body: &mut Body) -> Self {
         let until_sent = (!body.is_plain()).then(|| Box::new(std::mem::take(body)));
-        Self { bytes, _until_sent: until_sent }
+        Self { bytes, until_sent }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if let Some(body) = self.until_sent.as_ref().filter(|_| !self.bytes.is_empty()) {
+            body.gave_back(self.bytes.len() as u64);
+        }
     }
 }
 
@@ -70,6 +78,14 @@ pub(super) struct Sending {
     stall: Ticks,
     timer: Timer,
     stalls: bool,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if !self.piece.is_empty() {
+            self.body.gave_back(self.piece.len() as u64);
+        }
+    }
 }
 
 /// Why a body was not sent to its end.

@@ -231,9 +231,9 @@ fn tell(cut: Cut, id: RequestId, shared: &Shared) {
             tracing::debug!(%id, peer = ?shared.peer, "reset a stream: the peer takes nothing of its reply");
             count(&shared.counters.stalls);
         }
-        Cut::Failed(error) => match error.kind() {
-            Kind::Closed => tracing::debug!(%id, peer = ?shared.peer, %error, "reset a stream amid a reply"),
-            _ => tracing::error!(%id, peer = ?shared.peer, %error, "reset a stream amid a reply"),
+        Cut::Failed(error) => match failed::is_peers_doing(error.kind()) {
+            true => tracing::debug!(%id, peer = ?shared.peer, %error, "reset a stream amid a reply"),
+            false => tracing::error!(%id, peer = ?shared.peer, %error, "reset a stream amid a reply"),
         },
     }
 }

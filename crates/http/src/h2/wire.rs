@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::flood::{BYTES_PER_FRAME, Flood};
-use super::frames::Frames;
+use super::frames::{Frames, kind};
 
 /// A connection's stream, behind the bytes an earlier stage read of it.
 pub(super) struct Wire<S> {
@@ -29,6 +29,8 @@ pub(super) struct Wire<S> {
 pub(super) struct Gauge {
     read: AtomicU64,
     written: AtomicU64,
+    /// Frames read that reset a stream.
+    resets: AtomicU64,
     earned: AtomicU64,
     blocked: AtomicBool,
     /// Why nothing more is read: 0, `NO_ERROR`, for no reason.
@@ -44,6 +46,11 @@ impl Gauge {
     /// Bytes written so far.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Relaxed)
+    }
+
+    /// How often the peer has reset a stream so far.
+    pub(super) fn resets(&self) -> u64 {
+        self.resets.load(Relaxed)
     }
 
     /// Notes that something was put on its way to the peer that is worth so many frames of it.
@@ -114,8 +121,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 impl<S> Wire<S> {
     /// How many of these bytes may be read on: all, if there is nothing wrong with them.
     fn judge(&mut self, read: &[u8]) -> usize {
-        let mut cost = 0;
-        let judged = self.frames.read(read, |frame| cost += Flood::cost(frame));
+        let (mut cost, mut resets) = (0, 0);
+        let judged = self.frames.read(read, |frame| {
+            cost += Flood::cost(frame);
+            resets += u64::from(frame.kind == kind::RST_STREAM);
+        });
+        if resets > 0 {
+            self.gauge.resets.store(self.gauge.resets() + resets, Relaxed);
+        }
         let (fault, fit) = match judged {
             Err(fault) => (fault.reason, fault.before),
             Ok(()) if self.flood.charge(cost, self.gauge.worth(), Instant::now) => (Reason::ENHANCE_YOUR_CALM, 0),

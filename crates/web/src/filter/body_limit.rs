@@ -1,6 +1,5 @@
 //! A bound on the bodies of requests: [`BodyLimit`].
 
-use std::error::Error as _;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
@@ -39,7 +38,7 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for BodyLim
         match request.body().length() {
             Some(length) if length > self.bytes_max => Err(self.refusal()),
             Some(_) => next.call(request).await,
-            None => next.call(request.map(|body| self.limited(body))).await.map_err(plainly),
+            None => next.call(request.map(|body| self.limited(body))).await,
         }
     }
 }
@@ -48,16 +47,6 @@ impl BodyLimit {
     fn limited(self, body: Body) -> Body {
         let context = body.context().cloned().unwrap_or_default();
         Body::stream(Limited { body, left: self.bytes_max, limit: self }).with_context(context)
-    }
-}
-
-/// What failed within a body that was wrapped is told as what it was: the wrapping knows no kind.
-fn plainly(error: Error) -> Error {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    let mut kinds = causes.map_while(|cause| cause.downcast_ref()).map(Error::kind);
-    match kinds.find(|kind| *kind != Kind::Internal) {
-        Some(kind) if error.kind() == Kind::Internal => Error::new(kind, STEP).because(error),
-        _ => error,
     }
 }
 

@@ -9,16 +9,15 @@ mod figures;
 mod thread;
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::task::{Context as TaskContext, Poll};
+use std::task::Poll;
 
-use bytes::Bytes;
 use http::{Method, StatusCode};
-use http_body::{Frame, SizeHint};
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 use tokio::time::Instant;
-use unary_http::{Body, Request, Response, Source, message};
+use unary_http::{Request, Response, Source, message};
 use unary_service::{Error, Filter, Lasting, Service};
 
 pub use figures::{BOUNDS, Ended, Figures, Limit, MethodClass, Reading, Registry, StatusClass, Took};
@@ -47,7 +46,7 @@ impl Metrics {
     fn begin(&self, asked: Asked) -> Call {
         self.figures.begin();
         let ended = Ended { method: asked.method, status: StatusClass::None, limit: None, sent_bytes: 0 };
-        Call { figures: self.figures.clone(), began: Instant::now(), ended }
+        Call { figures: self.figures.clone(), began: Instant::now(), ended, sent: None }
     }
 }
 
@@ -113,16 +112,15 @@ struct Call {
     figures: Arc<Figures>,
     began: Instant,
     ended: Ended,
+    /// Bytes of the reply's body that were sent, once it is on its way.
+    sent: Option<Arc<AtomicU64>>,
 }
 
 impl Call {
     /// Goes on until the reply's body has ended.
     fn until_sent(mut self, reply: Response) -> Response {
-        if reply.body().source() != Source::Stream {
-            return reply.holding(self);
-        }
-        self.ended.sent_bytes = 0;
-        reply.map(|body| Body::stream(Counted { body, call: self }))
+        let sent = self.sent.insert(Arc::default()).clone();
+        reply.map(|body| body.counted(sent)).holding(self)
     }
 }
 
@@ -131,37 +129,11 @@ impl Drop for Call {
         if self.ended.status == StatusClass::None && std::thread::panicking() {
             self.ended.status = StatusClass::of(StatusCode::INTERNAL_SERVER_ERROR);
         }
+        if let Some(sent) = &self.sent {
+            self.ended.sent_bytes = sent.load(Ordering::Relaxed);
+        }
         self.figures.end();
         self.figures.count(self.ended, Took::exactly(self.began.elapsed()));
-    }
-}
-
-/// A body whose bytes are counted as they go.
-struct Counted {
-    body: Body,
-    call: Call,
-}
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Self { body, call } = self.get_mut();
-        Pin::new(body).poll_frame(task).map(|frame| {
-            if let Some(bytes) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-                call.ended.sent_bytes += bytes.len() as u64;
-            }
-            frame
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

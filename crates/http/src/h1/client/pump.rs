@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use unary_net::Transport;
-use unary_service::Kind;
+use unary_service::{Error, Kind};
 
 use super::reply::Reading;
 use super::upload::{State, Upload};
@@ -19,7 +19,8 @@ use crate::body::{Feed, Incoming, Wanted};
 use crate::h1::body::Piece;
 
 /// What whoever reads the reply is told; the log has the rest.
-const STEP: &str = "reading a reply's body: the server failed amid it";
+const SERVER_FAILED: &str = "reading a reply's body: the server failed amid it";
+const REQUEST_FAILED: &str = "reading a reply's body: the rest of its request never came";
 
 /// Begins it, and gives the reply's body.
 pub(super) fn start<S: Transport>(
@@ -34,10 +35,14 @@ pub(super) fn start<S: Transport>(
         match poll_fn(|task| pump.poll(task, &*home)).await {
             Ok(()) if pump.reading.may_rest(&pump.wire) => home.take_back(pump.wire),
             Ok(()) => {}
-            Err(trouble) => {
-                pump.feed.fail(trouble.kind, STEP);
+            Err(Fault::Server(trouble)) => {
+                pump.feed.fail(trouble.kind, SERVER_FAILED);
                 let error = trouble.with(home.name());
                 tracing::debug!(%error, "a call failed after its reply had begun");
+            }
+            Err(Fault::Request(error)) => {
+                pump.feed.fail(error.kind(), REQUEST_FAILED);
+                tracing::debug!(%error, "the body of a request failed after its reply had begun");
             }
         }
     });
@@ -54,9 +59,22 @@ struct Pump<S> {
     is_whole: bool,
 }
 
+/// Whose doing it is that the two did not end well.
+enum Fault {
+    Server(Trouble),
+    /// Whoever sends the request: it is longer than it may be, say.
+    Request(Error),
+}
+
+impl From<Trouble> for Fault {
+    fn from(trouble: Trouble) -> Self {
+        Self::Server(trouble)
+    }
+}
+
 impl<S: Transport> Pump<S> {
     /// Ready once both have ended, or nobody wants the reply.
-    fn poll(&mut self, task: &mut Context<'_>, home: &dyn Home<S>) -> Poll<Result<(), Trouble>> {
+    fn poll(&mut self, task: &mut Context<'_>, home: &dyn Home<S>) -> Poll<Result<(), Fault>> {
         loop {
             self.send(task)?;
             if self.is_whole {
@@ -81,15 +99,13 @@ impl<S: Transport> Pump<S> {
                 Poll::Pending => break,
             }
         }
-        self.poll_time(task, home)
+        self.poll_time(task, home).map_err(Fault::Server)
     }
 
     /// Moves the request's body on.
-    fn send(&mut self, task: &mut Context<'_>) -> Result<(), Trouble> {
+    fn send(&mut self, task: &mut Context<'_>) -> Result<(), Fault> {
         let Some(upload) = &mut self.upload else { return Ok(()) };
-        if let Err(error) = upload.poll(task, &mut self.wire) {
-            return Err(Trouble::new(error.kind(), "sending a request to").because(error));
-        }
+        upload.poll(task, &mut self.wire).map_err(Fault::Request)?;
         match upload.state() {
             State::Encoded if self.wire.output.is_empty() => self.upload = None,
             State::Refused => {

@@ -18,7 +18,7 @@ use unary_net::pipeline::drain::Phase;
 use unary_net::pipeline::{Awaited, Calls};
 use unary_net::{Exchange, Transport};
 use unary_service::context::RequestId;
-use unary_service::{Error, Kind};
+use unary_service::Error;
 
 use super::receiving::{Need, Receiving};
 use super::sending::{Sending, Sent};
@@ -278,6 +278,7 @@ impl<'a, S: Transport> Busy<'a, S> {
             Ok(need) => need,
             Err(error) => {
                 tracing::debug!(peer = ?self.wire.connection.peer, %error, "refused a request's body");
+                self.http.counters.count_refused(StatusCode::BAD_REQUEST);
                 self.close_after_answers();
                 self.receiving = None;
                 return true;
@@ -452,9 +453,10 @@ impl<'a, S: Transport> Busy<'a, S> {
     /// The reply cannot be completed. Its peer gets what there is of it, and notices.
     #[cold]
     fn cut(&mut self, error: &Error) {
-        match error.kind() {
-            Kind::Closed => tracing::debug!(peer = ?self.wire.connection.peer, %error, "cut a connection amid a reply"),
-            _ => tracing::error!(peer = ?self.wire.connection.peer, %error, "cut a connection amid a reply"),
+        let peer = &self.wire.connection.peer;
+        match failed::is_peers_doing(error.kind()) {
+            true => tracing::debug!(?peer, %error, "cut a connection amid a reply"),
+            false => tracing::error!(?peer, %error, "cut a connection amid a reply"),
         }
         self.sending = None;
         self.going = Going::ToOutput;
@@ -462,6 +464,7 @@ impl<'a, S: Transport> Busy<'a, S> {
     }
 
     fn refuse_with(&mut self, refusal: StatusCode) {
+        self.http.counters.count_refused(refusal);
         self.refusal = Some(refusal);
         self.close_after_answers();
     }
@@ -558,6 +561,7 @@ impl<'a, S: Transport> Busy<'a, S> {
 
     /// Gives back what was lent.
     pub(super) fn finish(self) {
+        self.tools.output.give_up(self.sending.as_deref().map(Sending::body));
         self.tools.give_back();
     }
 }

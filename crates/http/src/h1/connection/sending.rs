@@ -46,6 +46,11 @@ impl Sending {
         Self { body, framing, blocked: false }
     }
 
+    /// The body, or what is left of it.
+    pub(super) fn body(&self) -> &Body {
+        &self.body
+    }
+
     /// Moves the body on. An error means that the reply cannot be completed: the connection has to
     /// be cut for the peer to notice.
     pub(super) fn poll<S: Transport>(

@@ -4,6 +4,7 @@
 //! happen is said step by step to a [`Client`].
 
 mod bodies;
+mod counts;
 mod draining;
 mod failures;
 mod files;

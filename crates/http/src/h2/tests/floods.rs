@@ -101,6 +101,12 @@ pub(super) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 /// so many times.
 #[track_caller]
 fn check(flood: impl Fn(u32) -> Vec<u8>, times: u32) -> impl Future<Output = ()> {
+    check_counted(flood, times, (1, 0))
+}
+
+/// The same, counted as that many floods and rapid resets.
+#[track_caller]
+fn check_counted(flood: impl Fn(u32) -> Vec<u8>, times: u32, expected: (u64, u64)) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     async move {
         let (near, far) = duplex(ROOM);
@@ -115,7 +121,8 @@ fn check(flood: impl Fn(u32) -> Vec<u8>, times: u32) -> impl Future<Output = ()>
         }
         let met = far.until_end().await;
         assert_eq!(met.go_away, Some(Reason::ENHANCE_YOUR_CALM), "at {caller}: {met:?}");
-        assert_eq!(started.counters.read().floods, 1, "at {caller}");
+        let counts = started.counters.read();
+        assert_eq!((counts.floods, counts.rapid_resets), expected, "at {caller}");
         started.ended.await.unwrap();
     }
 }
@@ -147,8 +154,8 @@ async fn floods_of_empty_data_are_stopped() {
 async fn rapid_resets_are_stopped() {
     let request = block(&[(":method", "GET"), (":scheme", "http"), (":path", "/slow/9"), (":authority", "a")]);
     // CVE-2023-44487.
-    check(move |time| [frame(1, 5, 2 * time + 1, &request), frame(3, 0, 2 * time + 1, &[0, 0, 0, 8])].concat(), 10_000)
-        .await;
+    let reset = move |time| [frame(1, 5, 2 * time + 1, &request), frame(3, 0, 2 * time + 1, &[0, 0, 0, 8])].concat();
+    check_counted(reset, 10_000, (0, 1)).await;
 }
 
 #[tokio::test(start_paused = true)]

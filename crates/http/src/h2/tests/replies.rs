@@ -2,7 +2,7 @@
 
 use std::future::ready;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use http_body::Frame;
@@ -251,4 +251,22 @@ async fn a_call_ends_when_its_last_byte_has_left() {
     assert_eq!(got(reply).await.unwrap().body.len(), 100_000);
     settle().await;
     assert_eq!(Arc::strong_count(&held), service_and_reply - 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_left_of_a_reply_does_not_count() {
+    let sent = Arc::new(AtomicU64::new(0));
+    let counter = sent.clone();
+    let service = service_fn(move |_: Request| {
+        let body = Body::from("b".repeat(1 << 20)).counted(counter.clone());
+        std::future::ready(Ok(Response::new(body)))
+    });
+    let mut client = Server::default().meet(service).await;
+    let (reply, mut stream) = client.send(head(Method::GET, "/"), true).await;
+    let reply = reply.await.unwrap();
+    settle().await;
+    stream.send_reset(Reason::CANCEL);
+    drop(reply);
+    settle().await;
+    assert_eq!(sent.load(Ordering::Relaxed), 65_535, "what its window has room for");
 }

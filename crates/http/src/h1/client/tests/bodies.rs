@@ -2,6 +2,7 @@
 
 use http::HeaderValue;
 use http::header::{EXPECT, TE};
+use unary_service::Kind;
 use unary_testkit::far_end::PATIENCE;
 
 use super::*;
@@ -167,6 +168,19 @@ async fn an_error_that_closes_ends_the_request() {
     server.send("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno").await;
     assert_eq!(server.outcome().await, "401 connection: close, content-length: 2, \"no\"");
     assert!(pieces.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_fails_after_its_reply_has_begun_is_not_blamed_on_the_server() {
+    let (pieces, body) = piecemeal();
+    let mut server = Server::of(post(body)).await;
+    server.expect(format!("{POST}transfer-encoding: chunked\r\n\r\n")).await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello").await;
+    let reply = (&mut server.call).await.unwrap().unwrap();
+    pieces.send(Err(Error::new(Kind::TooLarge, "testing"))).await.unwrap();
+    let error = reply.into_body().collect(9).await.unwrap_err();
+    assert_eq!(error.to_string(), "too large while reading a reply's body: the rest of its request never came");
+    server.expect_end().await;
 }
 
 #[tokio::test(start_paused = true)]

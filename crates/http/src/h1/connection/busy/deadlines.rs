@@ -31,6 +31,7 @@ impl<S: Transport> Busy<'_, S> {
             }
             ready!(self.wire.poll_waiting(task, Waiting::Peer, times.stall));
             tracing::debug!(peer = ?self.wire.connection.peer, "cut a connection: the peer takes nothing of its reply");
+            self.http.counters.count_stall();
             return Poll::Ready(());
         }
         if awaits_body && let Some(receiving) = &mut self.receiving {
