@@ -35,7 +35,7 @@ use kdl::Which;
 use load::{Disk, Files, Loaded, load};
 use read::{Reader, Variable};
 use route::Stacks;
-pub(crate) use server::{AccessLog, LogFormat, LogTo, Metrics, ProxyHeader};
+pub(crate) use server::{AccessLog, ErrorLog, LogFormat, LogTo, MessageFormat, Metrics, ProxyHeader, Trace};
 use words::Place;
 
 pub(crate) use filter::{By, Cors, Edit, Filter, Rewrite};

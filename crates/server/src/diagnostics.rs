@@ -6,25 +6,14 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tracing::Level;
 
 /// What a pipe takes at once if it takes anything: POSIX's least `PIPE_BUF`. Longer messages are cut.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
-/// Shows the messages of all crates, from warnings up, one a line with the time in UTC.
-pub(crate) fn start() {
-    tracing_subscriber::fmt()
-        .with_max_level(Level::WARN)
-        .with_target(false)
-        .with_ansi(has_colour(&io::stderr()))
-        .with_writer(|| Patient(io::stderr()))
-        .init();
-}
-
 /// Says one line.
 pub(crate) fn say(line: Arguments<'_>) {
     // In one write, so that no other line comes in between.
-    let _ = Patient(io::stderr()).write(format!("{line}\n").as_bytes());
+    Patient(io::stderr()).take(format!("{line}\n").as_bytes());
 }
 
 /// Whether to show colour there: on a terminal that knows it, and not if `NO_COLOR` is set.
@@ -34,22 +23,15 @@ pub(crate) fn has_colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
-/// A stream on which all messages are written, as far as their writers know. They would complain of a
-/// failure on standard error, and panic when that fails too; and an event loop that waits for whoever
-/// reads a pipe serves nobody.
-struct Patient<W>(W);
+/// A stream that nobody waits for: an event loop that waits for whoever reads a pipe serves nobody.
+pub(crate) struct Patient<W>(pub(crate) W);
 
-impl<W: Write + AsFd> Write for Patient<W> {
-    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+impl<W: Write + AsFd> Patient<W> {
+    /// Writes a message, cut if it is long; whether it was taken.
+    pub(crate) fn take(&mut self, message: &[u8]) -> bool {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        if poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], Some(&at_once)).is_ok_and(|ready| ready > 0) {
-            let _ = self.0.write(&message[..message.len().min(MESSAGE_BYTES_MAX)]);
-        }
-        Ok(message.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], Some(&at_once)).is_ok_and(|ready| ready > 0)
+            && self.0.write(&message[..message.len().min(MESSAGE_BYTES_MAX)]).is_ok()
     }
 }
 
@@ -64,20 +46,21 @@ mod tests {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut stream = Patient(writer);
         let message = [b'm'; MESSAGE_BYTES_MAX + 1];
+        let mut taken = 0;
         // Far more than a pipe holds.
         for _ in 0..1000 {
-            stream.write_all(&message).unwrap();
+            taken += usize::from(stream.take(&message));
         }
         drop(stream);
         let mut seen = Vec::new();
         reader.read_to_end(&mut seen).unwrap();
-        assert!(!seen.is_empty() && seen.len() % MESSAGE_BYTES_MAX == 0, "{}", seen.len());
+        assert!(taken > 0 && seen.len() == taken * MESSAGE_BYTES_MAX, "{taken} taken, {} read", seen.len());
     }
 
     #[test]
     fn a_closed_pipe_is_nobodys_failure() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        Patient(writer).write_all(b"message").unwrap();
+        assert!(!Patient(writer).take(b"message"));
     }
 }

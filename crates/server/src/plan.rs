@@ -19,11 +19,15 @@ use unary_http::{Request, Response, message};
 use unary_net::tls::{Certificate, Certificates, TlsSite};
 use unary_service::{Available, BoxService, Error, Filter, Service};
 use unary_web::choose::Sites;
+use unary_web::filter::access_log::Place;
 use unary_web::filter::metrics::Registry;
-use unary_web::filter::{AccessLog, Metrics, forwarded};
+use unary_web::filter::trace::{Sampling, Spans};
+use unary_web::filter::{AccessLog, Metrics, Trace, forwarded};
+use unary_web::networks::Trust;
 
-use crate::config::{AccessLog as AccessLogSettings, At, Config, Metrics as MetricsSettings};
-use site::Built;
+use crate::acme::Answers;
+use crate::config::{AccessLog as AccessLogSettings, At, Config, Metrics as MetricsSettings, Trace as TraceSettings};
+use site::{Built, Own};
 
 /// What is served until the next reload.
 pub(crate) struct Plan {
@@ -35,6 +39,12 @@ pub(crate) struct Plan {
     pub(crate) broken: Vec<Broken>,
     /// Where requests are counted that are for no site.
     metrics: Option<Metrics>,
+    /// Where requests are logged, but for those of routes with a log of their own.
+    log: Option<AccessLog>,
+    /// How requests are traced, but for those of routes that say so themselves.
+    trace: Option<Trace>,
+    /// What CAs are answered, before all else.
+    answers: Option<Answers>,
 }
 
 /// A site that could not be built.
@@ -65,6 +75,7 @@ impl Plan {
         logs: &mut dyn Logs,
         certificates: &Certificates,
         figures: &Registry,
+        spans: &Spans,
     ) -> Self {
         let counting = Counting { figures, settings: config.server.metrics };
         let mut plan = Self {
@@ -73,9 +84,13 @@ impl Plan {
             named: HashMap::with_capacity(config.sites.len()),
             broken: Vec::new(),
             metrics: counting.metrics("", ""),
+            log: None,
+            trace: None,
+            answers: None,
         };
         let tls_port = config.server.unusual_tls_port();
-        let mut parts = Parts { services: ending::Services::default(), logs, certificates, counting, tls_port };
+        let services = ending::Services::default();
+        let mut parts = Parts { services, logs, certificates, counting, tls_port, spans };
         for site in &config.sites {
             let name = site::name_of(site);
             let earlier = before.and_then(|plan| plan.site(&name));
@@ -93,7 +108,31 @@ impl Plan {
 
     /// A plan without sites: nobody is served.
     pub(crate) fn empty() -> Self {
-        Self { sites: Vec::new(), hosts: Sites::default(), named: HashMap::new(), broken: Vec::new(), metrics: None }
+        Self {
+            sites: Vec::new(),
+            hosts: Sites::default(),
+            named: HashMap::new(),
+            broken: Vec::new(),
+            metrics: None,
+            log: None,
+            trace: None,
+            answers: None,
+        }
+    }
+
+    /// The same, with a line for each request there.
+    pub(crate) fn logging(self, log: Option<AccessLog>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// The same, with requests traced like this.
+    pub(crate) fn tracing(self, trace: Option<Trace>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// The same, which answers CAs that look whether a name is ours.
+    pub(crate) fn answering(self, answers: Option<Answers>) -> Self {
+        Self { answers, ..self }
     }
 
     /// The sites that speak TLS.
@@ -117,15 +156,18 @@ impl Plan {
 
     /// Whoever answers this request.
     fn find(&self, request: &Request) -> Found<'_> {
+        if let Some(answers) = self.answers.as_ref().filter(|answers| answers.has_one_for(request)) {
+            return Found { answer: Answer::Challenge(answers), ..Found::nobody(StatusCode::OK, None, None) };
+        }
         let host = forwarded::host(request).unwrap_or("");
         let number = self.hosts.choose(host);
         let Some(site) = number.and_then(|number| self.sites.get(*number)) else {
-            return Found::nobody(StatusCode::NOT_FOUND, self.metrics.as_ref());
+            return Found::nobody(StatusCode::NOT_FOUND, self.metrics.as_ref(), None);
         };
         // Who comes in the clear to a site that leads to TLS has yet to show a certificate.
         let has_to_prove = site.wants_certificates() && !site.leads_to_tls(request);
         if has_to_prove && self.door_of(request) != number {
-            return Found::nobody(StatusCode::MISDIRECTED_REQUEST, site.metrics());
+            return site.nobody(StatusCode::MISDIRECTED_REQUEST);
         }
         site.find(request, host)
     }
@@ -144,31 +186,76 @@ impl Service<Request> for Plan {
     type Reply = Response;
 
     async fn call(&self, request: Request) -> Result<Response, Error> {
-        let Found { answer, metrics } = self.find(&request);
-        match (answer, metrics) {
-            (Ok(service), Some(metrics)) => metrics.apply(request, service).await,
-            (Ok(service), None) => service.call(request).await,
-            (Err(answer), metrics) => {
-                if let Some(metrics) = metrics {
-                    metrics.count(&request, &answer);
-                }
-                Ok(answer)
-            }
+        let found = self.find(&request);
+        let logged = Logged { log: found.log.or(self.log.as_ref()), found: &found };
+        match found.trace.or(self.trace.as_ref()) {
+            Some(trace) => trace.apply_at(found.place, request, &logged).await,
+            None => logged.call(request).await,
+        }
+    }
+}
+
+/// What becomes of a request, and a line for it.
+struct Logged<'p> {
+    log: Option<&'p AccessLog>,
+    found: &'p Found<'p>,
+}
+
+impl Available for Logged<'_> {}
+
+impl Service<Request> for Logged<'_> {
+    type Reply = Response;
+
+    async fn call(&self, request: Request) -> Result<Response, Error> {
+        match self.log {
+            Some(log) => log.apply_at(self.found.place, request, self.found).await,
+            None => self.found.call(request).await,
         }
     }
 }
 
 /// What becomes of a request.
 struct Found<'p> {
-    /// Whoever answers it, or the answer where nobody does.
-    answer: Result<&'p BoxService<Request, Response>, Response>,
+    answer: Answer<'p>,
     /// Where it is counted.
     metrics: Option<&'p Metrics>,
+    /// What serves it, as its line in the log says.
+    place: Option<&'p Arc<Place>>,
+    /// Where it is logged, and how traced, if a route says so.
+    log: Own<&'p AccessLog>,
+    trace: Own<&'p Trace>,
+}
+
+/// Whoever answers a request.
+enum Answer<'p> {
+    By(&'p BoxService<Request, Response>),
+    Challenge(&'p Answers),
+    /// Nobody does.
+    Status(StatusCode),
 }
 
 impl<'p> Found<'p> {
-    fn nobody(status: StatusCode, metrics: Option<&'p Metrics>) -> Self {
-        Self { answer: Err(message::status(status)), metrics }
+    fn nobody(status: StatusCode, metrics: Option<&'p Metrics>, place: Option<&'p Arc<Place>>) -> Self {
+        Self { answer: Answer::Status(status), metrics, place, log: Own::Nothing, trace: Own::Nothing }
+    }
+}
+
+impl Available for Found<'_> {}
+
+impl Service<Request> for Found<'_> {
+    type Reply = Response;
+
+    async fn call(&self, request: Request) -> Result<Response, Error> {
+        let answer = match (&self.answer, self.metrics) {
+            (Answer::By(service), Some(metrics)) => return metrics.apply(request, *service).await,
+            (Answer::By(service), None) => return service.call(request).await,
+            (Answer::Challenge(answers), _) => answers.answer(&request),
+            (Answer::Status(status), _) => message::status(*status),
+        };
+        if let Some(metrics) = self.metrics {
+            metrics.count(&request, &answer);
+        }
+        Ok(answer)
     }
 }
 
@@ -197,6 +284,17 @@ struct Parts<'l> {
     counting: Counting<'l>,
     /// Where TLS is spoken, if that is not at the port everybody expects it at.
     tls_port: Option<u16>,
+    /// Where those of routes that are traced in a way of their own go.
+    spans: &'l Spans,
+}
+
+/// The filter that traces with these settings.
+pub(crate) fn trace(settings: &TraceSettings, spans: &Spans) -> Trace {
+    let sampling = settings
+        .sample
+        .map_or(Sampling::Reported, |percent| Sampling::Percent(u8::try_from(percent).unwrap_or(u8::MAX)));
+    let whose = if settings.keep { Trust::Everybody } else { Trust::Nobody };
+    Trace::new().continuing(whose).sampling(sampling).reporting(spans.clone())
 }
 
 /// Where requests are counted, and how finely.

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use unary_workers::keeper::{self, Refusal};
 
 use crate::cli::Run;
-use crate::diagnostics;
+use crate::error_log::ErrorLog;
 use crate::failure::Failure;
 pub(crate) use command::{admin_path, tell};
 use front::ConfigFile;
@@ -30,7 +30,7 @@ pub(crate) const CONFIG_DEFAULT: &str = "unary.kdl";
 
 /// Keeps a server until it is told to stop.
 pub(crate) fn run(told: &Run) -> Result<(), Failure> {
-    diagnostics::start();
+    ErrorLog::start();
     let front = ConfigFile::at(&told.config);
     keeper::run(front, vec![OsString::from(SERVER_PROCESS)]).map_err(|Refusal { why, code }| failure(&why, code))
 }

@@ -11,16 +11,18 @@ use unary_net::event_loop::EventLoops;
 use unary_net::{Run, connect, descriptors, listen, process, reply};
 use unary_service::{Compose, Error, Service};
 
-use crate::access_log::{Format, To};
+use crate::access_log;
+use crate::access_log::Format;
 use crate::cli::Serve;
+use crate::error_log::ErrorLog;
 use crate::failure::Failure;
-use crate::{access_log, diagnostics};
+use crate::log::To;
 use news::News;
 use subject::Subject;
 
 /// Serves what was told until the process is told to stop.
 pub(crate) fn run(told: &Serve) -> Result<(), Failure> {
-    diagnostics::start();
+    ErrorLog::start();
     let Subject::Folder(files) = Subject::find(&told.path)?;
     descriptors::raise_limit();
     let news = News::of(&told.path);

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 /// Tells the time in one format.
-pub(super) struct Clock {
+pub(crate) struct Clock {
     zone: TimeZone,
     format: &'static str,
     /// A second, and how it is shown.
@@ -14,12 +14,12 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn new(zone: TimeZone, format: &'static str) -> Self {
+    pub(crate) fn new(zone: TimeZone, format: &'static str) -> Self {
         Self { zone, format, shown: (i64::MIN, String::new()) }
     }
 
     /// A time to the second.
-    pub(super) fn at(&mut self, time: SystemTime) -> &str {
+    pub(crate) fn at(&mut self, time: SystemTime) -> &str {
         let time = Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH);
         if self.shown.0 != time.as_second() {
             let zoned = Zoned::new(time, self.zone.clone());
@@ -29,7 +29,7 @@ impl Clock {
     }
 
     /// The milliseconds that [`Clock::at`] leaves out.
-    pub(super) fn millis(time: SystemTime) -> u32 {
+    pub(crate) fn millis(time: SystemTime) -> u32 {
         let since = time.duration_since(SystemTime::UNIX_EPOCH);
         since.map_or(0, |since| since.subsec_millis())
     }

@@ -51,6 +51,7 @@ impl Value<'_> {
         let _ = match self {
             Self::Time => write!(line, "{}.{:03}Z", clock.at(access.began), Clock::millis(access.began)),
             Self::Number(number) => write!(line, "{number}"),
+            Self::Switch(is_on) => write!(line, "{is_on}"),
             Self::Milliseconds(time) => write!(line, "{:.3}", time.as_secs_f64() * 1e3),
             Self::Text(b"") => line.write_char('-'),
             Self::Text(bytes) => return escape(bytes, spaces, line),
@@ -140,7 +141,7 @@ mod tests {
         check("{client} {method} {path} {status} {bytes}", "192.0.2.7 GET /a%20b 200 2345");
         check("t={time} d={duration}", "t=2000-02-29T00:00:00.250Z d=1.234");
         check("{{{query}}}", "{c}");
-        check("{user} {host} {trace-id}", "- - -");
+        check("{user} {host} {trace-id} {tls}", "- - - -");
     }
 
     #[test]

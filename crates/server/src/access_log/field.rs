@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, Version};
+use unary_net::tls::TlsVersion;
 use unary_web::filter::access_log::{Access, More};
 use unary_web::scheme::Scheme;
 use unary_web::user::User;
@@ -29,6 +30,9 @@ pub(crate) enum Field {
     UserAgent,
     RequestId,
     TraceId,
+    Tls,
+    TlsCipher,
+    TlsResumed,
 }
 
 /// What is logged as the status if the client went away before there was one. No such status exists,
@@ -42,12 +46,13 @@ pub(super) enum Value<'a> {
     Text(&'a [u8]),
     Owned(String),
     Number(u64),
+    Switch(bool),
     Milliseconds(Duration),
 }
 
 impl Field {
     /// All of them, in the order in which a JSON line has them, by name.
-    pub(crate) const ALL: [(&str, Self); 18] = [
+    pub(crate) const ALL: [(&str, Self); 21] = [
         ("time", Self::Time),
         ("client", Self::Client),
         ("user", Self::User),
@@ -66,7 +71,21 @@ impl Field {
         ("user-agent", Self::UserAgent),
         ("request-id", Self::RequestId),
         ("trace-id", Self::TraceId),
+        ("tls", Self::Tls),
+        ("tls-cipher", Self::TlsCipher),
+        ("tls-resumed", Self::TlsResumed),
     ];
+
+    /// Their names.
+    pub(crate) const NAMES: [&str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Self::ALL[at].0;
+            at += 1;
+        }
+        names
+    };
 
     /// The field of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -75,8 +94,8 @@ impl Field {
 
     /// Whether it is kept of a request only if that is asked for.
     pub(super) fn is_detail(self) -> bool {
-        use Field::{Host, RequestId, Route, Scheme, Site, TraceId};
-        matches!(self, Scheme | Host | Site | Route | RequestId | TraceId)
+        use Field::{Host, RequestId, Route, Scheme, Site, Tls, TlsCipher, TlsResumed, TraceId};
+        matches!(self, Scheme | Host | Site | Route | RequestId | TraceId | Tls | TlsCipher | TlsResumed)
     }
 
     /// What it says of a request; `None` if there is nothing to say.
@@ -84,6 +103,7 @@ impl Field {
         let text = |text: &'static str| Some(Value::Text(text.as_bytes()));
         let more = access.more.as_deref();
         let place = || more.and_then(|more| more.place.as_ref());
+        let tls = || more.and_then(|more| more.connection.as_ref()?.tls());
         match self {
             Self::Time => Some(Value::Time),
             Self::Client => access.peer.map(|peer| Value::Owned(peer.ip().to_canonical().to_string())),
@@ -101,17 +121,29 @@ impl Field {
             Self::Bytes => Some(Value::Number(access.sent_bytes)),
             Self::Duration => Some(Value::Milliseconds(access.duration)),
             Self::Site => place().map(|place| Value::Text(place.site.as_bytes())),
-            Self::Route => place().map(|place| Value::Text(place.route.as_bytes())),
+            Self::Route => {
+                place().filter(|place| !place.route.is_empty()).map(|place| Value::Text(place.route.as_bytes()))
+            }
             Self::Referer => access.referer.as_ref().map(header),
             Self::UserAgent => access.user_agent.as_ref().map(header),
             Self::RequestId => more?.request_id.as_ref().map(header),
             Self::TraceId => trace_id(more?),
+            Self::Tls => tls().map(|tls| version(tls.version)),
+            Self::TlsCipher => tls().map(|tls| Value::Text(tls.cipher.as_bytes())),
+            Self::TlsResumed => tls().map(|tls| Value::Switch(tls.resumed)),
         }
     }
 }
 
 fn header(value: &HeaderValue) -> Value<'_> {
     Value::Text(value.as_bytes())
+}
+
+fn version(version: TlsVersion) -> Value<'static> {
+    Value::Text(match version {
+        TlsVersion::Tls12 => b"TLSv1.2",
+        TlsVersion::Tls13 => b"TLSv1.3",
+    })
 }
 
 fn trace_id(more: &More) -> Option<Value<'_>> {

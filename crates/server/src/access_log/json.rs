@@ -10,10 +10,11 @@ use super::field::{Field, Value};
 /// The time to the second, in UTC; what is left of it follows.
 pub(super) const TIME: &str = "%Y-%m-%dT%H:%M:%S";
 
-/// What a line says unless told otherwise: all but what a client says of itself.
+/// What a line says unless told otherwise: all but what a client says of itself, and of TLS the version.
 pub(super) fn usual() -> Box<[Field]> {
+    use Field::{Referer, TlsCipher, TlsResumed, UserAgent};
     let fields = Field::ALL.iter().map(|(_, field)| *field);
-    fields.filter(|field| !matches!(field, Field::Referer | Field::UserAgent)).collect()
+    fields.filter(|field| !matches!(field, Referer | UserAgent | TlsCipher | TlsResumed)).collect()
 }
 
 /// Writes what there is to say of these fields. A key is the field's name with `_` for `-`, and the
@@ -33,6 +34,7 @@ pub(super) fn json(access: &Access, fields: &[Field], clock: &mut Clock, line: &
             Value::Text(bytes) => text(bytes, line),
             Value::Owned(owned) => text(owned.as_bytes(), line),
             Value::Number(number) => drop(write!(line, "{number}")),
+            Value::Switch(is_on) => drop(write!(line, "{is_on}")),
             Value::Milliseconds(time) => drop(write!(line, "{:.3}", time.as_secs_f64() * 1e3)),
         }
     }
@@ -45,13 +47,15 @@ fn key(field: Field) -> &'static str {
         Field::UserAgent => "user_agent",
         Field::RequestId => "request_id",
         Field::TraceId => "trace_id",
+        Field::TlsCipher => "tls_cipher",
+        Field::TlsResumed => "tls_resumed",
         _ => Field::ALL.iter().find(|(_, known)| *known == field).map_or("", |(name, _)| name),
     }
 }
 
 /// Writes a string. What is no UTF-8 is taken as ISO 8859-1, as HTTP once had it, so that no byte is
 /// lost.
-fn text(bytes: &[u8], line: &mut String) {
+pub(crate) fn text(bytes: &[u8], line: &mut String) {
     line.push('"');
     match std::str::from_utf8(bytes) {
         Ok(text) => text.chars().for_each(|letter| character(letter, line)),
@@ -78,13 +82,38 @@ fn is_deceptive(letter: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use jiff::tz::TimeZone;
+    use unary_net::Peer;
+    use unary_net::tls::{Alpn, TlsFacts, TlsVersion};
     use unary_web::filter::access_log::{More, Place};
     use unary_web::scheme::Scheme;
     use unary_web::user::User;
 
     use super::super::line::tests::access;
     use super::*;
+
+    /// What is kept of a request that came by TLS.
+    fn more() -> More {
+        let peer = Peer::new(None, None);
+        peer.secured(TlsFacts {
+            version: TlsVersion::Tls13,
+            cipher: "TLS13_AES_128_GCM_SHA256",
+            server_name: None,
+            alpn: Alpn::Http1,
+            resumed: true,
+            client: None,
+        });
+        More {
+            scheme: Scheme::Https,
+            host: Some("example.com".into()),
+            request_id: None,
+            trace: None,
+            place: Some(Arc::new(Place { site: "example.com".into(), route: "/a*".into() })),
+            connection: Some(peer),
+        }
+    }
 
     fn line_of(access: &Access, fields: &[Field]) -> String {
         let mut line = String::new();
@@ -94,20 +123,28 @@ mod tests {
 
     #[test]
     fn a_line_says_what_there_is_to_say() {
-        let more = More {
-            scheme: Scheme::Https,
-            host: Some("example.com".into()),
-            request_id: None,
-            trace: None,
-            place: Some(Place { site: "example.com".into(), route: "/a*".into() }),
-        };
-        let access = Access { user: Some(User::new("anna")), more: Some(Box::new(more)), ..access() };
+        let access = Access { user: Some(User::new("anna")), more: Some(Box::new(more())), ..access() };
         let expected = concat!(
             r#"{"time":"2000-02-29T00:00:00.250Z","client":"192.0.2.7","user":"anna","method":"GET","scheme":"https","#,
             r#""host":"example.com","path":"/a%20b","query":"c","protocol":"HTTP/1.1","status":200,"bytes":2345,"#,
-            r#""duration_ms":1.234,"site":"example.com","route":"/a*"}"#
+            r#""duration_ms":1.234,"site":"example.com","route":"/a*","tls":"TLSv1.3"}"#
         );
         assert_eq!(line_of(&access, &usual()), expected);
+    }
+
+    #[test]
+    fn a_line_says_how_tls_was_agreed_on() {
+        let access = Access { more: Some(Box::new(more())), ..access() };
+        let expected = r#"{"tls":"TLSv1.3","tls_cipher":"TLS13_AES_128_GCM_SHA256","tls_resumed":true}"#;
+        assert_eq!(line_of(&access, &[Field::Tls, Field::TlsCipher, Field::TlsResumed]), expected);
+    }
+
+    #[test]
+    fn where_no_route_was_found_none_is_named() {
+        let place = Some(Arc::new(Place { site: "example.com".into(), route: "".into() }));
+        let access = Access { more: Some(Box::new(More { place, connection: None, ..more() })), ..access() };
+        let fields = [Field::Site, Field::Route, Field::Tls];
+        assert_eq!(line_of(&access, &fields), r#"{"site":"example.com"}"#);
     }
 
     #[test]

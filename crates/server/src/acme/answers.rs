@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use http::Method;
+use http::{Method, StatusCode};
 use unary_http::{Request, Response, message};
-use unary_service::{Error, Filter, Service};
+use unary_service::Error;
 
 /// Where a CA looks.
 const PATH: &str = "/.well-known/acme-challenge/";
@@ -14,9 +14,8 @@ const PATH: &str = "/.well-known/acme-challenge/";
 /// Answers at once. A CA looks at one for some seconds; a certificate has a hundred names at most.
 const ANSWERS_MAX: usize = 1000;
 
-/// Answers by token. Cheap to clone; all clones are one. As a filter it answers CAs, and lets all
-/// others through: it belongs before everything else on listeners that speak plain HTTP, before the
-/// redirect to TLS above all.
+/// Answers by token. Cheap to clone; all clones are one. CAs are answered before everybody else on
+/// listeners that speak plain HTTP, before the redirect to TLS above all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers(Arc<Shared>);
 
@@ -55,6 +54,16 @@ impl Answers {
         Ok(())
     }
 
+    /// Whether a CA asks this, and there is an answer.
+    pub(crate) fn has_one_for(&self, request: &Request) -> bool {
+        request.uri().path().starts_with(PATH) && self.to(request).is_some()
+    }
+
+    /// What a CA is answered.
+    pub(crate) fn answer(&self, request: &Request) -> Response {
+        self.to(request).unwrap_or_else(|| message::status(StatusCode::NOT_FOUND))
+    }
+
     fn to(&self, request: &Request) -> Option<Response> {
         let token = request.uri().path().strip_prefix(PATH)?;
         if *request.method() != Method::GET && *request.method() != Method::HEAD {
@@ -65,21 +74,9 @@ impl Answers {
     }
 }
 
-impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Answers {
-    type Reply = Response;
-
-    async fn apply(&self, request: Request, next: &Next) -> Result<Response, Error> {
-        match self.to(&request) {
-            Some(reply) => Ok(reply),
-            None => next.call(request).await,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use unary_http::Body;
-    use unary_service::{Compose, service_fn};
 
     use super::*;
 
@@ -88,10 +85,12 @@ mod tests {
         answers.show("token", "token.thumbprint").unwrap();
         answers.show("gone", "x").unwrap();
         answers.hide("gone");
-        let app = answers.and_then(service_fn(|_: Request| std::future::ready(Ok(message::text("the site")))));
         let request = http::Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        let reply = app.call(request).await.unwrap();
-        assert_eq!(reply.into_body().collect(99).await.unwrap(), expected, "{path}");
+        assert_eq!(answers.has_one_for(&request), !expected.is_empty(), "{path}");
+        if !expected.is_empty() {
+            let reply = answers.answer(&request);
+            assert_eq!(reply.into_body().collect(99).await.unwrap(), expected, "{path}");
+        }
     }
 
     #[tokio::test]
@@ -99,9 +98,9 @@ mod tests {
         check("/.well-known/acme-challenge/token", Method::GET, "token.thumbprint").await;
         check("/.well-known/acme-challenge/token?a=b", Method::GET, "token.thumbprint").await;
         for path in ["/", "/.well-known/acme-challenge/", "/.well-known/acme-challenge/other", "/token"] {
-            check(path, Method::GET, "the site").await;
+            check(path, Method::GET, "").await;
         }
-        check("/.well-known/acme-challenge/gone", Method::GET, "the site").await;
-        check("/.well-known/acme-challenge/token", Method::POST, "the site").await;
+        check("/.well-known/acme-challenge/gone", Method::GET, "").await;
+        check("/.well-known/acme-challenge/token", Method::POST, "").await;
     }
 }

@@ -16,7 +16,7 @@ use unary_http::{Request, message};
 use unary_net::event_loop::EventLoops;
 use unary_net::tls::{Certificates, Terms, TlsSite, tls};
 use unary_net::{Drain, Listen, Peer, Run, connect, listen, process, reply};
-use unary_service::{Compose, service_fn};
+use unary_service::service_fn;
 use unary_testkit::TempDir;
 
 use super::settings::{Algorithm, BACK_OFF, Challenge, Dns, ExternalAccount, NameServer, Way};
@@ -88,7 +88,10 @@ impl World {
         let (listener, tls_port) = (Listen::from(addresses.to_vec()).draining(self.drain.clone()), self.ports.tls);
         let secure =
             tls(self.certificates.clone(), move |peer: &Peer| peer.local().is_some_and(|at| at.port() == tls_port));
-        let app = answers.and_then(service_fn(|_: Request| std::future::ready(Ok(message::text("the site")))));
+        let app = service_fn(move |request: Request| {
+            let asked = answers.has_one_for(&request).then(|| answers.answer(&request));
+            std::future::ready(Ok(asked.unwrap_or_else(|| message::text("the site"))))
+        });
         let line = listen(listener) >> secure >> connect(unary_http::http()) >> process(app) >> reply();
         let (ready, is_ready) = std::sync::mpsc::sync_channel::<()>(1);
         self.server = Some(std::thread::spawn(move || {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use unary_http::h2;
+use unary_http::{h1, h2};
 use unary_net::tls;
 use unary_web::filter::metrics::Reading;
 
@@ -27,8 +27,10 @@ pub(crate) struct Facts {
     pub(crate) connections_accepted: u64,
     pub(crate) calls: Vec<Reading>,
     pub(crate) tls: Option<Arc<tls::Counters>>,
+    pub(crate) h1: h1::Counts,
     pub(crate) h2: h2::Counts,
     pub(crate) log_lines_lost: u64,
+    pub(crate) messages_lost: u64,
     pub(crate) sites: Vec<SiteFacts>,
     pub(crate) acme: Vec<Report>,
 }
@@ -84,8 +86,10 @@ impl Default for Facts {
             connections_accepted: 0,
             calls: Vec::new(),
             tls: None,
+            h1: h1::Counts::default(),
             h2: h2::Counts::default(),
             log_lines_lost: 0,
+            messages_lost: 0,
             sites: Vec::new(),
             acme: Vec::new(),
         }

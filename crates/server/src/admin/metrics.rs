@@ -18,6 +18,7 @@ pub(super) fn render(facts: &Facts) -> String {
     page.calls(&facts.calls);
     page.connections(facts);
     page.tls(facts);
+    page.h1(facts);
     page.h2(facts);
     page.certificates(facts);
     page.0
@@ -40,6 +41,8 @@ impl Page {
         }
         let lost = "Lines of access logs that could not be written.";
         self.counter("unary_access_log_lost_lines_total", lost, facts.log_lines_lost);
+        let lost = "Lines of the error log that could not be written.";
+        self.counter("unary_error_log_lost_lines_total", lost, facts.messages_lost);
         self.head("unary_site_up", "gauge", "Whether the site is served as the config says.");
         for site in &facts.sites {
             self.sample("unary_site_up", &[("site", site.name())], u8::from(site.broken.is_none()));
@@ -117,6 +120,21 @@ impl Page {
         }
     }
 
+    fn h1(&mut self, facts: &Facts) {
+        let (name, counts) = ("unary_http1_events_total", &facts.h1);
+        self.head(name, "counter", "What honest peers of HTTP/1 rarely do.");
+        let events = [
+            ("malformed", counts.malformed),
+            ("too-large", counts.too_large),
+            ("unsupported", counts.unsupported),
+            ("late", counts.late),
+            ("stall", counts.stalls),
+        ];
+        for (event, count) in events {
+            self.sample(name, &[("event", event)], count);
+        }
+    }
+
     fn h2(&mut self, facts: &Facts) {
         let counts = &facts.h2;
         self.counter("unary_http2_connections_total", "Connections that spoke HTTP/2.", counts.connections);
@@ -128,10 +146,17 @@ impl Page {
             ("reset", counts.resets),
             ("stall", counts.stalls),
             ("flood", counts.floods),
+            ("rapid-reset", counts.rapid_resets),
             ("fault", counts.faults),
         ];
         for (event, count) in events {
             self.sample(name, &[("event", event)], count);
+        }
+        let name = "unary_http2_goaways_total";
+        self.head(name, "counter", "Connections of HTTP/2 that were told to go away.");
+        let calm = counts.floods + counts.rapid_resets;
+        for (reason, count) in [("no-error", counts.farewells), ("calm", calm), ("fault", counts.faults)] {
+            self.sample(name, &[("reason", reason)], count);
         }
     }
 

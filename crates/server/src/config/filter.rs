@@ -13,7 +13,7 @@ use unary_web::filter::{Hsts as WebHsts, Rewrite as WebRewrite, hsts};
 use super::json;
 use super::kdl::Node;
 use super::read::{Given, Reader};
-use super::server::AccessLog;
+use super::server::{AccessLog, Trace};
 use super::service::Redirect;
 use super::value::{Kind, Rate, Read, Statuses};
 use super::words::Place;
@@ -82,6 +82,8 @@ pub(crate) enum Filter {
         keep: bool,
     },
     Rewrite(Rewrite),
+    /// Nothing if requests are not traced.
+    Trace(Option<Trace>),
     Timeout {
         #[serde(serialize_with = "json::duration")]
         time: Duration,
@@ -153,6 +155,7 @@ impl Filter {
             "rate-limit" => rate_limit_of(reader, given)?,
             "request-id" => Self::RequestId { header: given.one("header"), keep: given.one("keep") },
             "rewrite" => Self::Rewrite(rewrite_of(reader, given)?),
+            "trace" => Self::Trace(Trace::read(given)),
             "timeout" => Self::Timeout { time: given.one("time") },
             other => unreachable!("{other} is a filter that nobody reads"),
         };

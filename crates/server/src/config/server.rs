@@ -42,6 +42,7 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) acme: Acme,
     pub(crate) metrics: Option<Metrics>,
+    pub(crate) trace: Option<Trace>,
     pub(crate) watch: bool,
 }
 
@@ -107,11 +108,40 @@ pub(crate) enum LogFormat {
 }
 
 /// Where messages go.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct ErrorLog {
     /// Standard error if there is none.
     pub(crate) file: Option<PathBuf>,
     pub(crate) level: &'static str,
+    pub(crate) format: MessageFormat,
+    pub(crate) rotate_bytes: Option<u64>,
+    pub(crate) keep: u32,
+}
+
+/// What a message looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum MessageFormat {
+    Text,
+    Json,
+}
+
+/// How requests are traced.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Trace {
+    pub(crate) keep: bool,
+    /// So many of a hundred.
+    pub(crate) sample: Option<u32>,
+    /// Where spans are sent; the server's alone says.
+    pub(crate) otlp: Option<Otlp>,
+}
+
+/// Who collects traces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Otlp {
+    #[serde(serialize_with = "json::text")]
+    pub(crate) url: http::Uri,
+    pub(crate) service: Box<str>,
 }
 
 /// Whose word is taken for who a client is.
@@ -193,6 +223,7 @@ impl Server {
                 "drain" => self.drain = drain_of(&given),
                 "limits" => self.limits.read(reader, node),
                 "acme" => self.acme.read(reader, node),
+                "trace" => self.trace = Trace::read_of_server(reader, &given),
                 "metrics" => self.metrics = metrics_of(&given),
                 "watch" => self.watch = given.one::<&str>("state") == "on",
                 other => unreachable!("{other} is a word of `server` that nobody reads"),
@@ -223,11 +254,18 @@ impl Default for Server {
             admin: Admin::UnlessTold,
             user: None,
             access_log: None,
-            error_log: ErrorLog { file: None, level: default("error-log", "level").into() },
+            error_log: ErrorLog {
+                file: None,
+                level: default("error-log", "level").into(),
+                format: MessageFormat::Text,
+                rotate_bytes: None,
+                keep: default("error-log", "keep").into(),
+            },
             trusted_proxies: None,
             drain: Drain { timeout: default("drain", "timeout").into(), grace: default("drain", "grace").into() },
             limits: Limits::default(),
             acme: Acme::default(),
+            trace: None,
             metrics: Some(Metrics { per_route: default("metrics", "routes").into() }),
             watch: false,
         }
@@ -311,22 +349,48 @@ impl AccessLog {
                 reader.refuse(node.name.span, "this format has its own fields", "choose them with format=json");
             }
         }
-        let rotate_bytes = given.maybe("rotate");
-        if rotate_bytes == Some(0) {
-            reader.refuse(
-                given.span("rotate"),
-                "a file of no bytes cannot be rotated",
-                "write a size, as in \"100MiB\"",
-            );
-        }
-        Some(Self { to, format, fields, rotate_bytes, keep: given.one("keep") })
+        Some(Self { to, format, fields, rotate_bytes: rotate_of(reader, given), keep: given.one("keep") })
     }
 }
 
-fn error_log_of(reader: &Reader<'_>, given: &Given<'_>) -> ErrorLog {
+fn error_log_of(reader: &mut Reader<'_>, given: &Given<'_>) -> ErrorLog {
     let file: Box<str> = given.one("file");
     let file = (&*file != "-").then(|| reader.folder(given.node.span).join(Path::new(&*file)));
-    ErrorLog { file, level: given.one("level") }
+    let format = match given.one("format") {
+        "json" => MessageFormat::Json,
+        _ => MessageFormat::Text,
+    };
+    let rotate_bytes = rotate_of(reader, given);
+    ErrorLog { file, level: given.one("level"), format, rotate_bytes, keep: given.one("keep") }
+}
+
+/// Beyond which size a file is put aside.
+fn rotate_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Option<u64> {
+    let bytes = given.maybe("rotate");
+    if bytes == Some(0) {
+        let help = "write a size, as in \"100MiB\"";
+        reader.refuse(given.span("rotate"), "a file of no bytes cannot be rotated", help);
+    }
+    bytes
+}
+
+impl Trace {
+    /// What `trace` says within `server`.
+    fn read_of_server(reader: &mut Reader<'_>, given: &Given<'_>) -> Option<Self> {
+        let url: Option<http::Uri> = given.maybe("otlp");
+        if url.is_some() && !cfg!(feature = "otel") {
+            let help = "build it with --features otel, or leave otlp out";
+            reader.refuse(given.span("otlp"), "this program was built without OpenTelemetry", help);
+        }
+        let otlp = url.map(|url| Otlp { url, service: given.one("service") });
+        Self::read(given).map(|trace| Self { otlp, ..trace })
+    }
+
+    /// What it says anywhere; `None` if it is off.
+    pub(crate) fn read(given: &Given<'_>) -> Option<Self> {
+        let is_on = given.one::<&str>("state") == "on";
+        is_on.then(|| Self { keep: given.one("keep"), sample: given.maybe("sample"), otlp: None })
+    }
 }
 
 fn proxies_of(given: &Given<'_>) -> TrustedProxies {

@@ -1,4 +1,4 @@
-//! What was lost of the access log, and when to say so: not for each line, which would bring the
+//! What was lost of a log, and when to say so: not for each line, which would bring the
 //! trouble of one file to the next.
 
 use std::time::{Duration, Instant};
@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 pub(super) const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// Lines lost since that was last said, and whether lines are being lost now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Losses {
+    /// Which log it is.
+    name: &'static str,
     unsaid: u64,
     cause: String,
     state: State,
@@ -17,14 +19,18 @@ pub(super) struct Losses {
     said: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    #[default]
     Writing,
     Failing,
 }
 
 impl Losses {
+    pub(super) fn of(name: &'static str) -> Self {
+        let (state, said_state) = (State::Writing, State::Writing);
+        Self { name, unsaid: 0, cause: String::new(), state, said_state, said: None }
+    }
+
     /// So many lines could not be written.
     pub(super) fn unwritten(&mut self, lines: u64, cause: String) {
         self.state = State::Failing;
@@ -65,10 +71,10 @@ impl Losses {
             return None;
         }
         let (lines, were) = if self.unsaid == 1 { ("line", "was") } else { ("lines", "were") };
-        let lost = format!("{} access log {lines} {were} lost: {}", self.unsaid, self.cause);
-        let again = "access log lines are written again";
+        let lost = format!("{} {} {lines} {were} lost: {}", self.unsaid, self.name, self.cause);
+        let again = format!("{} lines are written again", self.name);
         let message = match (self.unsaid, recovered) {
-            (0, _) => again.to_owned(),
+            (0, _) => again,
             (_, true) => format!("{lost}; {again}"),
             (_, false) => lost,
         };
@@ -92,7 +98,7 @@ mod tests {
 
     #[test]
     fn says_the_first_loss_at_once_and_the_next_ones_together() {
-        let (mut losses, now) = (Losses::default(), Instant::now());
+        let (mut losses, now) = (Losses::of("access log"), Instant::now());
         check(&mut losses, now, None);
         losses.unwritten(1, FULL.to_owned());
         check(&mut losses, now, Some("1 access log line was lost: No space left on device"));
@@ -105,7 +111,7 @@ mod tests {
 
     #[test]
     fn says_that_lines_are_written_again() {
-        let (mut losses, now) = (Losses::default(), Instant::now());
+        let (mut losses, now) = (Losses::of("access log"), Instant::now());
         losses.unwritten(1, FULL.to_owned());
         losses.say(now);
         losses.written();
@@ -115,7 +121,7 @@ mod tests {
 
     #[test]
     fn says_loss_and_recovery_together() {
-        let (mut losses, now) = (Losses::default(), Instant::now());
+        let (mut losses, now) = (Losses::of("access log"), Instant::now());
         losses.unwritten(1, FULL.to_owned());
         losses.say(now);
         losses.unwritten(4, FULL.to_owned());
@@ -126,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_was_dropped_is_lost_too() {
-        let mut losses = Losses::default();
+        let mut losses = Losses::of("access log");
         losses.dropped(7);
         let expected = "7 access log lines were lost: they came faster than they can be written";
         check(&mut losses, Instant::now(), Some(expected));

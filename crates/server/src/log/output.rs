@@ -26,6 +26,8 @@ pub(super) const READER_MAX: Duration = Duration::from_secs(1);
 
 /// Where the lines go, and what was lost of them.
 pub(super) struct Output {
+    /// Which log it is.
+    name: &'static str,
     file: File,
     /// A file or not: what is none (a pipe, a terminal) may not take anything for long.
     is_file: bool,
@@ -45,20 +47,25 @@ pub(super) struct Output {
 
 impl Output {
     /// Writes there, unbuffered. `dropped` counts what never gets here.
-    pub(super) fn of(stream: impl AsFd, dropped: Arc<AtomicU64>) -> io::Result<Self> {
-        Self::to(File::from(stream.as_fd().try_clone_to_owned()?), None, dropped)
+    pub(super) fn of(name: &'static str, stream: impl AsFd, dropped: Arc<AtomicU64>) -> io::Result<Self> {
+        Self::to(name, File::from(stream.as_fd().try_clone_to_owned()?), None, dropped)
     }
 
     /// Writes to the end of the file of this name, which is made if there is none.
-    pub(super) fn named(path: PathBuf, rotation: Option<Rotation>, dropped: Arc<AtomicU64>) -> io::Result<Self> {
+    pub(super) fn named(
+        name: &'static str,
+        path: PathBuf,
+        rotation: Option<Rotation>,
+        dropped: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         let (named, file) = NamedFile::open(path, rotation)?;
-        Self::to(file, Some(named), dropped)
+        Self::to(name, file, Some(named), dropped)
     }
 
-    fn to(file: File, named: Option<NamedFile>, dropped: Arc<AtomicU64>) -> io::Result<Self> {
+    fn to(name: &'static str, file: File, named: Option<NamedFile>, dropped: Arc<AtomicU64>) -> io::Result<Self> {
         let is_file = file.metadata()?.is_file();
-        let (losses, lost, hurry) = (Losses::default(), Arc::default(), Arc::default());
-        Ok(Self { file, is_file, named, is_torn: false, losses, dropped, dropped_seen: 0, lost, hurry })
+        let (losses, lost, hurry) = (Losses::of(name), Arc::default(), Arc::default());
+        Ok(Self { name, file, is_file, named, is_torn: false, losses, dropped, dropped_seen: 0, lost, hurry })
     }
 
     /// Opens the file of this name anew: whoever put it aside expects that. If that cannot be done,
@@ -76,7 +83,7 @@ impl Output {
                 (self.file, self.is_torn) = (file, false);
             }
             Err(problem) => {
-                diagnostics::say(format_args!("{problem}; lines of the access log go on to where they went"))
+                diagnostics::say(format_args!("{problem}; lines of the {} go on to where they went", self.name))
             }
         }
     }
@@ -198,7 +205,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("unary-log-reopen-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let (path, aside) = (folder.join("a.log"), folder.join("b.log"));
-        let mut output = Output::named(path.clone(), None, Arc::default()).unwrap();
+        let mut output = Output::named("access log", path.clone(), None, Arc::default()).unwrap();
         output.write(b"one\n");
         std::fs::rename(&path, &aside).unwrap();
         output.write(b"two\n");
@@ -218,7 +225,7 @@ mod tests {
     #[test]
     fn a_line_torn_by_a_full_disk_is_ended_before_the_next() {
         let (near, mut far) = UnixStream::pair().unwrap();
-        let mut output = Output::of(&near, Arc::default()).unwrap();
+        let mut output = Output::of("access log", &near, Arc::default()).unwrap();
         output.write(b"one\n");
         // As a disk does that has room for two more bytes.
         output.file.write_all(b"tw").unwrap();
@@ -233,7 +240,7 @@ mod tests {
     #[test]
     fn a_reader_that_went_away_costs_its_lines_only() {
         let (near, far) = UnixStream::pair().unwrap();
-        let mut output = Output::of(&near, Arc::default()).unwrap();
+        let mut output = Output::of("access log", &near, Arc::default()).unwrap();
         drop(far);
         output.write(b"one\ntwo\n");
         // The first message was said; this one waits for its time.
@@ -248,7 +255,7 @@ mod tests {
         let (near, _far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
         while (&near).write(&[b'x'; PIECE_BYTES]).is_ok() {}
-        let mut output = Output::of(&near, Arc::default()).unwrap();
+        let mut output = Output::of("access log", &near, Arc::default()).unwrap();
         output.hurry().store(is_ending, Ordering::Relaxed);
         let began = Instant::now();
         for _ in 0..1000 {

@@ -16,7 +16,7 @@ use unary_web::filter::{
 use unary_web::networks::Trust;
 use unary_web::setting::BadSetting;
 
-use super::{Logs, Parts, Why};
+use super::{Parts, Why};
 use crate::config::{By, Cors as CorsSettings, Edit, Filter, Placed, Route};
 
 type Chain = Stack<Request, Response>;
@@ -30,12 +30,12 @@ pub(super) fn build(route: &Route, when: &When, parts: &mut Parts<'_>) -> Result
     let service = parts.services.of(&route.service)?;
     let mut chain = Chain::new();
     for placed in &route.filters {
-        chain = push(chain, placed, when, parts.logs).map_err(|text| Why { at: placed.at.clone(), text })?;
+        chain = push(chain, placed, when).map_err(|text| Why { at: placed.at.clone(), text })?;
     }
     Ok(chain.service(service))
 }
 
-fn push(chain: Chain, placed: &Placed<Filter>, when: &When, logs: &mut dyn Logs) -> Result<Chain, String> {
+fn push(chain: Chain, placed: &Placed<Filter>, when: &When) -> Result<Chain, String> {
     let line = &placed.at;
     Ok(match &placed.what {
         Filter::BasicAuth { users, realm } => {
@@ -97,7 +97,7 @@ fn push(chain: Chain, placed: &Placed<Filter>, when: &When, logs: &mut dyn Logs)
             let trust = if *keep { Trust::Everybody } else { Trust::Nobody };
             chain.push("request-id", line, RequestIds::new().in_field(header.clone()).trusting(trust))
         }
-        Filter::Log(settings) => chain.push("log", line, logs.of(settings)?),
+        Filter::Log(_) | Filter::Trace(_) => chain, // They are around all of them: see `site`.
     })
 }
 

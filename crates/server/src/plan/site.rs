@@ -8,23 +8,26 @@ use unary_http::{Request, Response};
 use unary_net::tls::{Alpn, CertificateFiles, ClientCa, Clients, Terms, TlsSite, TlsVersion};
 use unary_service::BoxService;
 use unary_web::choose::{Asked, Path, Routes, When};
-use unary_web::filter::{Metrics, forwarded};
+use unary_web::filter::access_log::Place;
+use unary_web::filter::{AccessLog, Metrics, Trace, forwarded};
 use unary_web::handler::Redirect;
 use unary_web::scheme::Scheme;
 use unary_web::setting::BadSetting;
 
-use super::{Counting, Found, Parts, Why, chain, fingerprint};
-use crate::config::{Route, Site, Tls as TlsSettings, TlsMin as Version};
+use super::{Answer, Counting, Found, Parts, Why, chain, fingerprint};
+use crate::config::{Filter, LogTo, Route, Site, Tls as TlsSettings, TlsMin as Version};
 
 /// A site, ready to serve.
 pub(super) struct Built {
     routes: Routes<Counted>,
     to_tls: Option<ToTls>,
     /// The routes by their settings: those of the next plan that have the same are these.
-    known: HashMap<u64, BoxService<Request, Response>>,
+    known: HashMap<u64, Served>,
     tls: Option<Tls>,
     /// Where requests are counted that no route takes.
     metrics: Option<Metrics>,
+    /// What their lines in the log say.
+    place: Option<Arc<Place>>,
     is_away: bool,
 }
 
@@ -53,8 +56,42 @@ impl ToTls {
 
 /// A route, and where its requests are counted.
 struct Counted {
-    service: BoxService<Request, Response>,
+    served: Served,
     metrics: Option<Metrics>,
+    place: Arc<Place>,
+}
+
+/// What becomes of the requests of a route.
+#[derive(Clone)]
+struct Served {
+    service: BoxService<Request, Response>,
+    log: Own<AccessLog>,
+    trace: Own<Trace>,
+}
+
+/// What a route says of itself that the server says of all.
+#[derive(Clone, Copy)]
+pub(super) enum Own<T> {
+    Nothing,
+    /// This, in place of the server's; or that there is none.
+    Said(Option<T>),
+}
+
+impl<T> Own<T> {
+    fn as_ref(&self) -> Own<&T> {
+        match self {
+            Self::Nothing => Own::Nothing,
+            Self::Said(said) => Own::Said(said.as_ref()),
+        }
+    }
+
+    /// What holds where the server says this.
+    pub(super) fn or(self, servers: Option<T>) -> Option<T> {
+        match self {
+            Self::Nothing => servers,
+            Self::Said(said) => said,
+        }
+    }
 }
 
 /// How the site speaks TLS.
@@ -71,39 +108,49 @@ impl Built {
         let to_tls = site.tls.redirects().then(|| ToTls::new(parts.tls_port));
         let to_tls = to_tls.transpose().map_err(|bad| Why { at: site.at.clone(), text: bad.to_string() })?;
         let tls = tls_of(site, earlier, parts)?;
-        let metrics = parts.counting.metrics(&name_of(site), "");
-        let mut built = Self { to_tls, tls, metrics, ..Self::empty() };
+        let (name, metrics) = (name_of(site), parts.counting.metrics(&name_of(site), ""));
+        let mut built = Self { to_tls, tls, metrics, ..Self::called(&name) };
         for (when, route) in site.routes.iter() {
             let print = print(when, route);
-            let service = match earlier.and_then(|earlier| earlier.known.get(&print)) {
+            let served = match earlier.and_then(|earlier| earlier.known.get(&print)) {
                 Some(kept) => kept.clone(),
-                None => chain::build(route, when, parts)?,
+                None => Served {
+                    service: chain::build(route, when, parts)?,
+                    log: log_of(route, parts)?,
+                    trace: trace_of(route, parts),
+                },
             };
-            built.known.insert(print, service.clone());
-            let metrics = parts.counting.metrics(&name_of(site), &label(when));
-            built.routes.push(when.clone(), Counted { service, metrics });
+            built.known.insert(print, served.clone());
+            let label = label(when);
+            let metrics = parts.counting.metrics(&name, &label);
+            let place = Arc::new(Place { site: name.as_str().into(), route: label.into() });
+            built.routes.push(when.clone(), Counted { served, metrics, place });
         }
         Ok(Arc::new(built))
     }
 
     /// A site of which there is no good version.
     pub(super) fn away(site: &Site, counting: Counting<'_>) -> Self {
-        Self { is_away: true, metrics: counting.metrics(&name_of(site), ""), ..Self::empty() }
+        let name = name_of(site);
+        Self { is_away: true, metrics: counting.metrics(&name, ""), ..Self::called(&name) }
     }
 
-    fn empty() -> Self {
+    /// A site without routes.
+    fn called(name: &str) -> Self {
         Self {
             routes: Routes::default(),
             to_tls: None,
             known: HashMap::new(),
             tls: None,
             metrics: None,
+            place: Some(Arc::new(Place { site: name.into(), route: "".into() })),
             is_away: false,
         }
     }
 
-    pub(super) fn metrics(&self) -> Option<&Metrics> {
-        self.metrics.as_ref()
+    /// The answer to a request that no route takes.
+    pub(super) fn nobody(&self, status: StatusCode) -> Found<'_> {
+        Found::nobody(status, self.metrics.as_ref(), self.place.as_ref())
     }
 
     pub(super) fn tls_site(&self) -> Option<&Arc<TlsSite>> {
@@ -127,14 +174,13 @@ impl Built {
 
     /// Whoever answers this request.
     pub(super) fn find(&self, request: &Request, host: &str) -> Found<'_> {
-        let nobody = |status| Found::nobody(status, self.metrics());
         if self.is_away {
-            return nobody(StatusCode::SERVICE_UNAVAILABLE);
+            return self.nobody(StatusCode::SERVICE_UNAVAILABLE);
         }
         if let Some(to_tls) = self.to_tls.as_ref().filter(|_| self.leads_to_tls(request)) {
-            return Found { answer: Ok(to_tls.of(host)), metrics: self.metrics() };
+            return Found { answer: Answer::By(to_tls.of(host)), ..self.nobody(StatusCode::NOT_FOUND) };
         }
-        let Ok(path) = Path::parse(request.uri().path()) else { return nobody(StatusCode::BAD_REQUEST) };
+        let Ok(path) = Path::parse(request.uri().path()) else { return self.nobody(StatusCode::BAD_REQUEST) };
         let asked = Asked {
             method: request.method(),
             host,
@@ -144,10 +190,37 @@ impl Built {
             client: forwarded::client(request),
         };
         match self.routes.choose(&asked) {
-            Some((_, Counted { service, metrics })) => Found { answer: Ok(service), metrics: metrics.as_ref() },
-            None => nobody(StatusCode::NOT_FOUND),
+            Some((_, Counted { served, metrics, place })) => Found {
+                answer: Answer::By(&served.service),
+                metrics: metrics.as_ref(),
+                place: Some(place),
+                log: served.log.as_ref(),
+                trace: served.trace.as_ref(),
+            },
+            None => self.nobody(StatusCode::NOT_FOUND),
         }
     }
+}
+
+/// Where a route's requests are logged: all of them, wherever among its filters `log` stands.
+fn log_of(route: &Route, parts: &mut Parts<'_>) -> Result<Own<AccessLog>, Why> {
+    for placed in &route.filters {
+        if let Filter::Log(settings) = &placed.what {
+            if settings.to == LogTo::Nowhere {
+                return Ok(Own::Said(None));
+            }
+            let log = parts.logs.of(settings).map_err(|text| Why { at: placed.at.clone(), text })?;
+            return Ok(Own::Said(Some(log)));
+        }
+    }
+    Ok(Own::Nothing)
+}
+
+/// How they are traced; the same goes for that.
+fn trace_of(route: &Route, parts: &Parts<'_>) -> Own<Trace> {
+    let mut all = route.filters.iter();
+    let said = all.find_map(|placed| if let Filter::Trace(trace) = &placed.what { Some(trace) } else { None });
+    said.map_or(Own::Nothing, |said| Own::Said(said.as_ref().map(|settings| super::trace(settings, parts.spans))))
 }
 
 /// What a site is called: the first of its names.

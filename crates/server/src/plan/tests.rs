@@ -1,5 +1,6 @@
 use unary_service::flow::events;
 use unary_testkit::TempDir;
+use unary_web::filter::access_log::Access;
 
 use super::*;
 use crate::config::Config;
@@ -31,7 +32,7 @@ impl Place {
             Ok(config) => config,
             Err(refused) => panic!("{}", refused.report(crate::config::Colour::Off)),
         };
-        Plan::build(&config, before, &mut Nowhere, &Certificates::new().unwrap(), &self.1)
+        Plan::build(&config, before, &mut Nowhere, &Certificates::new().unwrap(), &self.1, &Spans::default())
     }
 }
 
@@ -200,4 +201,68 @@ fn a_ca_that_was_replaced_is_trusted_no_longer_after_a_reload() {
     place.0.write("ca.pem", other.cert.pem());
     let next = place.plan(Some(&same));
     assert!(!Arc::ptr_eq(&site(&same), &site(&next)));
+}
+
+#[tokio::test]
+async fn a_line_names_what_served_and_a_routes_own_log_has_it_to_itself() {
+    /// Logs by the files they are for.
+    #[derive(Default)]
+    struct Kept(HashMap<String, AccessLog>, Vec<(String, Lines)>);
+    type Lines = unary_service::flow::Line<unary_service::flow::Events<Access>, unary_service::flow::Id>;
+
+    impl Logs for Kept {
+        fn of(&mut self, settings: &AccessLogSettings) -> Result<AccessLog, String> {
+            let crate::config::LogTo::File(path) = &settings.to else { panic!("{settings:?}") };
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let made = self.0.entry(name.clone()).or_insert_with(|| {
+                let (emitter, lines) = events(99);
+                self.1.push((name, lines));
+                AccessLog::new(emitter).keeping(unary_web::filter::access_log::Detail::Full)
+            });
+            Ok(made.clone())
+        }
+    }
+
+    let place = Place::with(
+        "server { access-log \"all.log\" }
+         site \"a.example\" {
+             tls off
+             route \"/own\" { basic-auth users=\"users\"; log \"own.log\"; respond \"own\" }
+             route \"/quiet\" { log off; respond \"quiet\" }
+             route \"/fixed/*\" { respond \"fixed\" }
+         }",
+    );
+    place.0.write("users", "");
+    let config = Config::read(&place.0.join("unary.kdl")).unwrap_or_else(|_| panic!("it is a config"));
+    let mut logs = Kept::default();
+    let log = logs.of(config.server.access_log.as_ref().unwrap()).unwrap();
+    let plan = Plan::build(&config, None, &mut logs, &Certificates::new().unwrap(), &place.1, &Spans::default())
+        .logging(Some(log));
+    for path in ["own", "quiet", "fixed/x", "none"] {
+        ask(&plan, &format!("http://a.example/{path}")).await;
+    }
+    ask(&plan, "http://b.example/").await;
+    drop((plan, std::mem::take(&mut logs.0)));
+    let mut said = Vec::new();
+    for (name, lines) in logs.1 {
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let keep = seen.clone();
+        let sink = unary_service::flow::sink(move |batch: Vec<Access>| {
+            keep.lock().unwrap().extend(batch);
+            std::future::ready(Ok(()))
+        });
+        (lines >> sink).drive().await.unwrap();
+        said.extend(seen.lock().unwrap().iter().map(|access| {
+            let place = access.more.as_ref().unwrap().place.as_ref();
+            let place = place.map(|place| format!("{} {:?}", place.site, place.route));
+            format!("{name} {} {} {}", access.target, access.status.unwrap().as_u16(), place.unwrap_or_default())
+        }));
+    }
+    let expected = [
+        "all.log /fixed/x 200 a.example \"/fixed/*\"",
+        "all.log /none 404 a.example \"\"",
+        "all.log / 404 ",
+        "own.log /own 401 a.example \"/own\"",
+    ];
+    assert_eq!(said, expected);
 }

@@ -12,6 +12,7 @@ use unary_service::{Available, BoxService, Error, Service, Stack};
 use unary_web::filter::Forwarded;
 use unary_web::filter::forwarded::Fields;
 use unary_web::filter::metrics::Registry;
+use unary_web::filter::trace::Spans;
 use unary_workers::keeper::{Files, Serving};
 
 use super::background::Background;
@@ -20,7 +21,8 @@ use super::{front, places};
 use crate::acme::{self, Acme, AcmeSettings, Answers};
 use crate::config::{Config, Kept, LogTo, ProxyHeader};
 use crate::diagnostics;
-use crate::plan::{Logs, Plan};
+use crate::error_log::ErrorLog;
+use crate::plan::{self, Logs, Plan};
 pub(super) use observed::Machine;
 use observed::Observed;
 
@@ -36,10 +38,13 @@ struct Shared {
     /// Where it is built, and the one before dropped.
     background: Background<Running>,
     logs: AccessLogs,
+    errors: ErrorLog,
     certificates: Certificates,
     doors: Doors,
     /// What CAs are answered that look whether a name is ours.
     answers: Answers,
+    /// Where spans of requests go, if the config says so.
+    spans: Spans,
     /// There while a site wants a certificate to be obtained.
     acme: Mutex<Option<Acme>>,
     observed: Observed,
@@ -57,21 +62,34 @@ impl App {
     /// # Errors
     ///
     /// If there is anything wrong with the config, or no site of it can be served.
-    pub(super) fn new(handed: &[u8], files: Files) -> Result<(Arc<Config>, Self), String> {
+    pub(super) fn new(handed: &[u8], files: Files, errors: ErrorLog) -> Result<(Arc<Config>, Self), String> {
         let config = Arc::new(read(handed)?);
+        let opened = errors.open(&config.server.error_log)?;
         let observed = Observed::new(front::threads(&config));
         let (logs, certificates) = (AccessLogs::default(), Certificates::opened_by(files).map_err(in_words)?);
-        let answers = Answers::default();
-        let running = build(&config, None, logs.open(&config), &certificates, &answers, &observed.figures)?;
+        let (answers, spans) = (Answers::default(), Spans::default());
+        let running = build(&config, None, logs.open(&config), &certificates, &answers, &observed.figures, &spans)?;
         if running.plan.is_broken() {
             return Err(told(&running.plan).join("\n"));
         }
+        opened.into_iter().for_each(|opened| errors.go_over(opened));
         let doors = Doors::default();
         let running = ArcSwap::from_pointee(running);
         let (reloading, acme) = (Mutex::new(()), Mutex::new(None));
         let background = Background::start().map_err(in_words)?;
-        let shared = Shared { running, reloading, background, logs, certificates, doors, answers, acme, observed };
-        let app = Self(Arc::new(shared));
+        let app = Self(Arc::new(Shared {
+            running,
+            reloading,
+            background,
+            logs,
+            errors,
+            certificates,
+            doors,
+            answers,
+            spans,
+            acme,
+            observed,
+        }));
         app.settle(&config);
         Ok((config, app))
     }
@@ -118,11 +136,12 @@ impl App {
         let background = &self.0.background;
         let handed = handed.to_vec();
         let config = Arc::new(background.run(move || read(&handed))?);
+        let opened = self.0.errors.open(&config.server.error_log)?;
         let (app, logs, next) = (self.clone(), self.0.logs.open(&config), config.clone());
         let running = background.run(move || {
-            let Shared { certificates, answers, observed, .. } = &*app.0;
+            let Shared { certificates, answers, observed, spans, .. } = &*app.0;
             let before = app.0.running.load().plan.clone();
-            build(&next, Some(&before), logs, certificates, answers, &observed.figures)
+            build(&next, Some(&before), logs, certificates, answers, &observed.figures, spans)
         })?;
         let broken = told(&running.plan).join("\n");
         if running.plan.is_broken() {
@@ -130,6 +149,7 @@ impl App {
             return Err(broken);
         }
         background.let_go(self.0.running.swap(Arc::new(running)));
+        opened.into_iter().for_each(|opened| self.0.errors.go_over(opened));
         self.settle(&config);
         Ok(broken)
     }
@@ -168,8 +188,14 @@ fn build(
     certificates: &Certificates,
     answers: &Answers,
     figures: &Registry,
+    spans: &Spans,
 ) -> Result<Running, String> {
-    let plan = Arc::new(Plan::build(config, before, &mut logs, certificates, figures));
+    let log = config.server.access_log.as_ref().filter(|log| log.to != LogTo::Nowhere);
+    let log = log.map(|settings| logs.of(settings)).transpose()?;
+    let plan = Plan::build(config, before, &mut logs, certificates, figures, spans);
+    let speaks_tls = plan.tls_sites().next().is_some();
+    let trace = config.server.trace.as_ref().map(|settings| plan::trace(settings, spans));
+    let plan = Arc::new(plan.logging(log).tracing(trace).answering(speaks_tls.then(|| answers.clone())));
     let mut around = Stack::new();
     if let Some(trusted) = &config.server.trusted_proxies {
         let fields = match trusted.header {
@@ -178,12 +204,6 @@ fn build(
         };
         let networks = trusted.networks.iter().cloned().collect();
         around = around.push("trusted-proxies", "", Forwarded::trusting(networks).in_fields(fields));
-    }
-    if let Some(settings) = config.server.access_log.as_ref().filter(|log| log.to != LogTo::Nowhere) {
-        around = around.push("access-log", "", logs.of(settings)?);
-    }
-    if plan.tls_sites().next().is_some() {
-        around = around.push("acme", "", answers.clone());
     }
     Ok(Running { config: config.clone(), service: around.service(plan.clone()), plan })
 }
@@ -205,6 +225,7 @@ impl Serving for App {
 
     fn reopen(&mut self) {
         self.0.logs.reopen();
+        self.0.errors.reopen();
     }
 
     fn admin(&mut self, stream: UnixStream, read: Vec<u8>) {
@@ -244,7 +265,7 @@ mod tests {
         let site = |name: &str, text: &str| format!("site \"{name}\" {{\nroute {{\nrespond \"{text}\"\n}}\n}}\n");
         let server = "server { admin \"off\" }\n";
         let config = |a: &str, between: &str, b: &str| format!("{server}{}{between}{}", site("a", a), site("b", b));
-        let (_, mut app) = App::new(&handed(&config("one", "", "two")), Files::default()).unwrap();
+        let (_, mut app) = App::new(&handed(&config("one", "", "two")), Files::default(), ErrorLog::start()).unwrap();
         let check = |app: &App, expected: [(&str, u32); 2]| {
             let config = app.0.running.load().config.clone();
             let found = config.sites.iter().map(|site| {
@@ -267,7 +288,7 @@ mod tests {
                       site \"*\" { tls off; route { log \"route.log\"; respond \"here\" } }";
         let folder = TempDir::with([("unary.kdl", config)]);
         let (_, kept) = Kept::read(&folder.join("unary.kdl")).unwrap();
-        let (_, app) = App::new(&kept.to_bytes(), Files::default()).unwrap();
+        let (_, app) = App::new(&kept.to_bytes(), Files::default(), ErrorLog::start()).unwrap();
         let served = Arc::downgrade(&app.0.running.load_full());
         app.retire();
         assert_eq!(served.strong_count(), 0);

@@ -4,39 +4,60 @@
 //! that serve, and not to give way as the one that builds.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use unary_web::filter::AccessLog;
+use unary_web::filter::access_log::Remembered;
 
-use crate::access_log::{self, Field, Format, Rotation, To, Writing};
+use crate::access_log::{self, Field, Format};
 use crate::config::{AccessLog as Settings, Config, LogFormat, LogTo};
+use crate::log::{Rotation, To, Writing};
 use crate::plan::Logs;
 
-/// Logs by their settings. They are open until the process ends: requests that began under an earlier
-/// config may still have lines to write.
+/// Logs by their settings. Each is open for as long as a route or a call has it: requests that began under
+/// an earlier config may still have lines to write.
 #[derive(Clone, Default)]
-pub(super) struct AccessLogs(Arc<Mutex<HashMap<String, (AccessLog, Writing)>>>);
+pub(super) struct AccessLogs(Arc<Mutex<KeptOpen>>);
+
+#[derive(Default)]
+struct KeptOpen {
+    logs: HashMap<String, (Remembered, Writing)>,
+    /// Lines that were lost of logs that are closed.
+    lost: u64,
+}
 
 impl AccessLogs {
     /// Opens the files anew: somebody has put the old ones aside.
     pub(super) fn reopen(&self) {
-        let logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.values().for_each(|(_, writing)| writing.reopen());
+        self.kept().logs.values().for_each(|(_, writing)| writing.reopen());
     }
 
     /// How many lines of them were lost so far.
     pub(super) fn lost(&self) -> u64 {
-        let logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.values().map(|(_, writing)| writing.lost()).sum()
+        let kept = self.kept();
+        kept.lost + kept.logs.values().map(|(_, writing)| writing.lost()).sum::<u64>()
     }
 
     /// Waits until the last lines are written, but not for long.
     pub(super) fn finish(self) {
-        let logs = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for (log, writing) in logs.into_values() {
-            drop(log);
+        let logs = std::mem::take(&mut self.kept().logs);
+        for (_, writing) in logs.into_values() {
             writing.finish();
         }
+    }
+
+    /// Those that are open; what is over is forgotten.
+    fn kept(&self) -> MutexGuard<'_, KeptOpen> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let KeptOpen { logs, lost } = &mut *kept;
+        logs.retain(|_, (log, writing)| {
+            let stays = !log.is_over() || !writing.has_ended();
+            if !stays {
+                *lost += writing.lost();
+            }
+            stays
+        });
+        kept
     }
 }
 
@@ -54,9 +75,9 @@ impl AccessLogs {
     }
 
     fn of(&self, key: &str, settings: &Settings) -> Result<AccessLog, String> {
-        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((log, _)) = logs.get(key) {
-            return Ok(log.clone());
+        let mut kept = self.kept();
+        if let Some(log) = kept.logs.get(key).and_then(|(log, _)| log.log()) {
+            return Ok(log);
         }
         let rotation = settings.rotate_bytes.map(|bytes_max| Rotation { bytes_max, kept: settings.keep.max(1) });
         let to = match &settings.to {
@@ -64,7 +85,9 @@ impl AccessLogs {
             LogTo::Output | LogTo::Nowhere => To::Output,
         };
         let (log, writing) = access_log::start(to, format(settings)).map_err(|error| error.to_string())?;
-        logs.insert(key.to_owned(), (log.clone(), writing));
+        if let Some((_, ending)) = kept.logs.insert(key.to_owned(), (log.remember(), writing)) {
+            kept.lost += ending.lost(); // Its last lines are being written: nothing follows them.
+        }
         Ok(log)
     }
 }
@@ -86,5 +109,34 @@ fn format(settings: &Settings) -> Format {
         LogFormat::Combined => Format::Combined,
         LogFormat::Json if settings.fields.is_empty() => Format::json(),
         LogFormat::Json => Format::Json(settings.fields.iter().filter_map(|name| Field::named(name)).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unary_testkit::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_log_is_closed_once_nobody_writes_to_it() {
+        let folder = TempDir::new();
+        let settings = |name: &str| Settings {
+            to: LogTo::File(folder.join(name)),
+            format: LogFormat::Json,
+            fields: Vec::new(),
+            rotate_bytes: None,
+            keep: 1,
+        };
+        let logs = AccessLogs::default();
+        let opened = |name: &str| logs.of(&key(&settings(name)), &settings(name)).unwrap();
+        let (old, new, also_old) = (opened("old"), opened("new"), opened("old"));
+        assert_eq!(logs.kept().logs.len(), 2);
+        drop(old);
+        assert_eq!(logs.kept().logs.len(), 2, "somebody has it still");
+        drop(also_old);
+        unary_e2e::eventually("it is closed", || logs.kept().logs.len() == 1);
+        drop(new);
+        logs.finish();
     }
 }

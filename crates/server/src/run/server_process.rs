@@ -13,15 +13,15 @@ use super::app::{App, Machine};
 use super::front::threads;
 use crate::admin::Connections;
 use crate::config::Config;
-use crate::diagnostics;
+use crate::error_log::ErrorLog;
 use crate::failure::{Failure, NONSENSE, in_words};
 
 /// Serves until the keeper says otherwise.
 pub(crate) fn serve() -> Result<(), Failure> {
-    diagnostics::start();
+    let errors = ErrorLog::start();
     descriptors::raise_limit();
     let mut guest = Guest::begin().map_err(|cause| Failure::nonsense(in_words(cause)))?;
-    let (config, app) = match App::new(guest.config(), guest.files()) {
+    let (config, app) = match App::new(guest.config(), guest.files(), errors.clone()) {
         Ok(begun) => begun,
         Err(why) => {
             guest.fail(NONSENSE, &why);
@@ -34,11 +34,15 @@ pub(crate) fn serve() -> Result<(), Failure> {
     let protocol = protocol(&config);
     let tls = tls(app.certificates(), app.doors());
     let connections = Connections::default();
-    let (tls_counters, h2_counters) = (tls.counters().clone(), protocol.h2().counters().clone());
     let attendant = guest.attend(app.clone(), listener.clone(), drain.clone(), pulse.clone());
     let attendant = attendant.map_err(|cause| Failure::failed(in_words(cause)))?;
-    let machine =
-        Machine { connections: connections.clone(), tls: tls_counters, h2: h2_counters, attendant: attendant.clone() };
+    let machine = Machine {
+        connections: connections.clone(),
+        tls: tls.counters().clone(),
+        h1: protocol.h1().counters().clone(),
+        h2: protocol.h2().counters().clone(),
+        attendant: attendant.clone(),
+    };
     app.observe(machine).map_err(|cause| Failure::failed(in_words(cause)))?;
     let (ready, leaving) = (attendant.clone(), attendant.clone());
     let loops = EventLoops::new()
@@ -57,6 +61,7 @@ pub(crate) fn serve() -> Result<(), Failure> {
     let served = line.run_on(loops).map_err(Failure::from);
     retiring.retire();
     logs.finish();
+    errors.finish();
     served.inspect_err(|failure| attendant.fail(failure.number(), &failure.to_string()))
 }
 

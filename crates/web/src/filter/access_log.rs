@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use tokio::time::Instant;
 use unary_http::{Request, Response, message};
+use unary_net::Peer;
 use unary_service::flow::Emitter;
 use unary_service::{Error, Filter, HasContext, Lasting, Service};
 
-use super::forwarded::host;
+use super::forwarded::{connection, host};
 use super::request_id::X_REQUEST_ID;
 use super::trace::TraceContext;
 use crate::scheme::Scheme;
@@ -63,20 +64,21 @@ pub struct More {
     pub host: Option<Box<str>>,
     /// Its name: the reply's `X-Request-ID`, else its own.
     pub request_id: Option<HeaderValue>,
-    /// The trace it is part of, if that is known further out than the log.
+    /// The trace it is part of.
     pub trace: Option<TraceContext>,
-    /// The part of the config that served it.
-    pub place: Option<Place>,
+    /// The part of a config that served it.
+    pub place: Option<Arc<Place>>,
+    /// The connection it came by, if that speaks TLS.
+    pub connection: Option<Peer>,
 }
 
-/// Which part of a config serves a request. Whoever chooses it puts this among the reply's
-/// extensions, for the log and for figures.
+/// Which part of a config serves a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The site's name.
-    pub site: Arc<str>,
-    /// The route's, as it is written.
-    pub route: Arc<str>,
+    pub site: Box<str>,
+    /// The route's, as it is written; empty where no route was found.
+    pub route: Box<str>,
 }
 
 /// How much is kept of each request.
@@ -99,6 +101,13 @@ pub struct AccessLog {
     detail: Detail,
 }
 
+/// A log that ends when nobody else has it any more.
+#[derive(Clone)]
+pub struct Remembered {
+    events: Weak<Emitter<Access>>,
+    detail: Detail,
+}
+
 /// Says how many calls are under way, and keeps no log open.
 #[derive(Clone)]
 pub struct UnderWay {
@@ -118,9 +127,51 @@ impl AccessLog {
         Self { detail, ..self }
     }
 
+    /// Passes a request on and logs it, as [`Filter::apply`] does, for whoever knows which part of a
+    /// config serves it.
+    ///
+    /// # Errors
+    ///
+    /// What `next` fails with.
+    pub async fn apply_at<Next>(
+        &self,
+        place: Option<&Arc<Place>>,
+        request: Request,
+        next: &Next,
+    ) -> Result<Response, Error>
+    where
+        Next: Service<Request, Reply = Response>,
+    {
+        let call = Call::begin(self, place, &request);
+        match next.call(request).await {
+            Ok(reply) => Ok(call.answered(reply)),
+            Err(error) => {
+                call.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The same log, which may end meanwhile.
+    pub fn remember(&self) -> Remembered {
+        Remembered { events: Arc::downgrade(&self.events), detail: self.detail }
+    }
+
     /// Counts the calls that are under way through this filter, as long as it is not cloned.
     pub fn under_way(&self) -> UnderWay {
         UnderWay { log: Arc::downgrade(&self.events), filters: Arc::strong_count(&self.events) }
+    }
+}
+
+impl Remembered {
+    /// The log, unless it has ended.
+    pub fn log(&self) -> Option<AccessLog> {
+        Some(AccessLog { events: self.events.upgrade()?, detail: self.detail })
+    }
+
+    /// Whether it has ended: no filter and no call has it any more.
+    pub fn is_over(&self) -> bool {
+        self.events.strong_count() == 0
     }
 }
 
@@ -135,14 +186,7 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for AccessL
     type Reply = Response;
 
     async fn apply(&self, request: Request, next: &Next) -> Result<Response, Error> {
-        let call = Call::begin(self.events.clone(), self.detail, &request);
-        match next.call(request).await {
-            Ok(reply) => Ok(call.answered(reply)),
-            Err(error) => {
-                call.failed(&error);
-                Err(error)
-            }
-        }
+        self.apply_at(None, request, next).await
     }
 }
 
@@ -155,7 +199,7 @@ struct Call {
 }
 
 impl Call {
-    fn begin(log: Arc<Emitter<Access>>, detail: Detail, request: &Request) -> Self {
+    fn begin(log: &AccessLog, place: Option<&Arc<Place>>, request: &Request) -> Self {
         let peer = request.context().and_then(|context| context.peer.as_ref()?.address());
         let access = Access {
             began: SystemTime::now(),
@@ -169,9 +213,9 @@ impl Call {
             sent_bytes: 0,
             referer: header(request.headers(), header::REFERER),
             user_agent: header(request.headers(), header::USER_AGENT),
-            more: (detail == Detail::Full).then(|| Box::new(More::of(request))),
+            more: (log.detail == Detail::Full).then(|| Box::new(More::of(request, place))),
         };
-        Self { access: Some(access), began: Instant::now(), sent: Arc::default(), log }
+        Self { access: Some(access), began: Instant::now(), sent: Arc::default(), log: log.events.clone() }
     }
 
     /// Goes on until the reply's body has ended.
@@ -213,13 +257,14 @@ impl Drop for Call {
 }
 
 impl More {
-    fn of(request: &Request) -> Self {
+    fn of(request: &Request, place: Option<&Arc<Place>>) -> Self {
         Self {
             scheme: Scheme::of(request),
             host: host(request).map(|host| host[..host.floor_char_boundary(TEXT_BYTES_MAX)].into()),
             request_id: header(request.headers(), X_REQUEST_ID),
             trace: TraceContext::of(request.extensions()).copied(),
-            place: None,
+            place: place.cloned(),
+            connection: connection(request).filter(|peer| peer.tls().is_some()),
         }
     }
 }
@@ -229,7 +274,9 @@ impl Access {
     fn learn(&mut self, reply: &Response) {
         self.user = User::of(reply.extensions()).cloned();
         if let Some(more) = &mut self.more {
-            more.place = reply.extensions().get().cloned();
+            if let Some(trace) = TraceContext::of(reply.extensions()) {
+                more.trace = Some(*trace);
+            }
             if let Some(id) = header(reply.headers(), X_REQUEST_ID) {
                 more.request_id = Some(id);
             }
@@ -287,7 +334,6 @@ mod tests {
             "/known" => {
                 let mut reply = message::text("12345");
                 reply.extensions_mut().insert(User::new("anna"));
-                reply.extensions_mut().insert(Place { site: "example.com".into(), route: "/known".into() });
                 reply.headers_mut().insert(X_REQUEST_ID, HeaderValue::from_static("reply-1"));
                 Ok(reply)
             }
@@ -369,7 +415,6 @@ mod tests {
         let more = logged[0].more.as_ref().unwrap();
         assert_eq!(logged[0].user, Some(User::new("anna")));
         assert_eq!((more.scheme, more.host.as_deref()), (Scheme::Http, Some("example.com:8080")));
-        assert_eq!(more.place, Some(Place { site: "example.com".into(), route: "/known".into() }));
         assert_eq!(more.request_id.as_ref().unwrap(), "reply-1");
         let request = http::Request::get("/").header("x-request-id", "request-1").body(Body::empty()).unwrap();
         let logged = logged_of(request, async |reply, _| drop(reply)).await;

@@ -17,8 +17,8 @@ use tokio::io::AsyncReadExt;
 use unary_net::pipeline::drain::Phase;
 use unary_net::pipeline::{Awaited, Calls};
 use unary_net::{Exchange, Transport};
-use unary_service::context::RequestId;
 use unary_service::Error;
+use unary_service::context::RequestId;
 
 use super::receiving::{Need, Receiving};
 use super::sending::{Sending, Sent};

@@ -1,6 +1,6 @@
 //! Words of a route that are filters.
 
-use super::server::ACCESS_LOG_SETTINGS;
+use super::server::{ACCESS_LOG_SETTINGS, TRACE_SETTINGS};
 use super::{Place, Word, may, must, or};
 use crate::config::value::Kind;
 
@@ -90,6 +90,12 @@ pub(super) static FILTERS: &[Word] = &[
             may("strip", Kind::Text, "without these first segments: `/api`"),
             may("add", Kind::Text, "with this before it: `/v1`"),
         ]),
+    Word::new(
+        "trace",
+        "Traces what comes here in a way of its own, in place of the server's: see `trace` of `server`.",
+    )
+    .takes(&[or("state", Kind::One(&["on", "off"]), "on", "whether to")])
+    .with(TRACE_SETTINGS),
     Word::new("timeout", "How long a reply may take, to its last byte; 504 beyond it.").takes(&[must(
         "time",
         Kind::Duration,

@@ -1,6 +1,7 @@
 //! Words of the file itself, of `server` and of `site`.
 
 use super::{Param, Place, Word, may, must, or};
+use crate::access_log::Field;
 use crate::config::value::Kind;
 
 const HTTPS: Kind = Kind::Url(&["https"]);
@@ -50,13 +51,18 @@ pub(super) static SERVER: &[Word] = &[
     Word::new("user", "Who the server runs as. The keeper, which spawns it, keeps its privileges.")
         .takes(&[must("name", Kind::Text, "the user")])
         .with(&[may("group", Kind::Text, "the group, if it is not the user's own")]),
-    Word::new("access-log", "A line for each request.")
+    Word::new("access-log", "A line for each request, but for those of routes with a `log` of their own.")
         .takes(&[must("file", Kind::Text, "the file; `-` for standard output, `off` for none")])
         .with(ACCESS_LOG_SETTINGS)
         .holds(Place::AccessLog),
     Word::new("error-log", "Where messages go. Unless told: standard error, from warnings up.")
         .takes(&[must("file", Kind::Text, "the file; `-` for standard error")])
-        .with(&[or("level", Kind::One(&["error", "warn", "info", "debug"]), "warn", "from which level up")]),
+        .with(&[
+            or("level", Kind::One(&["error", "warn", "info", "debug"]), "warn", "from which level up"),
+            or("format", Kind::One(&["text", "json"]), "text", "what a line looks like"),
+            ROTATE,
+            KEEP,
+        ]),
     Word::new("trusted-proxies", "Whose word is taken for who a client is. Unless told: nobody's.")
         .takes(&[must("network", Kind::Network, "where the proxies in front are").many()])
         .with(&[or("header", Kind::One(&["x-forwarded-for", "forwarded"]), "x-forwarded-for", "how they say it")]),
@@ -66,45 +72,42 @@ pub(super) static SERVER: &[Word] = &[
     ]),
     Word::new("limits", "What a client may ask for. What is beyond it is in limits.md.").holds(Place::Limits),
     Word::new("acme", "How certificates are obtained, for `tls auto`.").holds(Place::Acme),
+    Word::new("trace", "Continues the trace that a request is part of, or begins one (W3C Trace Context).")
+        .takes(&[or("state", ON_OFF, "on", "whether to")])
+        .with(&[
+            KEEP_TRACE,
+            SAMPLE,
+            may("otlp", WEB, "where spans are sent, by OTLP over HTTP: `http://127.0.0.1:4318`, say"),
+            or("service", Kind::Text, "unary", "what this server is called there"),
+        ]),
     Word::new("metrics", "Figures for Prometheus, where `admin` is.")
         .takes(&[or("state", ON_OFF, "on", "whether there are any")])
         .with(&[or("routes", Kind::Switch, "true", "whether each route has figures of its own")]),
     Word::new("watch", "Reads the config again when it changes.").takes(&[or("state", ON_OFF, "on", "whether to")]),
 ];
 
+/// Shared by the server's traces and those of a route.
+pub(super) const TRACE_SETTINGS: &[Param] = &[KEEP_TRACE, SAMPLE];
+
+const KEEP_TRACE: Param = or("keep", Kind::Switch, "true", "whether a trace that came with the request is continued");
+const SAMPLE: Param = may(
+    "sample",
+    Kind::Count(0, 100),
+    "so many of a hundred that begin here are to be kept by whoever collects them. Unless told: all if they are sent somewhere, else none",
+);
+
 /// Shared by the server's log and that of a route.
-pub(super) const ACCESS_LOG_SETTINGS: &[Param] = &[
-    or("format", Kind::One(&["json", "common", "combined"]), "json", "what a line looks like"),
-    may("rotate", Kind::Size, "a file that is larger is put aside, and a new one begun"),
-    or("keep", Kind::Count(1, 1000), "5", "how many files put aside are kept"),
-];
+pub(super) const ACCESS_LOG_SETTINGS: &[Param] =
+    &[or("format", Kind::One(&["json", "common", "combined"]), "json", "what a line looks like"), ROTATE, KEEP];
 
-pub(super) static ACCESS_LOG: &[Word] = &[Word::new(
-    "fields",
-    "What JSON lines say. Unless told: all but the headers.",
-)
-.takes(&[must("field", Kind::One(LOG_FIELDS), "what of a request").many()])];
+const ROTATE: Param = may("rotate", Kind::Size, "a file that is larger is put aside, and a new one begun");
+const KEEP: Param = or("keep", Kind::Count(1, 1000), "5", "how many files put aside are kept");
 
-const LOG_FIELDS: &[&str] = &[
-    "time",
-    "client",
-    "method",
-    "scheme",
-    "host",
-    "path",
-    "query",
-    "protocol",
-    "status",
-    "bytes",
-    "duration",
-    "site",
-    "route",
-    "referer",
-    "user-agent",
-    "request-id",
-    "trace-id",
-    "tls",
-];
+pub(super) static ACCESS_LOG: &[Word] =
+    &[Word::new("fields", "What JSON lines say. Unless told: all but the headers, and of TLS the version alone.")
+        .takes(&[must("field", Kind::One(LOG_FIELDS), "what of a request").many()])];
+
+const LOG_FIELDS: &[&str] = &Field::NAMES;
 
 pub(super) static LIMITS: &[Word] = &[
     Word::new("connections", "Connections at once. Unless told: half of the files the process may open.")

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
-use unary_http::h2;
+use unary_http::{h1, h2};
 use unary_net::{Address, descriptors, tls};
 use unary_web::filter::metrics::Registry;
 use unary_workers::keeper::{Attendant, Command};
@@ -30,6 +30,7 @@ pub(super) struct Observed {
 pub(in crate::run) struct Machine {
     pub(in crate::run) connections: Connections,
     pub(in crate::run) tls: Arc<tls::Counters>,
+    pub(in crate::run) h1: Arc<h1::Counters>,
     pub(in crate::run) h2: Arc<h2::Counters>,
     pub(in crate::run) attendant: Attendant,
 }
@@ -116,8 +117,10 @@ impl admin::Running for App {
             connections_accepted: count(Connections::accepted),
             calls: observed.figures.read(),
             tls: machine.map(|machine| machine.tls.clone()),
+            h1: machine.map(|machine| machine.h1.read()).unwrap_or_default(),
             h2: machine.map(|machine| machine.h2.read()).unwrap_or_default(),
             log_lines_lost: self.0.logs.lost(),
+            messages_lost: self.0.errors.lost(),
             sites: config.sites.iter().map(|site| site_facts(site, &running.plan)).collect(),
             acme: acme.as_ref().map(crate::acme::Acme::reports).unwrap_or_default(),
         }

@@ -44,15 +44,30 @@ impl TraceContext {
         fmt::from_fn(move |f| write!(f, "{span:016x}"))
     }
 
+    /// The trace's number.
+    pub fn trace_number(&self) -> u128 {
+        self.trace
+    }
+
+    /// The number of the part that is served here.
+    pub fn span_number(&self) -> u64 {
+        self.span
+    }
+
     /// Whether those who collect traces are to keep this one.
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
 
-    /// A new trace.
-    pub(super) fn begin(is_sampled: bool) -> Self {
+    /// A new trace; so many of a hundred are to be kept. Which ones depends on their number alone, as
+    /// OpenTelemetry's samplers have it, so that all of them keep the same.
+    pub(super) fn begin(percent: u8) -> Self {
+        let trace = random_u128().max(1);
+        // Its last 56 bits are what is random of it for sure (Trace Context level 2 §3.2.2.4).
+        let randomness = trace & ((1 << 56) - 1);
+        let is_sampled = randomness * 100 >= u128::from(100 - percent.min(100)) << 56;
         let flags = RANDOM | if is_sampled { SAMPLED } else { 0 };
-        Self { trace: random_u128().max(1), span: random().max(1), flags }
+        Self { trace, span: random().max(1), flags }
     }
 
     /// A new part of the same trace.
@@ -113,6 +128,14 @@ mod tests {
         check(&format!("00-{IDS}-01"), Some(&format!("00-{IDS}-01")));
         check(&format!("00-{IDS}-00"), Some(&format!("00-{IDS}-00")));
         check(&format!("00-{IDS}-ff"), Some(&format!("00-{IDS}-03")));
+    }
+
+    #[test]
+    fn so_many_of_a_hundred_are_to_be_kept() {
+        let kept = |percent| (0..2000).filter(|_| TraceContext::begin(percent).is_sampled()).count();
+        assert_eq!((kept(0), kept(100)), (0, 2000));
+        // Beyond six standard deviations: it does not happen.
+        assert!((400..800).contains(&kept(30)), "{}", kept(30));
     }
 
     #[test]
