@@ -1,6 +1,7 @@
 //! `tls auto` of the real binary, with Pebble as the CA: from nothing to a certificate, and killed on the way.
 
 mod demand;
+mod killed;
 
 use std::fs;
 use std::path::Path;
