@@ -145,6 +145,12 @@ impl Plan {
         self.site(name)?.tls_site()?.certificate()
     }
 
+    /// Those of the names of this site, where each has its own.
+    pub(crate) fn certificates_by_name(&self, name: &str) -> Vec<Arc<Certificate>> {
+        let tls = self.site(name).and_then(|site| site.tls_site());
+        tls.map(|tls| tls.certificates_by_name()).unwrap_or_default()
+    }
+
     /// Whether no site can be served.
     pub(crate) fn is_broken(&self) -> bool {
         !self.broken.is_empty() && self.broken.len() == self.sites.len()

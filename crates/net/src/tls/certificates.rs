@@ -223,6 +223,11 @@ impl TlsSite {
         }
     }
 
+    /// The certificates of its names, where each has its own, in the order of the names.
+    pub fn certificates_by_name(&self) -> Vec<Arc<Certificate>> {
+        self.demand().map(Demand::all).unwrap_or_default()
+    }
+
     /// Says who obtains its certificates from now on, if each of its names has its own.
     pub fn obtain_by(&self, by: impl Obtain + 'static) {
         if let Slot::ByName(demand) = &*self.slot {

@@ -64,6 +64,14 @@ impl Demand {
         Some(held.certificate.clone())
     }
 
+    /// All that are held, in the order of their names.
+    pub(super) fn all(&self) -> Vec<Arc<Certificate>> {
+        let held = self.held.load();
+        let mut all: Vec<_> = held.iter().map(|(name, held)| (name, &held.certificate)).collect();
+        all.sort_unstable_by_key(|(name, _)| *name);
+        all.into_iter().map(|(_, certificate)| certificate.clone()).collect()
+    }
+
     /// Holds a certificate for each name it is for, in place of those from before.
     pub(super) fn put(&self, certificate: Certificate) {
         self.put_within(certificate, HELD_MAX);

@@ -20,7 +20,7 @@ use unary_net::tls::{Certificate, Obtain, TlsSite, Validity, Waiting};
 use super::ask::Ask;
 use super::managed::{Failed, Managed};
 use super::quota::Quota;
-use super::schedule::{Now, back_off, wait_left};
+use super::schedule::{Now, back_off, renewal, wait_left};
 use super::settings::{OnDemand, Terms};
 use super::{LOCK_EVERY, Shared};
 use name::is_well_formed;
@@ -190,8 +190,12 @@ impl Obtain for OnDemandSite {
     }
 
     fn shown(&self, site: &Arc<TlsSite>, name: &str, certificate: &Certificate) {
+        let (valid, now) = ((certificate.not_before(), certificate.not_after()), SystemTime::now());
+        if renewal(valid, None, 1.0) > now {
+            return; // For no name is it sooner than that.
+        }
         let managed = Managed::on_demand(name, site, &self.terms);
-        if managed.is_due(certificate, SystemTime::now()) {
+        if managed.is_due(certificate, now) {
             drop(self.begin(site, name)); // Nobody waits for that.
         }
     }

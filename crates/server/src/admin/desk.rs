@@ -9,7 +9,7 @@ use serde::Serialize;
 use unary_http::{Request, Response, message};
 use unary_service::{Available, Error, Service};
 
-use super::facts::Facts;
+use super::facts::{Facts, SiteFacts};
 use super::status::Status;
 use super::token::Token;
 use super::{certificates::CertificateStatus, metrics};
@@ -136,11 +136,14 @@ struct OfSite {
 }
 
 fn certificates(facts: &Facts) -> Vec<OfSite> {
-    let sites = facts.sites.iter().filter_map(|site| {
-        let certificate = CertificateStatus::of(site.certificate.as_ref()?, facts.now);
-        Some(OfSite { site: site.name().to_owned(), certificate })
-    });
-    sites.collect()
+    let of_site = |site: &SiteFacts| {
+        let of = |certificate| OfSite {
+            site: site.name().to_owned(),
+            certificate: CertificateStatus::of(certificate, facts.now),
+        };
+        site.certificate.iter().chain(&site.by_name).map(|certificate| of(certificate)).collect::<Vec<_>>()
+    };
+    facts.sites.iter().flat_map(of_site).collect()
 }
 
 fn json(content: &impl Serialize) -> Response {

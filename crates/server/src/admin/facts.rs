@@ -41,6 +41,8 @@ pub(crate) struct SiteFacts {
     pub(crate) names: Vec<String>,
     pub(crate) tls: TlsOf,
     pub(crate) certificate: Option<Arc<tls::Certificate>>,
+    /// Those of its names, where each has its own.
+    pub(crate) by_name: Vec<Arc<tls::Certificate>>,
     /// Why it is not served as the config says.
     pub(crate) broken: Option<String>,
 }
@@ -50,6 +52,8 @@ pub(crate) struct SiteFacts {
 pub(crate) enum TlsOf {
     Off,
     Auto,
+    /// Each name has its own, which is obtained when somebody comes with it.
+    OnDemand,
     Files,
 }
 
@@ -65,6 +69,7 @@ impl TlsOf {
         match self {
             Self::Off => "off",
             Self::Auto => "auto",
+            Self::OnDemand => "on-demand",
             Self::Files => "files",
         }
     }

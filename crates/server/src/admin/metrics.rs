@@ -276,6 +276,7 @@ mod tests {
             names: vec!["b.test".into()],
             tls: super::super::TlsOf::Off,
             certificate: None,
+            by_name: Vec::new(),
             broken: Some("no such folder".into()),
         };
         Facts { calls: vec![reading], sites: vec![broken], tls: Some(std::sync::Arc::default()), ..Facts::default() }

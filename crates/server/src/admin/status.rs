@@ -141,7 +141,9 @@ impl SiteStatus {
             return Some(broken.clone());
         }
         match &self.certificate {
-            None if self.tls != TlsOf::Off.name() => Some(format!("{name} has no certificate")),
+            None if [TlsOf::Auto, TlsOf::Files].iter().any(|of| of.name() == self.tls) => {
+                Some(format!("{name} has no certificate"))
+            }
             Some(certificate) if certificate.days_left < 0 => {
                 Some(format!("the certificate of {name} expired on {}", day(&certificate.not_after)))
             }

@@ -16,7 +16,8 @@ impl Running for Resting {
     }
 
     fn facts(&self) -> Facts {
-        let site = SiteFacts { names: vec!["a.test".into()], tls: TlsOf::Auto, certificate: None, broken: None };
+        let (names, tls) = (vec!["a.test".into()], TlsOf::Auto);
+        let site = SiteFacts { names, tls, certificate: None, by_name: Vec::new(), broken: None };
         Facts { sites: vec![site], ..Facts::default() }
     }
 

@@ -109,7 +109,7 @@ impl Screen<'_> {
         let certificate = match &site.certificate {
             Some(certificate) if certificate.days_left < 0 => "expired".to_owned(),
             Some(certificate) => format!("{} {} left", certificate.days_left, days(certificate.days_left)),
-            None if site.tls == "off" => String::new(),
+            None if matches!(site.tls.as_str(), "off" | "on-demand") => String::new(),
             None => "none".to_owned(),
         };
         let more = if site.names.len() > 1 { format!(" +{}", site.names.len() - 1) } else { String::new() };

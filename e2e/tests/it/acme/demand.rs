@@ -129,6 +129,12 @@ fn a_name_gets_its_certificate_when_somebody_comes_and_may() {
     });
     site.serves("good.example");
     assert_eq!((site.times("orders"), site.answering.asked()), (1, vec!["good.example".to_owned()]));
+    // It is known to whoever asks how it is.
+    let mut curl = Command::new("curl");
+    curl.arg("-s").arg("--unix-socket").arg(site.folder.join("admin.sock")).arg("http://unary/certificates");
+    let listed: serde_json::Value = serde_json::from_str(&run(&mut curl).stdout).expect("it is JSON");
+    let is_listed = |of: &serde_json::Value| of["site"] == "*" && of["names"][0] == "good.example";
+    assert!(listed.as_array().is_some_and(|all| all.iter().any(is_listed)), "{listed}");
     // Once more it is refused without anybody being asked.
     site.refuses("bad.example");
     site.refuses("bad.example");

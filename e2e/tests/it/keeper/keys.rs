@@ -37,10 +37,13 @@ impl Site {
             }}
             site "a.example" {{ tls cert="keys/a.pem" key="keys/a.key"; route {{ respond "a" }} }}
             site "b.example" {{ tls cert="keys/b.pem" key="keys/b.key"; route {{ respond "b" }} }}
+            site "c.example" {{ tls cert="keys/c.pem" key="keys/c.key" client-ca="keys/ca.pem"; route {{ respond "c" }} }}
             "#
         );
         folder.write("unary.kdl", config);
-        Some(Self { folder })
+        let site = Self { folder };
+        ["a", "b", "c", "ca"].into_iter().for_each(|name| site.issue(name));
+        Some(site)
     }
 
     /// Writes a certificate, with a key that nobody else may read.
@@ -58,10 +61,19 @@ impl Site {
 
     /// Asks a site, trusting the certificate that it has on disk now.
     fn curl(&self, server: &Server, name: &str) -> Ran {
+        self.curl_as(server, name, None)
+    }
+
+    /// The same for somebody with a certificate.
+    fn curl_as(&self, server: &Server, name: &str, who: Option<&str>) -> Ran {
         let port = server.address().port();
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--resolve", &format!("{name}.example:{port}:127.0.0.1"), "--cacert"]);
         curl.arg(self.folder.join(format!("keys/{name}.pem")));
+        if let Some(who) = who {
+            curl.arg("--cert").arg(self.folder.join(format!("keys/{who}.pem")));
+            curl.arg("--key").arg(self.folder.join(format!("keys/{who}.key")));
+        }
         run(curl.arg(format!("https://{name}.example:{port}/")))
     }
 
@@ -88,8 +100,6 @@ fn set_mode(folder: &TempDir, name: &str, mode: u32) {
 #[test]
 fn keys_of_root_are_opened_by_the_keeper() {
     let Some(site) = Site::new("keys_of_root_are_opened_by_the_keeper") else { return };
-    site.issue("a");
-    site.issue("b");
     let server = site.start();
     let is_nobodys = |pid: &i32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
@@ -98,6 +108,9 @@ fn keys_of_root_are_opened_by_the_keeper() {
     assert!(server.children().iter().all(is_nobodys));
     site.serves(&server, "a");
     site.serves(&server, "b");
+    assert_ne!(site.curl(&server, "c").code, Some(0), "it wants a client's certificate");
+    let ran = site.curl_as(&server, "c", Some("ca"));
+    assert_eq!(ran.stdout, "c", "{}", ran.stderr);
     // A certificate that is replaced is shown without anybody being told.
     site.issue("a");
     eventually("the new one is shown", || site.curl(&server, "a").stdout == "a");
@@ -118,8 +131,6 @@ fn keys_of_root_are_opened_by_the_keeper() {
 #[test]
 fn a_key_that_others_could_replace_is_not_opened_and_stops_its_own_site_alone() {
     let Some(site) = Site::new("a_key_that_others_could_replace_is_not_opened") else { return };
-    site.issue("a");
-    site.issue("b");
     // Whoever is nobody could let this lead to what is root's.
     site.folder.folder("theirs");
     chown(site.folder.join("theirs"), NOBODY, NOBODY).expect("root may");

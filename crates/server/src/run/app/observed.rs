@@ -139,8 +139,9 @@ fn site_facts(site: &Site, plan: &Plan) -> SiteFacts {
     let broken = plan.broken.iter().find(|broken| broken.site == *name).map(ToString::to_string);
     let tls = match &site.tls {
         Tls::Off => TlsOf::Off,
+        Tls::Auto { on_demand: true, .. } => TlsOf::OnDemand,
         Tls::Auto { .. } => TlsOf::Auto,
         Tls::Files { .. } => TlsOf::Files,
     };
-    SiteFacts { tls, certificate: plan.certificate(name), broken, names }
+    SiteFacts { tls, certificate: plan.certificate(name), by_name: plan.certificates_by_name(name), broken, names }
 }
