@@ -7,17 +7,21 @@
 
 pub mod admin;
 pub mod client;
+pub mod clock;
 pub mod pebble;
 pub mod program;
 pub mod said;
 pub mod server;
 pub mod skip;
 pub mod slow_disk;
+pub mod systemd;
 pub mod wait;
 
 pub use client::{Client, Reply};
+pub use clock::Clock;
 pub use program::{Ran, run};
 pub use server::{Server, Start, run_config, serve};
 pub use skip::{has, may_open, skip};
 pub use slow_disk::SlowDisk;
+pub use systemd::Systemd;
 pub use wait::{PATIENCE, alone, eventually, eventually_within};

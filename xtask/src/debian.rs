@@ -6,7 +6,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A program somebody else wrote, and where Debian keeps it.
+/// A program somebody else wrote, by its name or, where it is no program of its own, by a file of it; and where Debian
+/// keeps it.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     package: &'static str,
@@ -23,6 +24,14 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "pebble", package: "pebble" },
     Program { name: "named", package: "bind9" },
     Program { name: "promtool", package: "prometheus" },
+    Program { name: "wrk", package: "wrk" },
+    Program { name: "htpasswd", package: "apache2-utils" },
+    Program { name: "faketime", package: "faketime" },
+    Program { name: "systemd-analyze", package: "systemd" },
+    Program { name: "brotli", package: "brotli" },
+    Program { name: "zstd", package: "zstd" },
+    Program { name: "/usr/lib/python3/dist-packages/requests/__init__.py", package: "python3-requests" },
+    Program { name: "/usr/lib/python3/dist-packages/websockets/__init__.py", package: "python3-websockets" },
 ];
 
 /// What `cargo xtask bench` wants on the machine.

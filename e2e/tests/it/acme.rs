@@ -11,17 +11,17 @@ use std::time::Duration;
 use unary_e2e::pebble::{self, Pebble, Ports};
 use unary_e2e::server::Signal;
 use unary_e2e::wait::pause;
-use unary_e2e::{PATIENCE, Ran, Server, eventually, eventually_within, run, run_config};
+use unary_e2e::{PATIENCE, Ran, Server, Start, eventually, eventually_within, run, run_config};
 use unary_testkit::TempDir;
 
 /// A folder with a config of one site, and a CA that it may ask.
-struct Site {
-    folder: TempDir,
-    ports: Ports,
+pub(super) struct Site {
+    pub(super) folder: TempDir,
+    pub(super) ports: Ports,
 }
 
 impl Site {
-    fn new(name: &str) -> Option<Self> {
+    pub(super) fn new(name: &str) -> Option<Self> {
         if !pebble::has_pebble(name) {
             return None;
         }
@@ -44,11 +44,15 @@ impl Site {
         Some(site)
     }
 
-    fn start(&self) -> Server {
-        run_config(self.folder.join("unary.kdl"), 2).start()
+    pub(super) fn about_to_start(&self) -> Start {
+        run_config(self.folder.join("unary.kdl"), 2)
     }
 
-    fn curl(&self, root: &Path) -> Ran {
+    fn start(&self) -> Server {
+        self.about_to_start().start()
+    }
+
+    pub(super) fn curl(&self, root: &Path) -> Ran {
         let tls = self.ports.tls;
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--resolve", &format!("www.a.example:{tls}:127.0.0.1"), "--cacert"]).arg(root);
@@ -56,7 +60,7 @@ impl Site {
     }
 
     /// How often a certificate was asked for.
-    fn orders(&self) -> usize {
+    pub(super) fn orders(&self) -> usize {
         let orders = fs::read(self.folder.join("state/acme/orders.json")).unwrap_or_else(|_| b"[]".to_vec());
         serde_json::from_slice::<Vec<u64>>(&orders).expect("it is whole at any moment").len()
     }

@@ -2,8 +2,11 @@
 
 mod acme;
 mod basics;
+mod broken;
 mod browser;
 mod changes;
+mod clients;
+mod clock;
 mod config;
 mod descriptors;
 mod drain;
@@ -14,6 +17,7 @@ mod peers;
 mod proxy;
 mod slow_storage;
 mod start;
+mod systemd;
 mod terminal;
 mod tls;
 mod traversal;

@@ -1,5 +1,6 @@
 //! TLS of the real binary, as curl and OpenSSL speak it, and as those do who mean it harm.
 
+mod clients;
 mod faults;
 
 use std::io::{Read, Write};
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
+use unary_e2e::server::binary;
 use unary_e2e::{Client, Ran, Server, eventually, has, run, run_config};
 use unary_testkit::TempDir;
 
@@ -62,6 +64,15 @@ impl Site {
         openssl.args(["s_client", "-connect", &address, "-CAfile"]).arg(ca).args(arguments);
         let ran = run(&mut openssl);
         ran.stdout + &ran.stderr
+    }
+
+    /// Reloads, and gives what is said of it.
+    #[track_caller]
+    fn reload(&self) -> String {
+        let mut reload = Command::new(binary());
+        let ran = run(reload.arg("reload").arg("--config").arg(self.file("unary.kdl")));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stderr
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -63,6 +63,7 @@ impl<F: Front> Hands<F> {
         let failed = |why: String| Refusal { why, code: 1 };
         let (wanted, text) = front.read()?;
         let user = user_of(&wanted).map_err(failed)?;
+        make_state_folder(&wanted, user.as_ref()).map_err(failed)?; // First: the admin socket may be in it.
         let lock = wanted.admin.as_deref().map(lock).transpose().map_err(failed)?;
         let mut sockets = Sockets { given, ..Sockets::default() };
         let change = open_all(&mut sockets, &wanted, user.as_ref()).map_err(failed)?;
@@ -75,7 +76,6 @@ impl<F: Front> Hands<F> {
             ));
         }
         let admin = wanted.admin.as_deref().map(open_admin).transpose().map_err(failed)?.unwrap_or_default();
-        make_state_folder(&wanted, user.as_ref()).map_err(failed)?;
         Self::with(front, server_arguments, sockets, admin, lock, wanted, &text)
             .map_err(|error| failed(error.to_string()))
     }
@@ -201,6 +201,7 @@ impl<F: Front> Hands<F> {
         }
         let user = user_of(&wanted)?;
         let config = succession::sealed("unary-config", &text).map_err(|error| error.to_string())?;
+        make_state_folder(&wanted, user.as_ref())?;
         let change = self.sockets.prepare(&wanted.listen, wanted.sockets_each, user.as_ref())?;
         if let Some(channel) = to.and_then(|server| self.channel(server)) {
             let order = Order::Reload(wanted.listen.clone());
@@ -363,7 +364,8 @@ fn lock(admin: &Path) -> Result<OwnedFd, String> {
     }
     let mut path = admin.as_os_str().to_owned();
     path.push(".lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    // The folder may be the server's user's, who is not to make us open something else.
+    let file = File::options().create(true).truncate(false).write(true).custom_flags(libc::O_NOFOLLOW).open(&path);
     let file = file.map_err(|error| format!("cannot open {}: {error}", Path::new(&path).display()))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file.into()),
@@ -374,14 +376,17 @@ fn lock(admin: &Path) -> Result<OwnedFd, String> {
     }
 }
 
+/// Sees to it that there is one, and that the server's user may write there.
 fn make_state_folder(wanted: &Wanted, user: Option<&User>) -> Result<(), String> {
     let Some(folder) = &wanted.state else { return Ok(()) };
-    if folder.is_dir() {
-        return Ok(());
-    }
     let cannot = |error: io::Error| format!("cannot make the state folder {}: {error}", folder.display());
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot)?;
-    if let Some(user) = user {
+    if !folder.is_dir() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot)?;
+    }
+    let Some(user) = user else { return Ok(()) };
+    // One that is empty was made for us, by a package say. What has something in it may be anybody's.
+    let is_ours = fs::metadata(folder).map_err(cannot)?.uid() == rustix::process::geteuid().as_raw();
+    if is_ours && fs::read_dir(folder).map_err(cannot)?.next().is_none() {
         chown(folder, Some(user.uid), Some(user.gid)).map_err(cannot)?;
     }
     Ok(())

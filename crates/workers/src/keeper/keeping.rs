@@ -21,6 +21,11 @@ pub const START_MAX: Duration = Duration::from_secs(60);
 /// nobody, and is replaced.
 pub const SILENCE_MAX: Duration = Duration::from_secs(10);
 
+/// How much of that begins when we notice. This process may have been held together with its server, in a
+/// container that was frozen or a machine that was; then neither has missed anything.
+const DOUBT: Duration = Duration::from_secs(3);
+const SILENCE_BEFORE_DOUBT: Duration = SILENCE_MAX.saturating_sub(DOUBT);
+
 /// How long a server may take to go over to a new config.
 pub const RELOAD_MAX: Duration = Duration::from_secs(60);
 
@@ -117,6 +122,8 @@ struct Server {
     since: Instant,
     /// When it is ended, unless something happens before.
     deadline: Instant,
+    /// It has not been heard of for some time.
+    is_doubted: bool,
     /// Why it cannot serve: said just before it ends.
     failure: Option<(u8, String)>,
 }
@@ -163,8 +170,11 @@ impl<H: Hands> Keeping<H> {
 
     /// Goes on where the keeper that this process was until now left off.
     pub(super) fn resume(hands: H, now: Instant, heirloom: &Heirloom) -> Self {
-        let serving =
-            Server { phase: Phase::Serving, deadline: now + SILENCE_MAX, ..Server::starting(heirloom.serving, now) };
+        let serving = Server {
+            phase: Phase::Serving,
+            deadline: now + SILENCE_BEFORE_DOUBT,
+            ..Server::starting(heirloom.serving, now)
+        };
         let draining = heirloom.draining.iter().map(|&(pid, ms)| {
             let deadline = now + Duration::from_millis(ms) + END_MAX;
             Server { phase: Phase::Draining, deadline, ..Server::starting(pid, now) }
@@ -202,7 +212,7 @@ impl<H: Hands> Keeping<H> {
     pub(super) fn heard(&mut self, now: Instant, pid: Pid, report: Report) {
         let Some(server) = self.servers.iter_mut().find(|server| server.pid == pid) else { return };
         if server.phase == Phase::Serving {
-            server.deadline = now + SILENCE_MAX;
+            (server.deadline, server.is_doubted) = (now + SILENCE_BEFORE_DOUBT, false);
         }
         match (server.phase, report) {
             (Phase::Starting, Report::Ready { succession }) => self.serves(now, pid, succession),
@@ -276,6 +286,10 @@ impl<H: Hands> Keeping<H> {
 
     fn overdue_servers(&mut self, now: Instant) {
         for server in self.servers.iter_mut().filter(|server| server.deadline <= now) {
+            if server.phase == Phase::Serving && !std::mem::replace(&mut server.is_doubted, true) {
+                server.deadline = now + DOUBT;
+                continue;
+            }
             server.deadline = now + END_MAX;
             let why = match server.phase {
                 Phase::Starting => "did not begin to serve in time",
@@ -300,7 +314,11 @@ impl<H: Hands> Keeping<H> {
         let within = self.hands.drain_deadline();
         for server in &mut self.servers {
             if server.pid == pid {
-                *server = Server { phase: Phase::Serving, deadline: now + SILENCE_MAX, ..Server::starting(pid, now) };
+                *server = Server {
+                    phase: Phase::Serving,
+                    deadline: now + SILENCE_BEFORE_DOUBT,
+                    ..Server::starting(pid, now)
+                };
             } else if server.phase == Phase::Serving {
                 *server = Server {
                     phase: Phase::Draining,
@@ -529,7 +547,7 @@ impl<H: Hands> Keeping<H> {
 
 impl Server {
     fn starting(pid: Pid, now: Instant) -> Self {
-        Self { pid, phase: Phase::Starting, since: now, deadline: now + START_MAX, failure: None }
+        Self { pid, phase: Phase::Starting, since: now, deadline: now + START_MAX, is_doubted: false, failure: None }
     }
 }
 

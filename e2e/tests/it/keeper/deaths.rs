@@ -61,6 +61,22 @@ fn a_server_that_hangs_is_replaced() {
 }
 
 #[test]
+fn servers_that_are_frozen_together_with_their_keeper_go_on() {
+    // As in a container that is paused, or a machine that is.
+    let kept = Kept::new("");
+    let (server, mut stays) = (kept.server_pid(), Client::connect(&kept.server));
+    assert_eq!(stays.get("/").text(), "a page");
+    kept.server.signal(Signal::STOP);
+    signal(server, Signal::STOP);
+    pause(Duration::from_secs(12));
+    kept.server.signal(Signal::CONT);
+    signal(server, Signal::CONT);
+    pause(Duration::from_secs(4));
+    assert_eq!(kept.server_pid(), server, "{:?}", kept.server.stderr().lines());
+    assert_eq!(stays.get("/").text(), "a page");
+}
+
+#[test]
 fn a_server_without_keeper_frees_its_port_and_finishes_what_runs() {
     let site = super::kept::Site::new("");
     site.folder.write("public/big", vec![b'b'; 32 << 20]);

@@ -34,9 +34,9 @@ fn a_server_has_no_privileges() {
     let none = "0000000000000000";
     let (nobody, group) = (65_534.to_string(), fs::metadata(kept.site.folder.join("state")).expect("it was made"));
     assert_eq!((group.uid().to_string(), group.mode() & 0o777), (nobody.clone(), 0o700));
-    let ids = vec![nobody; 4].join(" ");
+    let (ids, groups) = (vec![nobody.clone(); 4].join(" "), nobody);
     let caps = [("CapEff", none), ("CapPrm", none), ("CapInh", none), ("CapAmb", none)];
-    check_status(kept.server_pid(), &[("Uid", &ids), ("Gid", &ids), ("NoNewPrivs", "1")]);
+    check_status(kept.server_pid(), &[("Uid", &ids), ("Gid", &ids), ("Groups", &groups), ("NoNewPrivs", "1")]);
     check_status(kept.server_pid(), &caps);
     // The keeper keeps its own: it opens privileged ports, and starts the next.
     check_status(kept.server.pid() as i32, &[("Uid", "0 0 0 0"), ("NoNewPrivs", "0"), ("Threads", "1")]);
@@ -48,6 +48,38 @@ fn a_server_has_no_privileges() {
     kept.site.configure(&format!("user \"nobody\"\nlisten \"127.0.0.1:0\" \"{port}\""));
     kept.site.tell_well("reload");
     assert_eq!(Client::try_connect_to(port).expect("it listens").get("/").text(), "a page");
+}
+
+#[test]
+fn the_state_folder_is_the_servers() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("the_state_folder_is_the_servers", "root's rights, which alone can give folders away");
+    }
+    let site = Site::new("user \"nobody\"");
+    fs::set_permissions(site.folder.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    // Without a word on the admin socket, which is in the state folder then.
+    let text = fs::read_to_string(site.config()).expect("it was written");
+    let lines = text.lines().filter(|line| !line.starts_with("admin"));
+    site.folder.write("unary.kdl", lines.collect::<Vec<_>>().join("\n"));
+    let state = site.folder.join("state");
+    let owner = || fs::metadata(&state).expect("it was made").uid();
+    drop(site.start().start());
+    assert_eq!(owner(), 65_534);
+    fs::remove_dir_all(&state).expect("it is ours");
+    // As a package makes it.
+    fs::create_dir(&state).expect("it is ours");
+    drop(site.start().start());
+    assert_eq!(owner(), 65_534);
+    // What has something in it is nobody else's to give away.
+    std::os::unix::fs::chown(&state, Some(0), Some(0)).expect("it is ours");
+    drop(site.start().start());
+    assert_eq!(owner(), 0);
+    // The server's user may not lead the keeper elsewhere.
+    fs::remove_file(state.join("unary.sock.lock")).expect("the keeper left it");
+    std::os::unix::fs::symlink(site.folder.join("made"), state.join("unary.sock.lock")).expect("it is ours");
+    let ran = run(&mut site.start().command());
+    assert!(ran.code == Some(1) && ran.stderr.contains("unary.sock.lock"), "{ran:?}");
+    assert!(!site.folder.join("made").exists());
 }
 
 #[test]

@@ -133,6 +133,13 @@ impl Story {
         self
     }
 
+    /// So many pass in which nobody does anything, the keeper neither.
+    fn held(mut self, seconds: u64) -> Self {
+        self.now += Duration::from_secs(seconds);
+        self.keeping.tick(self.now);
+        self
+    }
+
     /// So many pass, and who serves says all along that it does.
     fn later(mut self, seconds: u64) -> Self {
         for _ in 0..seconds {
@@ -217,6 +224,12 @@ fn a_server_that_somebody_else_ends_is_relieved_at_once() {
 fn one_that_hangs_is_replaced() {
     let story = Story::serving().quiet(SILENCE_MAX.as_secs()).check(&["kill 1"]);
     story.died(1).check(&["start 2"]);
+}
+
+#[test]
+fn one_that_was_held_together_with_its_keeper_is_not() {
+    let story = Story::serving().held(3600).check(&[]).heard(1, Report::Alive).check(&["Alive"]);
+    story.held(3600).check(&[]).quiet(3).check(&["kill 1"]);
 }
 
 #[test]
