@@ -73,3 +73,15 @@ fn a_config_that_cannot_be_read_is_in_nobodys_way() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(kept.server.ended(PATIENCE).code(), Some(0));
 }
+
+#[test]
+fn a_site_that_makes_no_sense_is_in_nobodys_way() {
+    let mut kept = Kept::new("");
+    let text = std::fs::read_to_string(kept.site.config()).expect("it was written");
+    kept.site.folder.write("unary.kdl", format!("{text}site \"b.example\" {{\nroute {{\nnonsense\n}}\n}}\n"));
+    let ran = kept.site.tell("reload");
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("unknown word `nonsense`"), "{}", ran.stderr);
+    kept.site.tell_well("stop");
+    assert_eq!(kept.server.ended(PATIENCE).code(), Some(0));
+}

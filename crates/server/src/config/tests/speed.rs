@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// Several times what it takes in a build without optimization, since other tests run beside this one.
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_secs(20);
 
 fn sites(sites: usize, routes: usize) -> String {
     let mut text = "server {\n    listen \":80\" \":443\"\n}\nstack \"pages\" {\n    compress\n}\n".to_owned();
