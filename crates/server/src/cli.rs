@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Check(Check),
     /// Write a config canonically, and the files that it imports
     Fmt(Fmt),
-    /// Say what a config makes of a request
+    /// Say what a config makes of a request, or the running one
     Explain(Explain),
     /// Let the running one take on its config anew
     Reload(Keeper),
@@ -116,9 +116,18 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub(crate) client: IpAddr,
 
-    /// The config
+    /// Ask the server that runs, about the config that it serves now. Unless told, the file is
+    /// read as it is, whatever runs
+    #[arg(long)]
+    pub(crate) running: bool,
+
+    /// The config, which also says where to reach the running one
     #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
     pub(crate) config: PathBuf,
+
+    /// Where to reach the running one, without a config: unix:/path. Implies --running
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<Address>,
 }
 
 /// Whom a command is for.

@@ -5,14 +5,18 @@
 mod steps;
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use unary_web::choose::{Asked, Path, WhyNot};
 
+use crate::ask::{Answer, ask};
 use crate::check::{print, report};
-use crate::cli::Explain;
+use crate::cli::{Explain, Keeper};
 use crate::config::{At, Config, Placed, Route, Site, Tls};
 use crate::failure::Failure;
+use crate::run::admin_path;
 use steps::{End, Traveller};
 
 /// Routes that are said to have been passed over. More nobody reads.
@@ -21,15 +25,37 @@ const PASSED_OVER_MAX: usize = 20;
 /// Where the lines of the config stand, unless what they say is longer.
 const COLUMN: usize = 56;
 
-/// Says what the config makes of the request.
+/// A request of which somebody wants to know what becomes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) method: Method,
+    /// Whole: with scheme and host.
+    pub(crate) url: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) client: IpAddr,
+}
+
+/// Says what becomes of the request: by the config in the file, or by the one that is served.
 pub(crate) fn run(told: &Explain) -> Result<(), Failure> {
-    let headers = headers_of(&told.headers)?;
+    let headers = headers_of(told.headers.iter().map(String::as_str))?;
+    let question = Question { method: told.method.clone(), url: told.url.clone(), headers, client: told.client };
+    if told.running || told.admin.is_some() {
+        let keeper = Keeper { config: told.config.clone(), admin: told.admin.clone() };
+        return match ask(&admin_path(&keeper, None)?, &question.target())? {
+            Answer::Page(text) => {
+                print(&text);
+                Ok(())
+            }
+            Answer::Refused(why) => Err(Failure::nonsense(why)),
+        };
+    }
     let config = Config::read(&told.config).map_err(report)?;
-    print(&explain(&config, told, &headers)?);
+    print(&explain(&config, &question)?);
     Ok(())
 }
 
-fn headers_of(lines: &[String]) -> Result<HeaderMap, Failure> {
+/// Reads header fields, each written as `NAME:VALUE`.
+pub(crate) fn headers_of<'l>(lines: impl IntoIterator<Item = &'l str>) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for line in lines {
         let bad = || Failure::nonsense(format!("`{line}` is no header field. Write it as in -H accept:text/html"));
@@ -41,9 +67,26 @@ fn headers_of(lines: &[String]) -> Result<HeaderMap, Failure> {
     Ok(headers)
 }
 
+impl Question {
+    /// The page of the server that runs which has the answer.
+    fn target(&self) -> String {
+        let Self { method, url, headers, client } = self;
+        let mut target = format!("/explain?method={method}&url={}", escaped(url.to_string()));
+        target += &format!("&client={}", escaped(client.to_string()));
+        for (name, value) in headers {
+            target += &format!("&header={}", escaped([name.as_str().as_bytes(), b":", value.as_bytes()].concat()));
+        }
+        target
+    }
+}
+
+fn escaped(bytes: impl AsRef<[u8]>) -> String {
+    percent_encode(bytes.as_ref(), NON_ALPHANUMERIC).to_string()
+}
+
 /// Says what a config makes of a request.
-pub(crate) fn explain(config: &Config, told: &Explain, headers: &HeaderMap) -> Result<String, Failure> {
-    let Explain { method, url, client, .. } = told;
+pub(crate) fn explain(config: &Config, question: &Question) -> Result<String, Failure> {
+    let Question { method, url, headers, client } = question;
     let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
         return Err(Failure::nonsense(format!("`{url}` is no whole URL. Write it as in https://example.com/path")));
     };
@@ -71,7 +114,7 @@ pub(crate) fn explain(config: &Config, told: &Explain, headers: &HeaderMap) -> R
     let chosen = site.routes.choose(&asked);
     match chosen {
         None => page.end("it is answered with 404: no route takes it"),
-        Some((_, route)) => page.route(route, Traveller::new(told, headers, host)?),
+        Some((_, route)) => page.route(route, Traveller::new(question, host)?),
     }
     page.passed_over(site, &asked, chosen.map(|(number, _)| number));
     Ok(page.0)

@@ -4,6 +4,7 @@
 mod access_log;
 mod acme;
 mod admin;
+mod ask;
 mod check;
 mod cli;
 mod config;

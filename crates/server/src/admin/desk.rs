@@ -1,9 +1,8 @@
 //! Who answers: a service for the few paths there are.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use unary_http::{Request, Response, message};
@@ -13,9 +12,8 @@ use super::facts::{Facts, SiteFacts};
 use super::status::Status;
 use super::token::Token;
 use super::{certificates::CertificateStatus, metrics};
-use crate::cli::Explain;
 use crate::config::Config;
-use crate::explain::explain;
+use crate::explain::{Question, explain, headers_of};
 
 /// What there is.
 const PAGES: &str = "\
@@ -23,7 +21,7 @@ GET  /status         how it is, as JSON
 GET  /metrics        figures for Prometheus
 GET  /config         the config that is served, as JSON, without its secrets
 GET  /certificates   the certificates, as JSON
-GET  /explain?method=GET&url=https://example.com/path
+GET  /explain?method=GET&url=https://example.com/path   and client=ADDR, header=NAME:VALUE
 POST /reload         lets the keeper read the config again
 ";
 
@@ -107,8 +105,10 @@ impl<R: Running> Desk<R> {
             Some(Ok(client)) => client,
             Some(Err(_)) => return refused("`client` is an IP address"),
         };
-        let told = Explain { method, url, headers: Vec::new(), client, config: PathBuf::new() };
-        match explain(&self.running.config(), &told, &HeaderMap::new()) {
+        let lines: Vec<_> = parameters(query, "header").collect();
+        let explained = headers_of(lines.iter().map(String::as_str))
+            .and_then(|headers| explain(&self.running.config(), &Question { method, url, headers, client }));
+        match explained {
             Ok(text) => message::text(text),
             Err(failure) => refused(&failure.to_string()),
         }
@@ -171,9 +171,13 @@ fn not_allowed(allowed: &'static str) -> Response {
     reply
 }
 
-/// The value of a query's parameter.
+/// The value of a query's parameter, the first one if there are several.
 fn parameter(query: &str, name: &str) -> Option<String> {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(key, _)| *key == name)?;
-    percent_decode_str(value).decode_utf8().ok().map(Into::into)
+    parameters(query, name).next()
+}
+
+fn parameters<'q>(query: &'q str, name: &str) -> impl Iterator<Item = String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let values = pairs.filter(move |(key, _)| *key == name).map(|(_, value)| value);
+    values.filter_map(|value| percent_decode_str(value).decode_utf8().ok().map(Into::into))
 }

@@ -65,6 +65,12 @@ fn pages_are_found() {
     check("GET /explain?method=POST&url=https%3A%2F%2Fa.test%2Fy", 200, "POST https://a.test/y");
     check("GET /explain?url=/x", 400, "no whole URL");
     check("GET /explain?url=https://a.test/x&client=me", 400, "IP address");
+    check(
+        "GET /explain?url=https://a.test/x&header=X-A%3A1&header=Host%3Ab.test",
+        200,
+        "no site answers for this host",
+    );
+    check("GET /explain?url=https://a.test/x&header=nonsense", 400, "`nonsense` is no header field");
     check("GET /explain", 400, "ask as in");
     check("GET /none", 404, "");
     check("POST /status", 405, "");

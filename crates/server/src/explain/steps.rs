@@ -8,8 +8,7 @@ use unary_http::{Body, Request, Response, message};
 use unary_service::{Compose, Error, Service as _, service_fn};
 use unary_web::choose::Path;
 
-use super::target_of;
-use crate::cli::Explain;
+use super::{Question, target_of};
 use crate::config::{By, FileService, Filter, ProxyHost, Redirect, Rewrite, Service};
 use crate::failure::Failure;
 
@@ -34,12 +33,12 @@ struct Told {
 pub(super) struct End(pub(super) String);
 
 impl Traveller {
-    pub(super) fn new(told: &Explain, headers: &HeaderMap, host: &str) -> Result<Self, Failure> {
-        let mut headers = headers.clone();
+    pub(super) fn new(question: &Question, host: &str) -> Result<Self, Failure> {
+        let mut headers = question.headers.clone();
         let field = host.parse().map_err(|_| Failure::nonsense(format!("`{host}` is no host")))?;
         headers.insert(header::HOST, field);
-        let told_of = Told { method: told.method.clone(), headers, client: told.client };
-        Ok(Self { told: told_of, target: target_of(&told.url), end: None })
+        let told = Told { method: question.method.clone(), headers, client: question.client };
+        Ok(Self { told, target: target_of(&question.url), end: None })
     }
 
     /// What became of it, if it came to its end at a filter.

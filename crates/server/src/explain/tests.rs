@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use unary_testkit::TempDir;
 
 use super::*;
@@ -34,15 +32,14 @@ site "*.a.test" {
 fn check(client: &str, request: &str, expected: &[&str]) {
     let folder = TempDir::with([("unary.kdl", CONFIG)]);
     let (method, url) = request.split_once(' ').expect("a method and a URL");
-    let told = Explain {
+    let question = Question {
         method: method.parse().expect("a method"),
         url: url.parse().expect("a URL"),
-        headers: Vec::new(),
+        headers: HeaderMap::new(),
         client: client.parse().expect("an address"),
-        config: PathBuf::new(),
     };
     let config = Config::read(&folder.join("unary.kdl")).expect("a good config");
-    let text = explain(&config, &told, &HeaderMap::new()).expect("it can be explained");
+    let text = explain(&config, &question).expect("it can be explained");
     let text = text.replace(&format!("{}/", folder.path().display()), "");
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let found: Vec<_> = text.lines().skip(1).map(words).filter(|line| !line.is_empty()).collect();
@@ -148,7 +145,7 @@ fn says_what_is_answered_before_any_route() {
 
 #[test]
 fn header_fields_are_names_and_values() {
-    let read = |line: &str| headers_of(&[line.to_owned()]);
+    let read = |line: &str| headers_of([line]);
     assert_eq!(read("Accept: text/html").expect("a field")["accept"], "text/html");
     for bad in ["accept", "a b: c", ": x"] {
         assert!(read(bad).is_err(), "{bad}");

@@ -85,6 +85,36 @@ fn curl_finds_the_config_and_what_becomes_of_a_request() {
 }
 
 #[test]
+fn explain_tells_what_is_served_from_what_is_written() {
+    let kept = Kept::new("");
+    let config = kept.site.config();
+    let served = std::fs::read_to_string(&config).expect("it is ours");
+    let explain = |arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        command.args(["explain", "GET", "http://a.test/x"]).args(arguments).arg("--config").arg(&config);
+        run(&mut command)
+    };
+    let before = explain(&[]);
+    assert_eq!(explain(&["--running"]).stdout, before.stdout, "the same words, for the same config");
+    let route = "route \"/x\" {\nmatch { header Accept=\"text/*\" }\nrespond \"soon\"\n}\nroute {\nfiles";
+    kept.site.folder.write("unary.kdl", served.replace("route {\nfiles", route));
+    let with_field = ["-H", "Accept: text/plain, a/b&c=d"];
+    assert!(explain(&with_field).stdout.contains("\"soon\""), "the file says so");
+    assert!(!explain(&["-H", "Accept: a/b"]).stdout.contains("\"soon\""));
+    assert_eq!(explain(&["--running"]).stdout, before.stdout, "nobody has told the server");
+    kept.site.tell_well("reload");
+    let socket = format!("unix:{}", kept.site.folder.join("admin.sock").display());
+    let now = explain(&["--admin", &socket, with_field[0], with_field[1]]);
+    assert!(now.stdout.contains("\"soon\"") && now.code == Some(0), "{now:?}");
+    assert!(!explain(&["--running", "-H", "Accept: a/b"]).stdout.contains("\"soon\""));
+    let refused = run(Command::new(binary()).args(["explain", "GET", "/x", "--admin", &socket]));
+    assert!(refused.stderr.contains("`/x` is no whole URL") && refused.code == Some(2), "{refused:?}");
+    drop(kept.server);
+    let nobody = run(Command::new(binary()).args(["explain", "GET", "http://a.test/", "--admin", &socket]));
+    assert!(nobody.stderr.contains("no keeper listens") && nobody.code == Some(1), "{nobody:?}");
+}
+
+#[test]
 fn a_reload_can_be_asked_for_over_http() {
     let kept = Kept::new("");
     kept.site.folder.write("other/index.html", "another page");
