@@ -5,15 +5,21 @@
 //! be refused: peers that speak 1.1 pay nothing for it.
 
 use std::future::ready;
+use std::ops::Deref;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use futures_util::{FutureExt, TryFutureExt};
 use unary_net::tls::Alpn;
 use unary_net::{Connection, Exchange, Protocol, Transport};
 use unary_service::Error;
 use unary_service::flow::Consumer;
 
-use crate::h1::connection::H1;
-use crate::h2::H2;
+use crate::h1::{
+    self,
+    connection::{H1, serve_connection},
+};
+use crate::h2::{self, H2};
 use crate::{Request, Response};
 
 /// HTTP/1.1 and HTTP/2, whichever a peer opens with, with their default limits: `connect(http())`.
@@ -56,23 +62,94 @@ impl<S: Transport> Protocol<Connection<S>> for Http {
     type Request = Request;
     type Reply = Response;
 
-    // No `async fn`: that would keep room for its arguments beside what becomes of them. The same goes
-    // for HTTP/2, which is boxed: connections at rest are many.
     fn serve<D>(&self, connection: Connection<S>, down: &D) -> impl Future<Output = Result<(), Error>> + Send
     where
         D: Consumer<Exchange<Request, Response>>,
     {
-        let h2 = |connection| Box::pin(self.h2.serve(connection, down));
-        let agreed = connection.peer.tls().is_some_and(|tls| tls.alpn == Alpn::Http2);
-        if agreed {
-            return h2(connection).left_future();
-        }
-        let h1 = self.h1.serve_connection(connection, down);
-        h1.and_then(move |connection| match connection {
-            None => ready(Ok(())).left_future(),
-            Some(connection) => h2(connection).right_future(),
-        })
-        .right_future()
+        serve(self, connection, down)
+    }
+}
+
+/// [`Http`] whose limits may change while a server runs: a connection keeps those that held when it
+/// began. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct LiveHttp(Arc<ArcSwap<Http>>);
+
+impl LiveHttp {
+    /// These limits, for the time being.
+    pub fn new(http: Http) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(http)))
+    }
+
+    /// Others, for connections that begin from now on. Counters go on.
+    pub fn set(&self, http: Http) {
+        let (h1, h2) = (http.h1.counting(self.h1_counters()), http.h2.counting(self.h2_counters()));
+        self.0.store(Arc::new(Http { h1, h2 }));
+    }
+
+    /// What connections of HTTP/1.1 have met with so far.
+    pub fn h1_counters(&self) -> Arc<h1::Counters> {
+        self.0.load().h1.counters().clone()
+    }
+
+    /// What connections of HTTP/2 have met with so far.
+    pub fn h2_counters(&self) -> Arc<h2::Counters> {
+        self.0.load().h2.counters().clone()
+    }
+}
+
+impl<S: Transport> Protocol<Connection<S>> for LiveHttp {
+    type Request = Request;
+    type Reply = Response;
+
+    fn serve<D>(&self, connection: Connection<S>, down: &D) -> impl Future<Output = Result<(), Error>> + Send
+    where
+        D: Consumer<Exchange<Request, Response>>,
+    {
+        serve(self.0.load_full(), connection, down)
+    }
+}
+
+// No `async fn`: that would keep room for its arguments beside what becomes of them. The same goes
+// for HTTP/2, which is boxed: connections at rest are many.
+fn serve<P, S, D>(http: P, connection: Connection<S>, down: &D) -> impl Future<Output = Result<(), Error>> + Send
+where
+    P: Deref<Target = Http> + Clone + Send + Sync,
+    S: Transport,
+    D: Consumer<Exchange<Request, Response>>,
+{
+    let h2 = |http, connection| Box::pin(h2::serve_connection(InHttp2(http), connection, down));
+    let agreed = connection.peer.tls().is_some_and(|tls| tls.alpn == Alpn::Http2);
+    if agreed {
+        return h2(http, connection).left_future();
+    }
+    let h1 = serve_connection(InHttp1(http.clone()), connection, down);
+    h1.and_then(move |connection| match connection {
+        None => ready(Ok(())).left_future(),
+        Some(connection) => h2(http, connection).right_future(),
+    })
+    .right_future()
+}
+
+/// The one half of what is borrowed or shared.
+struct InHttp1<P>(P);
+
+impl<P: Deref<Target = Http>> Deref for InHttp1<P> {
+    type Target = H1;
+
+    fn deref(&self) -> &H1 {
+        &self.0.h1
+    }
+}
+
+/// The other.
+struct InHttp2<P>(P);
+
+impl<P: Deref<Target = Http>> Deref for InHttp2<P> {
+    type Target = H2;
+
+    fn deref(&self) -> &H2 {
+        &self.0.h2
     }
 }
 

@@ -23,6 +23,7 @@ mod sending;
 mod stream;
 mod streams;
 mod trailers;
+mod websocket;
 mod wire;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use unary_service::flow::Consumer;
 
 use crate::h1::head::HeadLimits;
 use crate::{Request, Response};
+pub(crate) use connection::serve_connection;
 pub use counters::{Counters, Counts};
 
 /// The HTTP/2 server protocol with its default limits: `connect(h2())`, for peers that are known to
@@ -48,7 +50,15 @@ pub fn h2() -> H2 {
 pub struct H2 {
     limits: Limits,
     times: Times,
+    websockets: Websockets,
     counters: Arc<Counters>,
+}
+
+/// Whether WebSockets may come by extended CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Websockets {
+    Refused,
+    Taken,
 }
 
 impl H2 {
@@ -61,7 +71,18 @@ impl H2 {
             drain_grace: Ticks::of(limits.drain_grace),
             ping: limits.ping_every.map(Ticks::of),
         };
-        Self { limits, times, counters: Arc::default() }
+        Self { limits, times, websockets: Websockets::Refused, counters: Arc::default() }
+    }
+
+    /// The same, but WebSockets may come by it, by extended CONNECT (RFC 8441). A service sees what it would
+    /// by HTTP/1.1: `GET`, `Upgrade: websocket`, and an [`Upgrade`](crate::h1::connection::Upgrade).
+    pub fn with_websockets(self) -> Self {
+        Self { websockets: Websockets::Taken, ..self }
+    }
+
+    /// The same, but what its connections meet with is counted here.
+    pub fn counting(self, counters: Arc<Counters>) -> Self {
+        Self { counters, ..self }
     }
 
     /// What its connections have met with so far.
@@ -125,6 +146,11 @@ pub struct Limits {
     /// two, 32 bytes written for one, and so does a fiftieth of a second. 2,000, beyond which the connection
     /// is closed (`ENHANCE_YOUR_CALM`).
     pub unpaid_frames_max: u32,
+    /// Requests that the peer took back before they were looked at, at once: more is an attack
+    /// (CVE-2023-44487). 20.
+    pub unseen_resets_max: usize,
+    /// Requests that we have to reset for their errors, in a connection's life. 1,024.
+    pub stream_errors_max: usize,
 }
 
 impl Default for Limits {
@@ -141,6 +167,8 @@ impl Default for Limits {
             drain_grace: Duration::from_secs(1),
             ping_every: None,
             unpaid_frames_max: 2000,
+            unseen_resets_max: 20,
+            stream_errors_max: 1024,
         }
     }
 }
@@ -153,7 +181,7 @@ impl<S: Transport> Protocol<Connection<S>> for H2 {
     where
         D: Consumer<Exchange<Request, Response>>,
     {
-        connection::serve(self, connection, down)
+        serve_connection(self, connection, down)
     }
 }
 

@@ -10,7 +10,7 @@ pub mod message;
 pub mod source;
 pub mod tower;
 
-pub use any::{Http, http};
+pub use any::{Http, LiveHttp, http};
 pub use body::Body;
 pub use message::{Request, Response};
 pub use source::Source;

@@ -7,6 +7,7 @@ mod command;
 mod front;
 mod logs;
 mod places;
+mod protocol;
 mod server_process;
 
 use std::ffi::OsString;

@@ -2,6 +2,7 @@
 //! suite of RFC 9113.
 
 mod conformance;
+mod websockets;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -12,6 +12,7 @@ mod tools;
 mod upgrade;
 
 use std::future::poll_fn;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::{Request, Response};
 use busy::{Busy, Outcome};
 pub(crate) use tools::date;
 pub use upgrade::Upgrade;
+pub(crate) use upgrade::{Offer, offer};
 
 /// The HTTP/1.1 server protocol with its default limits: `connect(h1())`.
 pub fn h1() -> H1 {
@@ -65,6 +67,11 @@ impl H1 {
             drain_grace: Ticks::of(limits.drain_grace),
         };
         Self { limits, times, preface: Preface::Refused, counters: Arc::default() }
+    }
+
+    /// The same, but what its connections meet with is counted here.
+    pub fn counting(self, counters: Arc<Counters>) -> Self {
+        Self { counters, ..self }
     }
 
     /// What its connections have met with so far.
@@ -144,44 +151,15 @@ impl<S: Transport> Protocol<Connection<S>> for H1 {
     where
         D: Consumer<Exchange<Request, Response>>,
     {
-        self.serve_connection(connection, down).map_ok(|_| ())
+        serve_connection(self, connection, down).map_ok(|_| ())
     }
 }
 
 impl H1 {
     /// The same, but it gives a connection back that opens with the preface of HTTP/2: see
-    /// [`serve_connection`](Self::serve_connection).
+    /// [`serve_connection`].
     pub(crate) fn unless_h2(self) -> Self {
         Self { preface: Preface::HandedOver, ..self }
-    }
-
-    /// Serves a connection to its end, or gives it back, nothing consumed, if it opens with the preface
-    /// of HTTP/2 and this was made to.
-    pub(crate) fn serve_connection<S, D>(
-        &self,
-        connection: Connection<S>,
-        down: &D,
-    ) -> impl Future<Output = Result<Option<Connection<S>>, Error>> + Send
-    where
-        S: Transport,
-        D: Consumer<Exchange<Request, Response>>,
-    {
-        let mut wire = Wire::new(connection);
-        async move {
-            match self.serve_requests(&mut wire, down).await? {
-                Outcome::Idle | Outcome::Close => {}
-                Outcome::Linger => Box::pin(wire.linger()).await?,
-                Outcome::Upgrade(offer, left_over) => {
-                    wire.connection.buffered = left_over;
-                    offer.accept(wire.connection);
-                }
-                Outcome::Http2(input) => {
-                    wire.connection.buffered = input;
-                    return Ok(Some(wire.connection));
-                }
-            }
-            Ok(None)
-        }
     }
 
     /// Serves one request after another; idle at the end means that no more came.
@@ -204,6 +182,36 @@ impl H1 {
                 outcome => return Ok(outcome),
             }
         }
+    }
+}
+
+/// Serves a connection to its end, or gives it back, nothing consumed, if it opens with the preface of
+/// HTTP/2 and `http`, which is borrowed or shared, was made to.
+pub(crate) fn serve_connection<P, S, D>(
+    http: P,
+    connection: Connection<S>,
+    down: &D,
+) -> impl Future<Output = Result<Option<Connection<S>>, Error>> + Send
+where
+    P: Deref<Target = H1> + Send + Sync,
+    S: Transport,
+    D: Consumer<Exchange<Request, Response>>,
+{
+    let mut wire = Wire::new(connection);
+    async move {
+        match http.serve_requests(&mut wire, down).await? {
+            Outcome::Idle | Outcome::Close => {}
+            Outcome::Linger => Box::pin(wire.linger()).await?,
+            Outcome::Upgrade(offer, left_over) => {
+                wire.connection.buffered = left_over;
+                offer.accept(wire.connection);
+            }
+            Outcome::Http2(input) => {
+                wire.connection.buffered = input;
+                return Ok(Some(wire.connection));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -1,12 +1,14 @@
 //! A server's HTTP/2 connection: frames in, calls, frames out, and its limits on time.
 
 use std::future::{Future, poll_fn};
+use std::ops::Deref;
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, Waker, ready};
 
 use ::h2::server::{Builder, SendResponse};
 use ::h2::{Ping, PingPong, Reason, RecvStream};
+use http::StatusCode;
 use unary_net::pipeline::Watch;
 use unary_net::pipeline::drain::Phase;
 use unary_net::timer::{Ticks, Timer};
@@ -15,7 +17,6 @@ use unary_service::context::RequestId;
 use unary_service::flow::Consumer;
 use unary_service::{Context as CallContext, Error, Kind};
 
-use super::H2;
 use super::alarm::Alarm;
 use super::counters::count;
 use super::receiving::Receiving;
@@ -24,6 +25,7 @@ use super::sending::{Piece, SEND_BUFFER_BYTES};
 use super::stream::{Admitted, Asked, Shared};
 use super::streams::Streams;
 use super::wire::Wire;
+use super::{H2, Websockets, websocket};
 use crate::{Body, Request, Response};
 
 /// How often a connection goes round between its frames and its streams before others get their turn.
@@ -32,21 +34,17 @@ const TURNS_MAX: usize = 16;
 /// Streams that both sides have given up and that frames may still come for (RFC 9113 §5.4.2).
 const RESET_STREAMS_KEPT: usize = 50;
 
-/// Streams reset by the peer before they were looked at: more at once is an attack (CVE-2023-44487).
-const RESETS_UNSEEN_MAX: usize = 20;
-
-/// Streams that we have to reset for their errors, in a connection's life.
-const ERRORS_MAX: usize = 1024;
-
 type Frames<S> = ::h2::server::Connection<Wire<S>, Piece>;
 type Accepted = (http::Request<RecvStream>, SendResponse<Piece>);
 
-/// Serves a connection to its end.
-pub(super) async fn serve<S, D>(protocol: &H2, mut connection: Connection<S>, down: &D) -> Result<(), Error>
+/// Serves a connection to its end. `protocol` is borrowed or shared.
+pub(crate) async fn serve_connection<P, S, D>(protocol: P, mut connection: Connection<S>, down: &D) -> Result<(), Error>
 where
+    P: Deref<Target = H2> + Send + Sync,
     S: Transport,
     D: Consumer<Exchange<Request, Response>>,
 {
+    let protocol = &*protocol;
     count(&protocol.counters.connections);
     let buffered = std::mem::take(&mut connection.buffered);
     let (mut wire, mut timer) = (None, set(protocol.times.handshake));
@@ -69,7 +67,8 @@ where
     let frames = frames.map_err(broken)?;
     timer.clear();
     let counters = protocol.counters.clone();
-    let shared = Shared { peer: rest.peer.clone(), stall: protocol.times.stall, counters, gauge };
+    let (peer, drain) = (rest.peer.clone(), rest.watch.drain.clone());
+    let shared = Shared { peer, drain, stall: protocol.times.stall, counters, gauge };
     let alarm = Alarm::new();
     let mut busy = Busy {
         protocol,
@@ -99,8 +98,11 @@ fn builder(protocol: &H2) -> Builder {
         .max_header_list_size(u32::try_from(limits.head.head_bytes_max).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_concurrent_reset_streams(RESET_STREAMS_KEPT)
-        .max_pending_accept_reset_streams(RESETS_UNSEEN_MAX)
-        .max_local_error_reset_streams(Some(ERRORS_MAX));
+        .max_pending_accept_reset_streams(limits.unseen_resets_max)
+        .max_local_error_reset_streams(Some(limits.stream_errors_max));
+    if protocol.websockets == Websockets::Taken {
+        builder.enable_connect_protocol();
+    }
     builder
 }
 
@@ -221,7 +223,7 @@ where
             Some(reason) if error.is_library() => {
                 let counters = &self.shared.counters;
                 // The `h2` crate does not say what there was too much of.
-                let is_of_resets = self.shared.gauge.resets() > RESETS_UNSEEN_MAX as u64;
+                let is_of_resets = self.shared.gauge.resets() > self.protocol.limits.unseen_resets_max as u64;
                 let counter = match reason {
                     Reason::ENHANCE_YOUR_CALM if is_of_resets => &counters.rapid_resets,
                     Reason::ENHANCE_YOUR_CALM => &counters.floods,
@@ -251,7 +253,8 @@ where
         let id = RequestId { connection: self.shared.peer.number(), sequence: self.sequence };
         self.sequence = self.sequence.wrapping_add(1);
         let translated = translate(&mut head, &self.protocol.limits.head);
-        let mut asked = Asked { method: head.method.clone(), id, respond, receipt: None, expects_continue: false };
+        let method = head.method.clone();
+        let mut asked = Asked { method, id, respond, receipt: None, expects_continue: false, asking: None };
         if let Err(refusal) = translated {
             refusal.count(&self.shared.counters);
             tracing::debug!(peer = ?self.shared.peer, ?refusal, "refused a request");
@@ -261,9 +264,20 @@ where
             }
             return None;
         }
-        let body = match stream.is_end_stream() {
-            true => Body::empty(),
-            false => {
+        let protocol = head.extensions.remove::<::h2::ext::Protocol>();
+        let body = match protocol {
+            Some(protocol) if protocol.as_str().eq_ignore_ascii_case("websocket") => {
+                asked.asking = Some(Box::new(websocket::ask(&mut head, stream)));
+                asked.method = head.method.clone();
+                Body::empty()
+            }
+            // As RFC 9220 §3 has it, of which RFC 8441 says nothing.
+            Some(_) => {
+                asked.refuse(StatusCode::NOT_IMPLEMENTED, &self.shared);
+                return None;
+            }
+            None if stream.is_end_stream() => Body::empty(),
+            None => {
                 let length = announced_length(&head.headers);
                 let (body, receipt) = Receiving::new(stream, length, self.protocol.limits.body_rate_min);
                 asked.receipt = Some(receipt);

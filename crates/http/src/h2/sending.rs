@@ -33,7 +33,7 @@ pub(super) struct Piece {
 
 impl Piece {
     /// Bytes that are not a body's last.
-    fn amid(bytes: Bytes) -> Self {
+    pub(super) fn amid(bytes: Bytes) -> Self {
         Self { bytes, until_sent: None }
     }
 

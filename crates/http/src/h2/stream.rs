@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use unary_net::pipeline::Awaited;
 use unary_net::timer::Ticks;
-use unary_net::{Exchange, Peer};
+use unary_net::{Drain, Exchange, Peer};
 use unary_service::context::RequestId;
 use unary_service::{Error, Kind};
 
@@ -20,6 +20,7 @@ use super::flood::FRAMES_PER_REPLY;
 use super::receiving::Receipt;
 use super::response::{is_interim, plan, take_head};
 use super::sending::{Cut, Piece, Sending};
+use super::websocket::{self, Asking, Open};
 use super::wire::Gauge;
 use crate::body::Kind as BodyKind;
 use crate::h1::head::Framing;
@@ -29,6 +30,7 @@ use crate::{Body, Request, Response, failed};
 /// What all streams of a connection share.
 pub(super) struct Shared {
     pub(super) peer: Peer,
+    pub(super) drain: Drain,
     pub(super) stall: Ticks,
     pub(super) counters: Arc<Counters>,
     pub(super) gauge: Arc<Gauge>,
@@ -49,6 +51,8 @@ pub(super) struct Asked {
     pub(super) receipt: Option<Arc<Receipt>>,
     /// The peer waits for `100 Continue`.
     pub(super) expects_continue: bool,
+    /// It asks for a WebSocket.
+    pub(super) asking: Option<Box<Asking>>,
 }
 
 pin_project_lite::pin_project! {
@@ -66,6 +70,8 @@ enum Reply {
     Sending(RequestId, Option<Arc<Receipt>>, Box<Sending>),
     /// All of it is on its way, but the request is not over.
     Discarding(Box<Discarding>),
+    /// The stream is a WebSocket's, until that ends.
+    Tunnel(Open),
     /// Nothing is left to do, or nobody wants it done.
     Over,
 }
@@ -133,6 +139,11 @@ impl<F: Future<Output = Result<(), Error>>> Stream<F> {
             ready!(discarding.poll(task));
             *this.reply = Reply::Over;
         }
+        if let Reply::Tunnel(open) = this.reply {
+            // Nothing is ever said there: it ends.
+            let _ = ready!(Pin::new(open).poll(task));
+            *this.reply = Reply::Over;
+        }
         match (this.reply, this.call.is_none()) {
             (Reply::Over, true) => Poll::Ready(()),
             _ => Poll::Pending,
@@ -164,6 +175,9 @@ impl Asked {
     }
 
     fn reply(&mut self, response: &mut Response, shared: &Shared) -> Reply {
+        if let Some(asking) = self.asking.take_if(|asking| asking.is_taken_by(response)) {
+            return self.open(*asking, response, shared);
+        }
         if is_interim(response.status()) {
             tracing::error!(id = %self.id, status = %response.status(), "a service answered with a status it must not");
             *response = status(StatusCode::INTERNAL_SERVER_ERROR);
@@ -197,6 +211,19 @@ impl Asked {
         }
         let sending = Sending::new(stream, std::mem::take(body), framing, shared.stall);
         Reply::Sending(self.id, self.receipt.take(), Box::new(sending))
+    }
+
+    /// Lets the stream be a WebSocket's.
+    fn open(&mut self, asking: Asking, response: &mut Response, shared: &Shared) -> Reply {
+        websocket::accepted(response);
+        shared.gauge.earn(FRAMES_PER_REPLY);
+        match self.respond.send_response(take_head(response), false) {
+            Ok(stream) => Reply::Tunnel(asking.open(stream, shared)),
+            Err(error) => {
+                tracing::debug!(id = %self.id, peer = ?shared.peer, %error, "a reply came too late");
+                Reply::Over
+            }
+        }
     }
 
     /// Tells a peer that waits for it that its body is wanted.

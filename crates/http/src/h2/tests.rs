@@ -7,6 +7,7 @@ mod floods;
 mod limits;
 mod refusals;
 mod replies;
+mod websockets;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ const ROOM: usize = 1 << 20;
 struct Server {
     limits: Limits,
     drain: Drain,
+    websockets: bool,
 }
 
 /// What there is of one that has started.
@@ -48,7 +50,10 @@ impl Server {
     fn start(self, near: DuplexStream, service: impl Service<Request, Reply = Response> + 'static) -> Started {
         let mut connection = Connection::new(near, Peer::new(None, None));
         connection.watch = self.drain.watch(connection.peer.number());
-        let protocol = H2::limits(self.limits);
+        let mut protocol = H2::limits(self.limits);
+        if self.websockets {
+            protocol = protocol.with_websockets();
+        }
         let counters = protocol.counters().clone();
         let server = line(Once(connection)) >> connect(protocol) >> process(service) >> reply();
         let ended = tokio::spawn(async move { server.drive().await.expect("how a connection ends is no failure") });

@@ -12,6 +12,10 @@ pub(super) fn duration<S: Serializer>(duration: &Duration, serializer: S) -> Res
     serializer.serialize_str(&show_duration(*duration))
 }
 
+pub(super) fn maybe_duration<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(show_duration).serialize(serializer)
+}
+
 pub(super) fn text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }

@@ -1,6 +1,7 @@
 //! What `server` says: what is for the whole process.
 
 mod acme;
+mod limits;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use unary_net::Address;
 use unary_web::choose::Network;
 
 pub(crate) use acme::{Acme, Challenge, Dns, Eab, email_of};
+use limits::Limits;
 
 use super::json;
 use super::kdl::Node;
@@ -21,9 +23,6 @@ use super::words::Place;
 
 /// The port that speaks TLS unless told otherwise.
 const TLS_PORT: u16 = 443;
-
-/// The largest head: it is read into memory whole.
-const HEAD_BYTES_MAX: u64 = 1 << 20;
 
 /// What is for the whole process.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +39,7 @@ pub(crate) struct Server {
     pub(crate) trusted_proxies: Option<TrustedProxies>,
     pub(crate) drain: Drain,
     pub(crate) limits: Limits,
+    pub(crate) http2: Http2,
     pub(crate) acme: Acme,
     pub(crate) metrics: Option<Metrics>,
     pub(crate) trace: Option<Trace>,
@@ -169,23 +169,11 @@ pub(crate) struct Drain {
     pub(crate) grace: Duration,
 }
 
-/// What a client may ask for.
+/// How HTTP/2 is spoken.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Limits {
-    /// Half of the files the process may open, unless told.
-    pub(crate) connections: Option<u32>,
-    pub(crate) head_bytes: u64,
-    pub(crate) target_bytes: u64,
-    pub(crate) headers: u32,
-    #[serde(serialize_with = "json::duration")]
-    pub(crate) head_time: Duration,
-    #[serde(serialize_with = "json::duration")]
-    pub(crate) idle_time: Duration,
-    #[serde(serialize_with = "json::duration")]
-    pub(crate) stall_time: Duration,
-    /// A second.
-    pub(crate) body_bytes_min: u64,
-    pub(crate) pipelined: u32,
+pub(crate) struct Http2 {
+    /// Whether WebSockets may come by it (RFC 8441).
+    pub(crate) websockets: bool,
 }
 
 /// Figures for Prometheus.
@@ -222,6 +210,7 @@ impl Server {
                 "trusted-proxies" => self.trusted_proxies = Some(proxies_of(&given)),
                 "drain" => self.drain = drain_of(&given),
                 "limits" => self.limits.read(reader, node),
+                "http2" => self.http2 = Http2 { websockets: given.one("websockets") },
                 "acme" => self.acme.read(reader, node),
                 "trace" => self.trace = Trace::read_of_server(reader, &given),
                 "metrics" => self.metrics = metrics_of(&given),
@@ -264,27 +253,11 @@ impl Default for Server {
             trusted_proxies: None,
             drain: Drain { timeout: default("drain", "timeout").into(), grace: default("drain", "grace").into() },
             limits: Limits::default(),
+            http2: Http2 { websockets: default("http2", "websockets").into() },
             acme: Acme::default(),
             trace: None,
             metrics: Some(Metrics { per_route: default("metrics", "routes").into() }),
             watch: false,
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let default = |word, param| Place::Limits.default(word, param);
-        Self {
-            connections: None,
-            head_bytes: default("head-bytes", "size").into(),
-            target_bytes: default("target-bytes", "size").into(),
-            headers: default("headers", "count").into(),
-            head_time: default("head-time", "time").into(),
-            idle_time: default("idle-time", "time").into(),
-            stall_time: default("stall-time", "time").into(),
-            body_bytes_min: default("body-rate", "rate").into(),
-            pipelined: default("pipelined", "count").into(),
         }
     }
 }
@@ -407,34 +380,4 @@ fn drain_of(given: &Given<'_>) -> Drain {
 
 fn metrics_of(given: &Given<'_>) -> Option<Metrics> {
     (given.one::<&str>("state") == "on").then(|| Metrics { per_route: given.one("routes") })
-}
-
-impl Limits {
-    fn read(&mut self, reader: &mut Reader<'_>, node: &Node) {
-        let words = reader.words(node.children(), Place::Limits);
-        for (node, word) in &words {
-            let Some(given) = reader.read(node, word) else { continue };
-            match word.name {
-                "connections" => self.connections = Some(given.one("count")),
-                "head-bytes" => self.head_bytes = given.one("size"),
-                "target-bytes" => self.target_bytes = given.one("size"),
-                "headers" => self.headers = given.one("count"),
-                "head-time" => self.head_time = given.one("time"),
-                "idle-time" => self.idle_time = given.one("time"),
-                "stall-time" => self.stall_time = given.one("time"),
-                "body-rate" => self.body_bytes_min = given.one("rate"),
-                "pipelined" => self.pipelined = given.one("count"),
-                other => unreachable!("{other} is a word of `limits` that nobody reads"),
-            }
-        }
-        let place =
-            |name: &str| words.iter().find(|(_, word)| word.name == name).map_or(node.span, |(node, _)| node.span);
-        if self.head_bytes > HEAD_BYTES_MAX || self.head_bytes == 0 {
-            reader.refuse(place("head-bytes"), "a head of this size is not read", "write one from 1B to 1MiB");
-        }
-        if self.target_bytes > self.head_bytes || self.target_bytes == 0 {
-            let help = "make head-bytes larger, or this smaller";
-            reader.refuse(place("target-bytes"), "a target is within a head, and this is larger", help);
-        }
-    }
 }

@@ -93,6 +93,27 @@ fn says_what_holds_unless_told() {
 }
 
 #[test]
+fn limits_are_as_told() {
+    let text =
+        "server {\n limits {\n  handshake-time \"5s\"\n  streams 7\n  stream-window \"64KiB\"\n  ping-time \"1m\"\n  \
+                unseen-resets 9\n }\n}\n"
+            .to_owned();
+    check(
+        &(text + &route("respond")),
+        &[
+            ("/server/limits/handshake_time", "5s".into()),
+            ("/server/limits/streams", 7.into()),
+            ("/server/limits/stream_window", 65_536.into()),
+            ("/server/limits/connection_window", (1 << 20).into()),
+            ("/server/limits/ping_time", "1m".into()),
+            ("/server/limits/unseen_resets", 9.into()),
+            ("/server/limits/unpaid_frames", 2000.into()),
+        ],
+    );
+    check(&route("respond"), &[("/server/limits/ping_time", serde_json::Value::Null)]);
+}
+
+#[test]
 fn filters_keep_their_order_and_say_where_they_are() {
     let text = "stack s {\n timeout \"5s\"\n}\nstack t {\n use s\n log off\n}\nsite a.test {\n route {\n  use t\n  \
                 rate-limit \"10/m\" by=header:X-Key\n  respond\n }\n}";

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use unary_http::{Request, Response};
+use unary_http::{LiveHttp, Request, Response};
 use unary_net::tls::{Certificates, Doors};
 use unary_service::{Available, BoxService, Error, Service, Stack};
 use unary_web::filter::Forwarded;
@@ -17,7 +17,7 @@ use unary_workers::keeper::{Files, Serving};
 
 use super::background::Background;
 use super::logs::{AccessLogs, Opened};
-use super::{front, places};
+use super::{front, places, protocol};
 use crate::acme::{self, Acme, AcmeSettings, Answers};
 use crate::config::{Config, Kept, LogTo, ProxyHeader};
 use crate::diagnostics;
@@ -41,6 +41,8 @@ struct Shared {
     errors: ErrorLog,
     certificates: Certificates,
     doors: Doors,
+    /// How connections are spoken to that begin now.
+    http: LiveHttp,
     /// What CAs are answered that look whether a name is ours.
     answers: Answers,
     /// Where spans of requests go, if the config says so.
@@ -73,7 +75,7 @@ impl App {
             return Err(told(&running.plan).join("\n"));
         }
         opened.into_iter().for_each(|opened| errors.go_over(opened));
-        let doors = Doors::default();
+        let (doors, http) = (Doors::default(), LiveHttp::new(protocol::http(&config)));
         let running = ArcSwap::from_pointee(running);
         let (reloading, acme) = (Mutex::new(()), Mutex::new(None));
         let background = Background::start().map_err(in_words)?;
@@ -85,6 +87,7 @@ impl App {
             errors,
             certificates,
             doors,
+            http,
             answers,
             spans,
             acme,
@@ -101,6 +104,11 @@ impl App {
     /// The addresses at which TLS is spoken.
     pub(super) fn doors(&self) -> Doors {
         self.0.doors.clone()
+    }
+
+    /// How connections are spoken to.
+    pub(super) fn http(&self) -> LiveHttp {
+        self.0.http.clone()
     }
 
     pub(super) fn logs(&self) -> AccessLogs {
@@ -121,6 +129,7 @@ impl App {
         let plan = self.0.running.load().plan.clone();
         self.0.certificates.serve(plan.tls_sites());
         self.0.observed.listen(config);
+        self.0.http.set(protocol::http(config));
         self.0.doors.set(config.server.listen.iter().filter(|listen| listen.tls).map(|listen| listen.address.clone()));
         for line in told(&plan).into_iter().chain(config.notes()) {
             diagnostics::say(format_args!("{line}"));

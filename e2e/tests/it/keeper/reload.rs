@@ -79,6 +79,33 @@ fn a_bad_config_changes_nothing_and_says_why() {
 }
 
 #[test]
+fn new_limits_hold_for_new_connections() {
+    let limited =
+        format!("{HERE}\nlimits {{\nhead-bytes \"2KiB\"\ntarget-bytes \"1KiB\"\nheaders 5\nidle-time \"1s\"\n}}");
+    let kept = with_two_pages("");
+    let long = format!("/{}", "a".repeat(1500));
+    let status = |client: &mut Client, fields: &str| {
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).expect("it reads");
+        client.reply().expect("it answers").head.status
+    };
+    let mut stays = Client::connect(&kept.server);
+    assert_eq!(stays.get(&long).head.status, 404);
+    kept.site.configure(&limited);
+    kept.site.tell_well("reload");
+    assert_eq!(stays.get(&long).head.status, 404, "it began before");
+    assert_eq!(Client::connect(&kept.server).get(&long).head.status, 414);
+    assert_eq!(status(&mut Client::connect(&kept.server), &"A: b\r\n".repeat(5)), 431);
+    assert_eq!(status(&mut Client::connect(&kept.server), &format!("A: {}\r\n", "b".repeat(3000))), 431);
+    let mut idle = Client::connect(&kept.server);
+    assert_eq!(idle.get("/").text(), "a page");
+    assert_eq!(idle.rest().expect("it is closed"), b"");
+    kept.site.configure(HERE);
+    kept.site.tell_well("reload");
+    assert_eq!(Client::connect(&kept.server).get(&long).head.status, 404);
+    assert_eq!(stays.get(&long).head.status, 404);
+}
+
+#[test]
 fn one_broken_site_is_said_and_the_others_are_served_anew() {
     let kept = with_two_pages("");
     kept.site.write_config(HERE, "other");

@@ -27,7 +27,7 @@ use crate::h1::Upgraded;
 pub struct Upgrade(oneshot::Receiver<Upgraded>);
 
 /// The connection's end of an offer.
-pub(super) struct Offer(oneshot::Sender<Upgraded>);
+pub(crate) struct Offer(oneshot::Sender<Upgraded>);
 
 /// Request extensions have to be `Clone`; an offer can be taken once.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl Upgrade {
 
 /// An offer, and the extensions by which a request makes it.
 #[cold]
-pub(super) fn offer() -> (Option<Offer>, Extensions) {
+pub(crate) fn offer() -> (Option<Offer>, Extensions) {
     let (sender, receiver) = oneshot::channel();
     let mut extensions = Extensions::new();
     extensions.insert(Shared(Arc::new(Mutex::new(Some(Upgrade(receiver))))));
@@ -58,7 +58,7 @@ pub(super) fn offer() -> (Option<Offer>, Extensions) {
 
 impl Offer {
     /// Hands the connection over. If nobody waits for it any more, it closes.
-    pub(super) fn accept<S: Transport>(self, connection: Connection<S>) {
+    pub(crate) fn accept<S: Transport>(self, connection: Connection<S>) {
         let _ = self.0.send(Upgraded::new(connection, None));
     }
 }

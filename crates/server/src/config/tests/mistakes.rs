@@ -188,6 +188,12 @@ fn the_server_is_told_what_makes_sense() {
     );
     check_server("limits { target-bytes \"17KiB\" }", &["2: a target is within a head, and this is larger"]);
     check_server("limits { head-bytes \"2MiB\" }", &["2: a head of this size is not read"]);
+    check_server("limits { head-time \"10ms\" }", &["2: nobody waits for 10ms here (write a time from 1s to 7d)"]);
+    check_server("limits { ping-time \"8d\" }", &["2: nobody waits for 8d here"]);
+    check_server("limits { streams 0 }", &["2: `0` is not a number that fits here (write a whole number from 1"]);
+    check_server("limits { stream-window \"1B\" }", &["2: no stream has a window of this size (write one from 1KiB"]);
+    check_server("limits { stream-window \"2MiB\" }", &["2: a stream's window is within its connection's"]);
+    check_server("limits { connection-window \"2GiB\" }", &["2: no connection has a window of this size"]);
     check_server("access-log \"x\" format=common { fields time }", &["2: this format has its own fields"]);
     check_server("acme { challenge dns }", &["2: there is no way into the DNS"]);
     check_server("acme { ca \"http://ca.test/\" }", &["2: `http://ca.test/` is not a URL that fits here"]);
@@ -197,6 +203,10 @@ fn the_server_is_told_what_makes_sense() {
 fn filters_and_services_are_told_what_makes_sense() {
     check_route("headers\nrespond", &["3: `headers` changes nothing"]);
     check_route("headers { set Content-Length=\"5\" }\nrespond", &["3: "]);
+    let as_one = "3: `set` takes a name and its value as one (write it as one: set";
+    check_route("headers { set \"X\" \"a\" }\nrespond", &[&format!("{as_one} X=\"a\")")]);
+    check_route("headers { set X 5 Y=\"b\" }\nrespond", &[&format!("{as_one} X=\"5\")")]);
+    check_route("headers { set \"a b\" }\nrespond", &[&format!("{as_one} \"a b\"=\"…\")")]);
     check_route("headers { set \"a b\"=\"5\" }\nrespond", &["3: `a b` is not the name of a header"]);
     check_route("headers { set X-A=\"1\" x-a=\"2\" }\nrespond", &["3: `x-a` is there twice"]);
     check_route("cors \"*\" credentials=#true\nrespond", &["3: not every site may come with the cookies of users"]);

@@ -70,7 +70,14 @@ pub(super) static SERVER: &[Word] = &[
         or("timeout", Kind::Duration, "30s", "after this what is left is cut"),
         or("grace", Kind::Duration, "1s", "so long idle connections stay, lest a request on its way be lost"),
     ]),
-    Word::new("limits", "What a client may ask for. What is beyond it is in limits.md.").holds(Place::Limits),
+    Word::new("limits", "What a client may do, and how long it may take. What is beyond it is in limits.md.")
+        .holds(Place::Limits),
+    Word::new("http2", "How HTTP/2 is spoken.").with(&[or(
+        "websockets",
+        Kind::Switch,
+        "false",
+        "whether WebSockets may come by it, by extended CONNECT (RFC 8441)",
+    )]),
     Word::new("acme", "How certificates are obtained, for `tls auto`.").holds(Place::Acme),
     Word::new("trace", "Continues the trace that a request is part of, or begins one (W3C Trace Context).")
         .takes(&[or("state", ON_OFF, "on", "whether to")])
@@ -112,7 +119,20 @@ const LOG_FIELDS: &[&str] = &Field::NAMES;
 pub(super) static LIMITS: &[Word] = &[
     Word::new("connections", "Connections at once. Unless told: half of the files the process may open.")
         .takes(&[must("count", Kind::Count(1, 1_000_000), "how many")]),
-    Word::new("head-bytes", "A request's head.").takes(&[or("size", Kind::Size, "16KiB", "up to 1MiB")]),
+    Word::new("handshakes", "Handshakes of TLS at once.").takes(&[or(
+        "count",
+        Kind::Count(1, 1_000_000),
+        "2048",
+        "each may hold 20 KiB",
+    )]),
+    Word::new("handshake-time", "From accepting a connection to the end of its handshake, of TLS and of HTTP/2.")
+        .takes(&[time("10s")]),
+    Word::new("head-bytes", "A request's head. By HTTP/2 each field counts 32 bytes more.").takes(&[or(
+        "size",
+        Kind::Size,
+        "16KiB",
+        "up to 1MiB",
+    )]),
     Word::new("target-bytes", "A request's target: path and query.").takes(&[or(
         "size",
         Kind::Size,
@@ -120,24 +140,9 @@ pub(super) static LIMITS: &[Word] = &[
         "no more than the head",
     )]),
     Word::new("headers", "Header lines of a request.").takes(&[or("count", Kind::Count(1, 10_000), "100", "how many")]),
-    Word::new("head-time", "For a head to arrive, from its first byte.").takes(&[or(
-        "time",
-        Kind::Duration,
-        "10s",
-        "how long",
-    )]),
-    Word::new("idle-time", "Without a request, on a connection.").takes(&[or(
-        "time",
-        Kind::Duration,
-        "60s",
-        "how long",
-    )]),
-    Word::new("stall-time", "Without a client taking a byte of its reply.").takes(&[or(
-        "time",
-        Kind::Duration,
-        "30s",
-        "how long",
-    )]),
+    Word::new("head-time", "For a head to arrive, from its first byte.").takes(&[time("10s")]),
+    Word::new("idle-time", "Without a request, on a connection.").takes(&[time("60s")]),
+    Word::new("stall-time", "Without a client taking a byte of its reply.").takes(&[time("30s")]),
     Word::new("body-rate", "How fast a body arrives at least, while it is waited for.").takes(&[or(
         "rate",
         Kind::Pace,
@@ -150,7 +155,46 @@ pub(super) static LIMITS: &[Word] = &[
         "16",
         "how many",
     )]),
+    Word::new("streams", "Requests under way on a connection of HTTP/2.").takes(&[or(
+        "count",
+        Kind::Count(1, 10_000),
+        "100",
+        "browsers expect 100",
+    )]),
+    Word::new("stream-window", "Of a body by HTTP/2, bytes that come before the service takes any.").takes(&[or(
+        "size",
+        Kind::Size,
+        "256KiB",
+        "from 1KiB, no more than the connection's",
+    )]),
+    Word::new("connection-window", "The same of all bodies of a connection together.").takes(&[or(
+        "size",
+        Kind::Size,
+        "1MiB",
+        "from 64KiB to 1GiB",
+    )]),
+    Word::new("unpaid-frames", "Resets, settings, pings, empty frames and the like in a row, that lead to no reply.")
+        .takes(&[or("count", Kind::Count(100, 1_000_000), "2000", "replies and time pay for some")]),
+    Word::new("unseen-resets", "Requests of HTTP/2 taken back before they were looked at, at once.").takes(&[or(
+        "count",
+        Kind::Count(1, 10_000),
+        "20",
+        "how many",
+    )]),
+    Word::new("stream-errors", "Requests of HTTP/2 that make no sense, in a connection's life.").takes(&[or(
+        "count",
+        Kind::Count(1, 1_000_000),
+        "1024",
+        "how many",
+    )]),
+    Word::new("ping-time", "How often a silent client of HTTP/2 is asked whether it is there. Unless told: never.")
+        .takes(&[must("time", Kind::Duration, "one that does not answer before the next time is gone")]),
 ];
+
+/// A time of a connection.
+const fn time(default: &'static str) -> Param {
+    or("time", Kind::Duration, default, "from 1s to 7d")
+}
 
 pub(super) static ACME: &[Word] = &[
     Word::new("email", "Whom to tell of trouble with a certificate.").takes(&[must(
