@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use unary_net::Address;
-use unary_web::handler::files::Listing;
+use unary_web::handler::files::{Hidden, Listing};
 use unary_web::handler::{Redirect as WebRedirect, Respond as WebRespond};
 use unary_web::setting::BadSetting;
 
@@ -33,6 +33,8 @@ pub(crate) struct Files {
     pub(crate) index: Vec<Box<str>>,
     #[serde(serialize_with = "listing")]
     pub(crate) listing: Listing,
+    #[serde(serialize_with = "hidden")]
+    pub(crate) hidden: Hidden,
     pub(crate) single_page: Option<Box<str>>,
     pub(crate) not_found: Option<Box<str>>,
     pub(crate) precompressed: bool,
@@ -113,6 +115,11 @@ fn listing<S: serde::Serializer>(listing: &Listing, serializer: S) -> Result<S::
     })
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn hidden<S: serde::Serializer>(hidden: &Hidden, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(*hidden == Hidden::Served)
+}
+
 impl Service {
     /// What this line and its block say.
     pub(super) fn read(reader: &mut Reader<'_>, given: &Given<'_>) -> Option<Self> {
@@ -147,6 +154,7 @@ fn files_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Files {
         folder: given.one("folder"),
         index: vec!["index.html".into()],
         listing,
+        hidden: if given.one("hidden") { Hidden::Served } else { Hidden::Refused },
         single_page: file_beneath(reader, given, "spa"),
         not_found: file_beneath(reader, given, "not-found"),
         precompressed: given.one("precompressed"),

@@ -7,6 +7,7 @@ use http::{HeaderMap, Uri, header};
 use unary_http::{Body, Request, Response, message};
 use unary_service::{Compose, Error, Service as _, service_fn};
 use unary_web::choose::Path;
+use unary_web::handler::files::Hidden;
 
 use super::{Question, target_of};
 use crate::config::{By, FileService, Filter, ProxyHost, Redirect, Rewrite, Service};
@@ -120,9 +121,12 @@ impl Traveller {
         };
         let path = path.to_string();
         let names = path.trim_start_matches('/');
-        let hidden = names.split('/').any(|name| name.starts_with('.') && name != ".well-known");
-        if hidden || names.contains(['\\', '\0']) {
+        let is_hidden = names.split('/').any(|name| name.starts_with('.') && name != ".well-known");
+        if is_hidden && files.hidden == Hidden::Refused {
             return End("it is answered with 404: hidden files are not served".to_owned());
+        }
+        if names.contains(['\\', '\0']) {
+            return End("it is answered with 404: no file has such a name".to_owned());
         }
         let found = files.folder.join(names);
         let mut text = match names.is_empty() || names.ends_with('/') {

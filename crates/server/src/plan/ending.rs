@@ -46,6 +46,7 @@ fn files(settings: &FileService) -> Result<Files, String> {
         .map_err(in_words)?
         .index(settings.index.iter().map(ToString::to_string))
         .listing(settings.listing)
+        .hidden(settings.hidden)
         .cache_control_default(settings.cache_control.clone())
         .open_files_max(usize::try_from(settings.open_files_max).unwrap_or(usize::MAX))
         .memory_bytes_max(usize::try_from(settings.memory_bytes_max).unwrap_or(usize::MAX));

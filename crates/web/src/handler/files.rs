@@ -39,7 +39,7 @@ use path::{Refusal, Target};
 use settings::Settings;
 use survey::{Survey, survey};
 
-pub use settings::Listing;
+pub use settings::{Hidden, Listing};
 
 /// The methods that files know.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -47,8 +47,8 @@ const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// Serves the files of a folder.
 ///
 /// A changed file, or a root that is a symlink and was switched, is served changed within a second.
-/// Nothing outside the folder is ever served, nor what is hidden (begins with a dot, except
-/// `.well-known`). Symlinks are followed as long as they stay inside; absolute ones do not.
+/// Nothing outside the folder is ever served, nor, unless [`hidden`](Self::hidden) says so, what is hidden
+/// (begins with a dot, except `.well-known`). Symlinks are followed as long as they stay inside; absolute ones do not.
 ///
 /// ```no_run
 /// use http::HeaderValue;
@@ -95,6 +95,12 @@ impl Files {
     /// Whether folders without an index file are listed. Set out with: [`Listing::Auto`].
     pub fn listing(self, listing: Listing) -> Self {
         self.set(|settings| settings.listing = listing)
+    }
+
+    /// Whether files and folders are served whose names begin with a dot. Set out with:
+    /// [`Hidden::Refused`].
+    pub fn hidden(self, hidden: Hidden) -> Self {
+        self.set(|settings| settings.hidden = hidden)
     }
 
     /// What is said to caches about the files of a pattern. The first pattern that matches decides.
@@ -195,7 +201,7 @@ impl Files {
         if !matches!(*asked.method, Method::GET | Method::HEAD) {
             return Some(refuse_method(asked.method));
         }
-        let target = match Target::parse(asked.uri.path()) {
+        let target = match Target::parse(asked.uri.path(), self.settings.hidden) {
             Ok(target) => target,
             Err(Refusal::Malformed) => return Some(message::status(StatusCode::BAD_REQUEST)),
             Err(Refusal::Nothing) => return None,
@@ -218,7 +224,9 @@ impl Files {
     }
 
     async fn answer(&self, asked: Asked<'_>) -> Result<Response, Error> {
-        let Ok(target) = Target::parse(asked.uri.path()) else { return self.not_found(asked).await };
+        let Ok(target) = Target::parse(asked.uri.path(), self.settings.hidden) else {
+            return self.not_found(asked).await;
+        };
         match self.find(&target).await? {
             Found::File(entry) => return Ok(reply::reply(asked, reply::choose(asked, &entry), self.clock)),
             Found::Folder if !target.is_folder() => return Ok(redirect(asked, &target)),
@@ -299,7 +307,8 @@ impl Files {
         let wish = Wish::of(asked.uri.query(), asked.headers);
         let key = Key { folder: target.key().into(), wish };
         let folder = target.clone().into_owned();
-        self.shelf.page(key, &self.root, move |view| listing::draw(view, &folder, wish)).await.map(Some)
+        let hidden = self.settings.hidden;
+        self.shelf.page(key, &self.root, move |view| listing::draw(view, &folder, wish, hidden)).await.map(Some)
     }
 
     /// What leads to nothing and may be a page of an application: that is for whoever asks for HTML,

@@ -52,6 +52,12 @@ pub(super) static SERVICES: &[Word] = &[
                 "auto",
                 "whether folders are shown; `auto`: if the folder has no index itself",
             ),
+            or(
+                "hidden",
+                Kind::Switch,
+                "false",
+                "whether files are served whose names begin with a dot; `.well-known` is either way",
+            ),
             may("spa", Kind::Text, "this file stands for pages that an application draws in the browser"),
             may("not-found", Kind::Text, "this file is what replies with 404 say"),
             or("precompressed", Kind::Switch, "true", "whether `app.js.br`, `.zst` or `.gz` is sent for `app.js`"),

@@ -16,7 +16,7 @@ use unary_http::{Response, message};
 use unary_net::file::{Entry, NodeKind, View};
 
 use super::path::{self, Target};
-use super::settings::{Listing, Settings};
+use super::settings::{Hidden, Listing, Settings};
 
 pub(super) use shelf::{Key, Page, Shelf};
 
@@ -101,8 +101,8 @@ pub(super) fn is_shown(view: &View, settings: &Settings) -> io::Result<bool> {
 }
 
 /// Draws a folder. Takes its time: not for an event loop.
-pub(super) fn draw(view: &View, target: &Target<'_>, wish: Wish) -> io::Result<Drawn> {
-    let listed = view.list(target.path(), path::is_servable)?;
+pub(super) fn draw(view: &View, target: &Target<'_>, wish: Wish, hidden: Hidden) -> io::Result<Drawn> {
+    let listed = view.list(target.path(), |name| path::is_servable(name, hidden))?;
     let mut folder =
         Folder { names: target.names().collect(), entries: listed.entries, is_truncated: listed.truncated };
     sort(&mut folder.entries, wish);

@@ -9,6 +9,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::settings::Hidden;
+
 /// What a request's path names: bytes without a leading slash, each name between single slashes,
 /// with a slash at the end for a folder. The root is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +27,7 @@ pub(super) enum Refusal {
 
 impl<'a> Target<'a> {
     /// Reads the path of a URI.
-    pub(super) fn parse(path: &'a str) -> Result<Self, Refusal> {
+    pub(super) fn parse(path: &'a str, hidden: Hidden) -> Result<Self, Refusal> {
         let names = path.strip_prefix('/').ok_or(Refusal::Malformed)?.as_bytes();
         if is_plain(names) {
             return Ok(Self(Cow::Borrowed(names)));
@@ -44,7 +46,7 @@ impl<'a> Target<'a> {
             }
             let start = decoded.len();
             decode(name, &mut decoded)?;
-            if !is_servable(&decoded[start..]) {
+            if !is_servable(&decoded[start..], hidden) {
                 return Err(Refusal::Nothing);
             }
         }
@@ -90,10 +92,15 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether a name may be served: not `.` or `..`, and not hidden, but for `.well-known` (RFC 8615).
-pub(super) fn is_servable(name: &[u8]) -> bool {
-    let hidden = name.first() == Some(&b'.') && name != b".well-known";
-    !hidden && !name.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0))
+/// Whether a name may be served: never `.` or `..`, and what is hidden only where that is wanted, but for
+/// `.well-known` (RFC 8615).
+pub(super) fn is_servable(name: &[u8], hidden: Hidden) -> bool {
+    let is_hidden = name.first() == Some(&b'.') && name != b".well-known";
+    let may = match hidden {
+        Hidden::Refused => !is_hidden,
+        Hidden::Served => name != b"." && name != b"..",
+    };
+    may && !name.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0))
 }
 
 /// Whether it can be taken as it is: no escapes, no empty name, no dot where one would mean something.
@@ -136,7 +143,7 @@ mod tests {
     #[track_caller]
     fn check(path: &str, expected: Result<&str, Refusal>) {
         let expected = expected.map(|key| Target(Cow::Borrowed(key.as_bytes())));
-        assert_eq!(Target::parse(path), expected, "{path}");
+        assert_eq!(Target::parse(path, Hidden::Refused), expected, "{path}");
     }
 
     #[test]
@@ -156,7 +163,7 @@ mod tests {
         check("/%C3%A9/", Ok("\u{e9}/"));
         check("/%252e%252e/x", Ok("%2e%2e/x"));
         check("/a%3Fb", Ok("a?b"));
-        let name = Target::parse("/%ff%c0%ae").map(|target| target.key().to_vec());
+        let name = Target::parse("/%ff%c0%ae", Hidden::Refused).map(|target| target.key().to_vec());
         assert_eq!(name, Ok(vec![0xff, 0xc0, 0xae]), "names are bytes");
     }
 
@@ -169,7 +176,7 @@ mod tests {
 
     #[test]
     fn nothing_climbs() {
-        for path in [
+        let climbing = [
             "/..",
             "/../x",
             "/a/..",
@@ -189,8 +196,10 @@ mod tests {
             "/a/..%00/b",
             "/%2e",
             "/x/%2e%2e%2f",
-        ] {
+        ];
+        for path in climbing {
             check(path, Err(Refusal::Nothing));
+            assert_eq!(Target::parse(path, Hidden::Served), Err(Refusal::Nothing), "{path}");
         }
     }
 
@@ -198,6 +207,7 @@ mod tests {
     fn hidden_names_are_not_there() {
         for path in ["/.git/config", "/a/.env", "/%2eenv", "/.well-knownx", "/.htpasswd", "/a/.b/c"] {
             check(path, Err(Refusal::Nothing));
+            assert!(Target::parse(path, Hidden::Served).is_ok(), "{path}, where it is wanted");
         }
     }
 
@@ -218,12 +228,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_parsed_stays_beneath_the_root(path in prop_oneof![disguised(), "/\\PC*"]) {
-            if let Ok(target) = Target::parse(&path) {
+        fn whatever_is_parsed_stays_beneath_the_root(
+            path in prop_oneof![disguised(), "/\\PC*"],
+            hidden in proptest::sample::select(&[Hidden::Refused, Hidden::Served][..]),
+        ) {
+            if let Ok(target) = Target::parse(&path, hidden) {
                 prop_assert!(!target.path().is_absolute());
                 prop_assert!(!target.key().contains(&0));
                 for name in target.names() {
-                    prop_assert!(is_servable(name) && name != b".." && name != b".");
+                    prop_assert!(is_servable(name, hidden) && name != b".." && name != b".");
                 }
                 let plain = target.path().components().all(|part| matches!(part, std::path::Component::Normal(_)));
                 prop_assert!(plain);

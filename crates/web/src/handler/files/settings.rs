@@ -17,12 +17,23 @@ pub enum Listing {
     On,
 }
 
+/// Whether names that begin with a dot are served. `.well-known` is either way (RFC 8615).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hidden {
+    /// No: they are not found, and in no listing.
+    #[default]
+    Refused,
+    /// As any others. Such files often hold secrets: `.env`, `.git/config`, `.htpasswd`.
+    Served,
+}
+
 /// How files are served. Values are checked where they are set.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// What stands for a folder, the first that exists.
     pub(super) index: Vec<String>,
     pub(super) listing: Listing,
+    pub(super) hidden: Hidden,
     /// The first whose glob matches decides.
     pub(super) cache_control: Vec<(Glob, HeaderValue)>,
     /// What no glob matches.
@@ -40,6 +51,7 @@ impl Default for Settings {
         Self {
             index: vec!["index.html".to_owned()],
             listing: Listing::Auto,
+            hidden: Hidden::Refused,
             cache_control: Vec::new(),
             // Kept, but asked about each time: never stale, and an unchanged file costs a 304.
             cache_control_default: Some(HeaderValue::from_static("no-cache")),

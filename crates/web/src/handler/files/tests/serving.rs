@@ -85,6 +85,20 @@ async fn hidden_files_are_not_there() {
 }
 
 #[tokio::test]
+async fn hidden_files_are_there_where_that_is_wanted() {
+    let folder = TempDir::with([(".env", "x"), (".config/a", "b"), (".well-known/security.txt", "write to us")]);
+    let files = files(&folder).hidden(Hidden::Served);
+    assert_eq!(get(&files, "/.env", &[]).await.body, "x");
+    assert_eq!(get(&files, "/%2econfig/a", &[]).await.body, "b");
+    assert_eq!(get(&files, "/.well-known/security.txt", &[]).await.body, "write to us");
+    let listing = get(&files, "/?format=json", &[]).await;
+    assert!(String::from_utf8_lossy(&listing.body).contains("\".env\""), "{:?}", listing.body);
+    for path in ["/..", "/.", "/.config/../.env", "/%2e%2e/x"] {
+        assert_eq!(get(&files, path, &[]).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn pipes_and_sockets_are_not_served() {
     let folder = TempDir::new();
     let pipe = folder.join("pipe");
