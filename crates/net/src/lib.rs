@@ -29,7 +29,7 @@ pub use dial::Dial;
 pub use event_loop::Run;
 pub use listener::{Door, Listener, Opened};
 pub use network::Network;
-pub use peer::Peer;
+pub use peer::{Peer, WhileThere};
 pub use pipeline::{Answer, Drain, Exchange, Listen, Protocol, Slot, connect, listen, process, reply};
 pub use proxy_protocol::proxy_protocol;
 pub use pulse::Pulse;

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ struct Inner {
     tls: OnceLock<Box<TlsFacts>>,
     /// The socket while it is open. Its owner empties this, under the lock, before closing it.
     socket: Mutex<Option<RawFd>>,
+    /// How much is being done that is of use only while the peer is there.
+    awaited: AtomicU32,
 }
 
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
@@ -47,7 +49,15 @@ impl Peer {
         let socket = self.0.socket.lock().expect("no panic while the lock is held").take();
         let (number, address, local) = (self.0.number, Some(address), Some(local));
         let (door, tls) = (self.0.door.clone(), self.0.tls.clone());
-        Self(Arc::new(Inner { number, address, local, door, tls, socket: Mutex::new(socket) }))
+        Self(Arc::new(Inner {
+            number,
+            address,
+            local,
+            door,
+            tls,
+            socket: Mutex::new(socket),
+            awaited: AtomicU32::new(0),
+        }))
     }
 
     fn with(
@@ -58,7 +68,15 @@ impl Peer {
     ) -> Self {
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
         let tls = OnceLock::new();
-        Self(Arc::new(Inner { number, address, local, door, tls, socket: Mutex::new(socket) }))
+        Self(Arc::new(Inner {
+            number,
+            address,
+            local,
+            door,
+            tls,
+            socket: Mutex::new(socket),
+            awaited: AtomicU32::new(0),
+        }))
     }
 
     /// The connection's number within this process, from 1.
@@ -93,6 +111,18 @@ impl Peer {
     /// A connection has one; of a second nothing is noted.
     pub fn secured(&self, facts: TlsFacts) {
         let _ = self.0.tls.set(Box::new(facts));
+    }
+
+    /// What is done for the peer until this is dropped is of no use to anybody once it has gone: whoever
+    /// serves the connection may then give the call up that does it.
+    pub fn while_there(self) -> WhileThere {
+        self.0.awaited.fetch_add(1, Ordering::Relaxed);
+        WhileThere(self)
+    }
+
+    /// Whether anything is done of that kind.
+    pub fn is_awaited(&self) -> bool {
+        self.0.awaited.load(Ordering::Relaxed) > 0
     }
 
     /// What TCP knows of the connection as of now. `None` once it is closed, and for what is not TCP.
@@ -149,6 +179,16 @@ impl fmt::Debug for Inner {
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// See [`Peer::while_there`].
+#[derive(Debug)]
+pub struct WhileThere(Peer);
+
+impl Drop for WhileThere {
+    fn drop(&mut self) {
+        self.0.0.awaited.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

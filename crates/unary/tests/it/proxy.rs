@@ -1,7 +1,8 @@
 //! The proxy between a client and servers that behave, or do not.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -154,6 +155,51 @@ fn a_client_that_goes_away_takes_the_servers_connection_along() {
     read_head(&mut stream);
     drop(stream);
     server.join().unwrap(); // It could not go on.
+}
+
+/// A server that says when it was asked, waits to hear more or the end, and replies if it is told to.
+fn proxy_to_waiting() -> (Program, SocketAddr, JoinHandle<String>, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let ((asks, asked), (go_on, told)) = (mpsc::channel(), mpsc::channel());
+    let (program, address, server) = proxy_to(move |stream| {
+        asks.send(()).unwrap();
+        if told.recv().is_ok() {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").unwrap();
+        }
+        read_rest(stream)
+    });
+    (program, address, server, asked, go_on)
+}
+
+#[test]
+fn a_client_that_goes_away_before_its_reply_frees_the_server() {
+    for leave in [|stream: TcpStream| drop(stream), reset] {
+        let (_program, address, server, asked, go_on) = proxy_to_waiting();
+        let mut stream = connect(address);
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        asked.recv().unwrap();
+        leave(stream);
+        drop(go_on); // It says nothing, and hears the end.
+        assert_eq!(server.join().unwrap(), "");
+    }
+}
+
+/// Closes with a reset.
+fn reset(stream: TcpStream) {
+    let socket = socket2::Socket::from(stream);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+#[test]
+fn a_client_that_ends_its_half_after_its_last_request_gets_its_reply() {
+    let (_program, address, server, asked, go_on) = proxy_to_waiting();
+    let mut stream = connect(address);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    asked.recv().unwrap();
+    go_on.send(()).unwrap();
+    assert!(read_rest(&mut stream).ends_with("\r\n\r\nhi"));
+    drop(_program);
+    server.join().unwrap();
 }
 
 #[test]

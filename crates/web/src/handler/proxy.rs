@@ -22,8 +22,10 @@ use unary_http::h1::Upgraded;
 use unary_http::h1::connection::Upgrade;
 use unary_http::h1::pool::{Pool, Settings};
 use unary_http::{Request, Response};
-use unary_net::Dial;
+use unary_net::{Dial, Peer};
 use unary_service::{Available, Error, Kind, Service, Status};
+
+use crate::filter::forwarded;
 
 pub use endpoint::Endpoint;
 
@@ -35,7 +37,13 @@ const TUNNEL_IDLE_MAX: Duration = Duration::from_secs(60 * 60);
 /// Bodies stream both ways, as fast as the slower end takes them; little more than 64 KiB of each is
 /// held. An `Upgrade` that the server agrees to, WebSocket's above all, becomes a tunnel, but for
 /// `h2c`, by which requests would pass unseen; `CONNECT` is refused. `Expect: 100-continue` is the
-/// server's to answer. When the client goes away, so does the connection to the server.
+/// server's to answer. `Max-Forwards` of `OPTIONS` and `TRACE` is counted down, and answered here at
+/// zero: `TRACE` with 501.
+///
+/// When the client goes away, so does the connection to the server: at once if it resets its connection,
+/// or its stream, and if it closes while its reply is awaited. Closing its sending half alone looks the
+/// same, so that is taken for leaving too, but for a client that had said `Connection: close`, or has sent
+/// more than one request: it gets its replies.
 ///
 /// | status | when |
 /// |---|---|
@@ -201,8 +209,13 @@ impl<U: Service<Request, Reply = Response>> Service<Request> for Proxy<U> {
     type Reply = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response, Error> {
+        if let Some(reply) = hop::count_down(&mut request) {
+            return Ok(reply);
+        }
         let offer = self.prepare(&mut request)?;
+        let waiting = forwarded::connection(&request).map(Peer::while_there);
         let mut reply = self.upstream.call(request).await?;
+        drop(waiting);
         self.finish(&mut reply, offer)?;
         Ok(reply)
     }

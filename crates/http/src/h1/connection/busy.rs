@@ -166,6 +166,9 @@ impl<'a, S: Transport> Busy<'a, S> {
                 break;
             }
         }
+        if self.ended && self.is_forsaken() {
+            return Poll::Ready(Ok(Outcome::Close));
+        }
         self.poll_deadlines(task).map(|()| Ok(Outcome::Close))
     }
 
@@ -536,6 +539,16 @@ impl<'a, S: Transport> Busy<'a, S> {
     fn is_answered(&self) -> bool {
         let waits = self.held || self.receiving.is_some() || self.refusal.is_some();
         !waits && self.tools.entries.is_empty() && self.is_written()
+    }
+
+    /// Whether the one call under way is of no use any more: the peer sends no more, and had not said that
+    /// it would not. One that says `Connection: close`, or has pipelined, and then ends its half of the
+    /// connection still reads.
+    #[cold]
+    fn is_forsaken(&self) -> bool {
+        let waits = self.going == Going::On && self.tools.entries.len() == 1 && self.sending.is_none();
+        let nothing_behind = !self.held && self.receiving.is_none() && !self.is_amid_head();
+        waits && nothing_behind && self.is_written() && self.wire.connection.peer.is_awaited()
     }
 
     fn is_written(&self) -> bool {

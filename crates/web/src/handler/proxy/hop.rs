@@ -1,9 +1,11 @@
-//! What is about one connection alone and must not be passed on (RFC 9110 §7.6.1).
+//! What is about one connection alone and must not be passed on (RFC 9110 §7.6.1), and how many
+//! connections there may be (§7.6.2).
 
 use http::header::{
-    CONNECTION, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, HOST, HeaderName, MAX_FORWARDS, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use unary_http::{Request, Response, message};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -13,6 +15,25 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// the fields that frame a message the encoder's.
 const OF_ONE_HOP: [HeaderName; 5] =
     [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, HTTP2_SETTINGS];
+
+/// Counts a connection that `OPTIONS` or `TRACE` may still take; the reply if there is none left.
+pub(super) fn count_down(request: &mut Request) -> Option<Response> {
+    if !matches!(*request.method(), Method::OPTIONS | Method::TRACE) {
+        return None;
+    }
+    let left = request.headers().get(MAX_FORWARDS)?.to_str().ok()?;
+    if left.is_empty() || !left.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None; // It means nothing, and whoever answers may say so.
+    }
+    match left.parse().unwrap_or(u64::MAX).checked_sub(1) {
+        Some(left) => {
+            request.headers_mut().insert(MAX_FORWARDS, left.into());
+            None
+        }
+        None if *request.method() == Method::OPTIONS => Some(Response::default()),
+        None => Some(message::status(StatusCode::NOT_IMPLEMENTED)),
+    }
+}
 
 /// Whether a message is about leaving HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -158,3 +158,20 @@ async fn a_switch_that_was_not_offered_is_the_servers_fault() {
         "failed upstream while passing on the reply of http://a:80: it takes up a protocol that was not offered";
     check(&proxy, request("/", &[]), refused).await;
 }
+
+#[tokio::test]
+async fn so_many_may_pass_a_request_on_as_it_says() {
+    let counted = |method: Method, left: &'static str| {
+        let mut request = request("/", &[("max-forwards", left)]);
+        *request.method_mut() = method;
+        request
+    };
+    let passed = |left: &str| format!("/; host: example.com; max-forwards: {left}");
+    check(&proxy("http://a"), counted(Method::OPTIONS, "3"), &passed("2")).await;
+    check(&proxy("http://a"), counted(Method::TRACE, "1"), &passed("0")).await;
+    check(&proxy("http://a"), counted(Method::OPTIONS, "99999999999999999999"), &passed("18446744073709551614")).await;
+    check(&proxy("http://a"), counted(Method::OPTIONS, "-1"), &passed("-1")).await;
+    check(&proxy("http://a"), counted(Method::GET, "0"), &passed("0")).await;
+    check(&proxy("http://a"), counted(Method::OPTIONS, "0"), "").await;
+    check(&proxy("http://a"), counted(Method::TRACE, "00"), "501 Not Implemented\n").await;
+}

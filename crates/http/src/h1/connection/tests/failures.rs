@@ -108,3 +108,40 @@ async fn a_body_that_panics_cuts_its_connection() {
     // The thread's spare parts are as good as new.
     check(get("/ignore"), ok("ignored")).await;
 }
+
+/// A service that takes a minute, for a client that is there or for whomever.
+fn a_minute(needs_client: bool) -> impl Service<Request, Reply = Response> + 'static {
+    service_fn(move |request: Request| async move {
+        let peer = unary_service::HasContext::context(&request).and_then(Peer::of).expect("it came over a connection");
+        let _waiting = needs_client.then(|| peer.while_there());
+        sleep(Duration::from_secs(60)).await;
+        body("at last")
+    })
+}
+
+/// Sends this and ends its half: what comes, and after how many seconds.
+async fn half_closed(needs_client: bool, sent: &str) -> (String, u64) {
+    let mut client = serve(a_minute(needs_client));
+    let begun = Instant::now();
+    client.send(sent).await;
+    client.half_close().await;
+    let answer = undated(&client.receive_to_end().await);
+    (answer, begun.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_for_a_client_that_went_away_is_given_up() {
+    assert_eq!(half_closed(true, &get("/")).await, (String::new(), 0));
+    let asked = post("/", "all of it is there");
+    assert_eq!(half_closed(true, &asked).await, (String::new(), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_may_still_read_gets_its_reply() {
+    let closing = get("/").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    assert_eq!(half_closed(true, &closing).await, (last("at last"), 60));
+    assert_eq!(half_closed(true, &get("/").repeat(2)).await, (ok("at last").repeat(2), 60));
+    assert_eq!(half_closed(false, &get("/")).await, (ok("at last"), 60));
+    let (answer, seconds) = half_closed(true, &(get("/") + "GET / HT")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && seconds == 60, "it began to say more: {answer}");
+}
