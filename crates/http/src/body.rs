@@ -2,7 +2,9 @@
 
 mod incoming;
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use unary_net::file::{FileRange, READ_BYTES_MAX};
-use unary_service::{Context, Error, HasContext, Lasting};
+use unary_service::{Context, Error, HasContext, Kind as ErrorKind, Lasting};
 
 pub use incoming::Incoming;
 pub(crate) use incoming::{Feed, Wanted};
@@ -374,12 +376,7 @@ where
     type Error = Error;
 
     fn poll_frame(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        // What failed within another of our bodies stays what it was.
-        let ours = |cause: B::Error| match cause.into().downcast::<Error>() {
-            Ok(error) => *error,
-            Err(cause) => Error::internal("producing a body").because(cause),
-        };
-        self.project().body.poll_frame(task).map_err(ours)
+        self.project().body.poll_frame(task).map_err(|cause| ours(cause.into()))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -388,6 +385,36 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Causes of causes that are looked at: libraries wrap an error twice or thrice.
+const CAUSES_MAX: usize = 8;
+
+/// An error that may have been ours before other libraries passed it on.
+fn ours(cause: Box<dyn StdError + Send + Sync>) -> Error {
+    match cause.downcast::<Error>() {
+        Ok(ours) => *ours,
+        Err(cause) => {
+            let causes = std::iter::successors(Some(&*cause as &(dyn StdError + 'static)), |&cause| cause.source());
+            let kind = causes.take(CAUSES_MAX).find_map(kind_of).unwrap_or(ErrorKind::Internal);
+            Error::new(kind, "producing a body").because(cause)
+        }
+    }
+}
+
+/// What kind of error it is, if it says so.
+fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
+    if let Some(ours) = cause.downcast_ref::<Error>() {
+        return Some(ours.kind());
+    }
+    let cause = cause.downcast_ref::<io::Error>()?;
+    if let Some(ours) = cause.get_ref().and_then(|inside| inside.downcast_ref::<Error>()) {
+        return Some(ours.kind());
+    }
+    match cause.kind() {
+        io::ErrorKind::TimedOut => Some(ErrorKind::Timeout),
+        kind => Some(Error::from(io::Error::from(kind)).kind()),
     }
 }
 

@@ -60,8 +60,8 @@ pub(crate) enum Command {
     HashPassword(HashPassword),
     /// Let programs of this machine trust what `localhost` shows them
     Trust(Trust),
-    /// The server of `unary run`, which starts it
-    #[command(name = SERVER_PROCESS, hide = true)]
+    /// The server of `unary run`, which starts it: a word for keepers
+    #[command(skip)]
     ServerProcess,
 }
 
@@ -211,6 +211,34 @@ impl Cli {
     /// Reads this process's command line. Says what is wrong with it and ends the process, if
     /// anything is.
     pub(crate) fn read() -> Self {
+        let mut words = std::env::args_os().skip(1);
+        // Read apart, so that nobody who mistypes another word is led to it.
+        if words.next().is_some_and(|word| word == SERVER_PROCESS) && words.next().is_none() {
+            return Self { command: Command::ServerProcess };
+        }
         Self::parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_in_order() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nobody_is_led_to_the_word_for_keepers() {
+        let said = |words: &[&str]| Cli::try_parse_from(words).map(drop).expect_err("it is no command").to_string();
+        for word in ["server-proces", "servr-process", "server"] {
+            let said = said(&["unary", word]);
+            assert!(!said.contains(SERVER_PROCESS), "{said}");
+        }
+        assert!(said(&["unary", "srve"]).contains("'serve'"));
+        assert!(!said(&["unary", "--help"]).contains(SERVER_PROCESS));
     }
 }

@@ -80,3 +80,49 @@ async fn a_failure_within_another_body_stays_what_it_was() {
     let error = Body::stream(Body::stream(failing)).collect(9).await.unwrap_err();
     assert_eq!(error.to_string(), "too large while testing");
 }
+
+/// A body that fails with this error of another library is of this kind, and says this.
+#[track_caller]
+fn check_failed(cause: impl Into<Box<dyn StdError + Send + Sync>>, kind: ErrorKind, said: &str) {
+    let failed = http_body_util::StreamBody::new(futures_util::stream::iter([Err::<Frame<Bytes>, _>(cause.into())]));
+    let mut body = Body::stream(failed);
+    let polled =
+        http_body::Body::poll_frame(Pin::new(&mut body), &mut TaskContext::from_waker(std::task::Waker::noop()));
+    let Poll::Ready(Some(Err(error))) = polled else { panic!("it fails") };
+    assert_eq!((error.kind(), &*error.to_string()), (kind, said));
+}
+
+/// What a library makes of another's error.
+#[derive(Debug)]
+struct Wrapped(Error);
+
+impl fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("body error")
+    }
+}
+
+impl StdError for Wrapped {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn an_error_of_ours_is_what_it_was_wherever_it_has_been() {
+    let late = || Error::timeout("asking");
+    check_failed(late(), ErrorKind::Timeout, "timed out while asking");
+    let wrapped = "timed out while producing a body: body error: timed out while asking";
+    check_failed(Wrapped(late()), ErrorKind::Timeout, wrapped);
+    let inside = "timed out while producing a body: timed out while asking";
+    check_failed(io::Error::other(late()), ErrorKind::Timeout, inside);
+}
+
+#[test]
+fn another_librarys_error_is_what_it_says() {
+    let reset = io::Error::new(io::ErrorKind::ConnectionReset, "reset");
+    check_failed(reset, ErrorKind::Closed, "closed by the other end while producing a body: reset");
+    let late = io::Error::new(io::ErrorKind::TimedOut, "late");
+    check_failed(late, ErrorKind::Timeout, "timed out while producing a body: late");
+    check_failed("no reason", ErrorKind::Internal, "failed while producing a body: no reason");
+}

@@ -127,7 +127,8 @@ impl Reader<'_> {
         let before = self.mistakes.count();
         let mut given = Given { node, word, values: Vec::new(), fields: Vec::new() };
         let mut arguments = 0;
-        for entry in entries {
+        let mut entries = entries.peekable();
+        while let Some(entry) = entries.next() {
             match entry {
                 Entry::Argument(value) => {
                     // A number that may be left out, as in `respond 404 "gone"`, is left out before a text.
@@ -139,6 +140,10 @@ impl Reader<'_> {
                     let last = word.arguments.last().filter(|param| param.count == Times::Many);
                     match word.arguments.get(arguments).or(last) {
                         Some(param) => self.take(&mut given, param, value),
+                        None if word.fields.is_some() => {
+                            let apart = entries.next_if(|next| matches!(next, Entry::Argument(_)));
+                            self.refuse_bare_name(value, apart, word);
+                        }
                         None => self.refuse_argument(value, word),
                     }
                     arguments += 1;
@@ -244,6 +249,22 @@ impl Reader<'_> {
         let meant = word.properties.iter().find(|param| param.name == bare).map(|param| param.name);
         let help = meant.map_or_else(|| "remove it".to_owned(), |name| format!("write it with its value: `{name}=…`"));
         self.refuse(value.span, message, help);
+    }
+
+    /// A name of the writer's choice without a value, or with one that stands apart from it.
+    fn refuse_bare_name(&mut self, name: &Value, apart: Option<&Entry>, word: &Word) {
+        let written = |value: &Value| self.sources.get(value.span.file).slice(value.span).to_owned();
+        let is_bare = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        let quoted = |text: String| if text.starts_with(['"', '#']) { text } else { format!("\"{text}\"") };
+        let name_written = written(name);
+        let bare = name_written.trim_matches('"');
+        let name_shown = if is_bare(bare) { bare } else { &*name_written };
+        let value_shown = match apart {
+            Some(Entry::Argument(value)) => quoted(written(value)),
+            _ => "\"…\"".to_owned(),
+        };
+        let help = format!("write it as one: {} {name_shown}={value_shown}", word.name);
+        self.refuse(name.span, format!("`{}` takes a name and its value as one", word.name), help);
     }
 
     fn miss(&mut self, node: &Node, word: &Word, param: &Param) {
