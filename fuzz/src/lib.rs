@@ -9,6 +9,7 @@ pub mod driver;
 pub mod target;
 
 pub use target::chunked::chunked;
+pub use target::client_connection::client_connection;
 pub use target::connection::connection;
 pub use target::h2_connection::h2_connection;
 pub use target::head::head;

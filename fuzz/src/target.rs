@@ -1,6 +1,7 @@
 //! What is fuzzed: each target checks its laws on any bytes.
 
 pub mod chunked;
+pub mod client_connection;
 pub mod connection;
 pub mod h2_connection;
 pub mod head;
@@ -29,6 +30,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "response_head", run: response_head::response_head, fixtures: &["crates/http/tests/h1/response"] },
     Target { name: "chunked", run: chunked::chunked, fixtures: &["fuzz/corpus/connection"] },
     Target { name: "connection", run: connection::connection, fixtures: &["crates/http/tests/h1/request"] },
+    Target {
+        name: "client_connection",
+        run: client_connection::client_connection,
+        fixtures: &["crates/http/tests/h1/response"],
+    },
     Target { name: "h2_connection", run: h2_connection::h2_connection, fixtures: &[] },
     Target {
         name: "proxy_protocol",
