@@ -93,7 +93,7 @@ impl Config {
             Filter::Log(settings) => Some(settings),
             _ => None,
         });
-        self.server.access_log.iter().filter(|log| log.to != LogTo::Nowhere).chain(of_routes)
+        self.server.access_log.iter().chain(of_routes).filter(|log| log.to != LogTo::Nowhere)
     }
 
     fn read_from(path: &Path, files: &dyn Files, variable: Variable<'_>) -> Result<Self, Refused> {
