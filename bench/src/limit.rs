@@ -1,5 +1,5 @@
-//! What a rate limit of a million clients costs. The example `rate_limit` drives the table and measures; here it is run
-//! where servers run, several times, and its figures are held against the bars.
+//! What a rate limit of a million clients costs. The program `limiter` beside this one drives the filter and measures;
+//! here it is run where servers run, several times, and its figures are held against the bars.
 
 use std::process::Command;
 
@@ -12,12 +12,12 @@ use crate::servers::Bench;
 use crate::works::LimitWork;
 
 /// How each of its lines goes on behind the figure.
-const MEMORY: &str = "MiB: grown resident memory";
-const NEW: &str = "ns a call of a new client";
-const KNOWN: &str = "ns a call of a known client";
+const MEMORY: &str = "MiB for a million clients";
+const NEW: &str = "ns a request of a new client";
+const KNOWN: &str = "ns a request of a known client";
 
 pub(crate) fn measure(bench: &Bench, work: &LimitWork, report: &mut Report) -> Result<(), Failure> {
-    if !bench.has_program(Program::RateLimit) {
+    if !bench.has_program(Program::Limiter) {
         return Ok(());
     }
     let runs = (0..work.times).map(|_| run(bench)).collect::<Result<Vec<_>, _>>()?;
@@ -28,7 +28,7 @@ pub(crate) fn measure(bench: &Bench, work: &LimitWork, report: &mut Report) -> R
     ];
     for (title, what, scale, unit, bar) in rows {
         let figures = runs.iter().map(|text| figure(text, what)).collect::<Option<Vec<_>>>();
-        let figures = figures.ok_or_else(|| format!("the example does not say how many {what}"))?;
+        let figures = figures.ok_or_else(|| format!("limiter does not say how many {what}"))?;
         let figure = median(figures.into_iter()) * scale;
         eprintln!("  {figure:>8.3} {unit}: {title}");
         report.rows.push(Row::figure(title, "rate-limit", figure, unit, bar));
@@ -37,9 +37,9 @@ pub(crate) fn measure(bench: &Bench, work: &LimitWork, report: &mut Report) -> R
 }
 
 fn run(bench: &Bench) -> Result<String, Failure> {
-    let mut command = Command::new(bench.program(Program::RateLimit));
+    let mut command = Command::new(bench.program(Program::Limiter));
     let output = machine::on(Core::Servers, || command.output())?;
-    let output = output.map_err(|error| format!("cannot run the example rate_limit: {error}"))?;
+    let output = output.map_err(|error| format!("cannot run limiter: {error}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -54,8 +54,7 @@ mod tests {
 
     #[test]
     fn figures_stand_before_what_they_are() {
-        let text =
-            "   32.00 MiB: a million\n   30.25 MiB: grown resident memory\n    55.0 ns a call of a known client, of\n";
+        let text = "   30.25 MiB for a million clients\n    55.0 ns a request of a known client\n";
         assert_eq!(figure(text, MEMORY), Some(30.25));
         assert_eq!(figure(text, KNOWN), Some(55.0));
         assert_eq!(figure(text, NEW), None);

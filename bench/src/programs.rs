@@ -9,26 +9,26 @@ pub(crate) enum Program {
     Unary,
     /// The example `hello`: our engine and a function.
     Hello,
-    /// The example `rate_limit`: a table of a million clients.
-    RateLimit,
     /// The example `echo`: a WebSocket to hold on to.
     Echo,
     Hyper,
     Floor,
     /// The load of TLS handshakes.
     Handshakes,
+    /// A rate limit and a million clients.
+    Limiter,
 }
 
 impl Program {
     pub(crate) const FOR_BENCH: &[Program] =
-        &[Program::Unary, Program::Hello, Program::RateLimit, Program::Hyper, Program::Floor, Program::Handshakes];
+        &[Program::Unary, Program::Hello, Program::Limiter, Program::Hyper, Program::Floor, Program::Handshakes];
     pub(crate) const FOR_SOAK: &[Program] = &[Program::Unary, Program::Echo];
 
     pub(crate) fn path(self, target: &Path) -> PathBuf {
         target.join(match self {
             Program::Unary => "release/unary",
             Program::Hello => "release/examples/hello",
-            Program::RateLimit => "release/examples/rate_limit",
+            Program::Limiter => "rival/limiter",
             Program::Echo => "release/examples/echo",
             Program::Hyper => "rival/hyper1",
             Program::Floor => "rival/floor",

@@ -39,6 +39,7 @@ impl fmt::Display for Server {
             Server::Hello => "unary hello",
             Server::Serve => "unary serve",
             Server::Run(Config::Filters) => "with filters",
+            Server::Run(Config::Respond) => "no filters",
             Server::Run(Config::Sites(1)) => "one site",
             Server::Run(Config::Sites(_)) => "many sites",
             Server::Run(_) => "unary run",

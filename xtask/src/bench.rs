@@ -23,13 +23,13 @@ type Build = (&'static [&'static str], &'static str);
 const UNARY: Build = (&["build", "--release", "--package", "unary-server"], "release/unary");
 const HELLO: Build = (&["build", "--release", "--package", "unary", "--example", "hello"], "release/examples/hello");
 const ECHO: Build = (&["build", "--release", "--package", "unary", "--example", "echo"], "release/examples/echo");
-const RATE_LIMIT: Build =
-    (&["build", "--release", "--package", "unary-service", "--example", "rate_limit"], "release/examples/rate_limit");
 
-/// Rivals, in a profile that gives them what they would choose for themselves; and a load that must not be slow.
+/// Rivals, in a profile that gives them what they would choose for themselves; and with them what is beside them in
+/// `bench/` and must not be slow.
 #[rustfmt::skip]
 const RIVALS: &[&str] = &[
     "build", "--profile", "rival", "--package", "unary-bench", "--bin", "hyper1", "--bin", "floor", "--bin", "handshakes",
+    "--bin", "limiter",
 ];
 
 /// The program that compares. It only waits, so it is built the quick way.
@@ -53,7 +53,7 @@ impl Task {
 
     fn builds(self) -> &'static [Build] {
         match self {
-            Task::Bench => &[UNARY, HELLO, RATE_LIMIT],
+            Task::Bench => &[UNARY, HELLO],
             Task::Soak => &[UNARY, ECHO],
         }
     }

@@ -120,8 +120,8 @@ pub(crate) const ALL: &[Work] = &[
         times: 5,
         memory: "rate-limit, a million clients: memory",
         mebibytes: Bar::with_aim(64.0, 32.0),
-        new_client: "rate-limit, a million clients: a request of a new one",
-        known_client: "rate-limit, a million clients: a request of one of them at random",
+        new_client: "rate-limit, a million clients: added to a request of a new one",
+        known_client: "rate-limit, a million clients: added to a request of one of them",
         microseconds: Bar::at_most(0.3),
     }),
     Work::Idle(IdleWork {
