@@ -12,6 +12,7 @@ mod client;
 mod demand;
 mod disk;
 mod folder;
+mod kept;
 pub(crate) mod local;
 mod managed;
 mod order;
@@ -131,17 +132,21 @@ impl Acme {
         Ok(Self { settings: kept, folder, reports, shared: weak, news: Some(news), thread: Some(thread) })
     }
 
-    /// Looks after these sites from now on, and no others. Those whose certificate is on disk have it
-    /// when this returns, which blocks for as long as that takes.
+    /// Looks after these sites from now on, and no others. Those whose certificate is on disk, or another
+    /// that is for some of their names, have it when this returns, which blocks for as long as that takes.
     pub(crate) fn manage(&self, wanted: Vec<Wanted>) {
         for wanted in &wanted {
             if wanted.is_on_demand {
                 wanted.site.obtain_by(OnDemandSite::new(wanted.terms.clone(), self.shared.clone()));
             }
-            if let Some(managed) = Managed::of(wanted) {
+            if wanted.site.certificate().is_none()
+                && let Some(managed) = Managed::of(wanted)
+            {
                 managed.take_up(&wanted.site, &self.folder);
             }
         }
+        let without = wanted.iter().filter(|wanted| !wanted.is_on_demand && wanted.site.certificate().is_none());
+        kept::make_do(&without.map(|wanted| &*wanted.site).collect::<Vec<_>>(), &self.folder);
         if let Some(news) = &self.news {
             news.send_replace(wanted);
         }

@@ -141,6 +141,11 @@ impl Certificates {
         self.0.sites.load().all.clone()
     }
 
+    /// The certificate that whoever comes with this name, in lower case, is shown now, if it is for that name.
+    pub fn shown_to(&self, name: &str) -> Option<Arc<Certificate>> {
+        self.find(Some(name))?.certificate_of(name).filter(|shown| shown.is_for(name))
+    }
+
     /// Shows this certificate to a CA that asks for `name` by tls-alpn-01 (RFC 8737).
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Every file is whole at any moment, and nobody but the server's user can read it. One process at a time
 //! writes, which holds a lock, and sweeps what one that was killed has left unfinished.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
@@ -16,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use unary_net::tls::Certificate;
 
 use super::disk::{self, Disk, RealDisk, There};
+
+/// How much of what a file is for is in its name.
+const READABLE_MAX: usize = 80;
 
 /// What is below the folder.
 const BELOW: [&str; 3] = ["accounts", "certificates", "sites"];
@@ -107,6 +111,18 @@ impl Folder {
         self.write(&self.certificate_path(id), format!("{key}{chain}").as_bytes())
     }
 
+    /// All certificates that are kept for names that may be some of these.
+    pub(super) fn certificates_like<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<Certificate> {
+        let ends: HashSet<String> = names.flat_map(|name| [readable_end(name), readable_end(&above(name))]).collect();
+        let Ok(entries) = fs::read_dir(self.path.join("certificates")) else { return Vec::new() };
+        let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".pem").map(str::to_owned));
+        let is_like = |id: &String| {
+            let readable = id.split('-').next().unwrap_or_default();
+            readable.len() >= READABLE_MAX || readable.split('_').any(|part| ends.contains(part))
+        };
+        ids.filter(is_like).filter_map(|id| self.certificate(&id)).collect()
+    }
+
     /// Where a site's certificate is, chain and key.
     pub(super) fn certificate_path(&self, id: &str) -> PathBuf {
         self.path.join("certificates").join(format!("{id}.pem"))
@@ -175,10 +191,23 @@ impl fmt::Debug for Folder {
 /// A name for a file, from what may hold any character: what can be read of it, and a number that
 /// tells it from all others.
 pub(super) fn file_name(text: &str) -> String {
-    const READABLE_MAX: usize = 80;
-    let readable = text.chars().map(|char| if char.is_ascii_alphanumeric() || char == '.' { char } else { '_' });
-    let readable: String = readable.take(READABLE_MAX).collect();
+    let readable: String = readable(text).take(READABLE_MAX).collect();
     format!("{}-{:016x}", readable.trim_start_matches('.'), digest(text))
+}
+
+fn readable(text: &str) -> impl Iterator<Item = char> {
+    text.chars().map(|char| if char.is_ascii_alphanumeric() || char == '.' { char } else { '_' })
+}
+
+/// What a host name ends with in the name of a file.
+fn readable_end(name: &str) -> String {
+    let readable: String = readable(name).collect();
+    readable.rsplit('_').next().unwrap_or_default().to_owned()
+}
+
+/// The wildcard that a host name falls under.
+fn above(name: &str) -> String {
+    format!("*.{}", name.split_once('.').map_or(name, |(_, above)| above))
 }
 
 /// FNV-1a, which is the same in every build and on every machine.

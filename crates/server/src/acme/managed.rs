@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use instant_acme::CertificateIdentifier;
 use rustls::pki_types::CertificateDer;
-use unary_net::tls::{Certificate, TlsSite};
+use unary_net::tls::{Certificate, TlsSite, Validity};
 
 use super::folder::{Folder, Memory, file_name};
 use super::order::Ordering as Placing;
@@ -101,19 +101,20 @@ impl Managed {
         &self.id
     }
 
-    /// Gives this site the certificate that is on disk, if it has none.
+    /// Gives this site the certificate that is on disk.
     pub(super) fn take_up(&self, site: &TlsSite, folder: &Folder) {
-        if site.certificate().is_none()
-            && let Some(certificate) = folder.certificate(&self.id)
-        {
-            site.put(certificate);
+        if let Some(certificate) = folder.certificate(&self.id) {
+            give(site, &certificate);
         }
     }
 
     /// Gives its certificates to this site from now on.
     pub(super) fn serve(&self, site: Arc<TlsSite>, folder: &Folder) {
-        self.take_up(&site, folder); // Another may have come since it was last looked.
-        *self.site.lock().expect("no panic while the lock is held") = Some(site);
+        let mut served = self.site.lock().expect("no panic while the lock is held");
+        if served.as_ref().is_none_or(|served| !Arc::ptr_eq(served, &site)) {
+            self.take_up(&site, folder); // Another may have come since the site was made.
+        }
+        *served = Some(site);
     }
 
     /// Looks after it for as long as it is polled.
@@ -164,9 +165,8 @@ impl Managed {
         let on_disk = shared.folder.certificate(&self.id)?;
         if known.as_ref().is_none_or(|known| known.der() != on_disk.der()) {
             *known = Some(Arc::new(on_disk.clone()));
-            let site = self.site.lock().expect("no panic while the lock is held").clone();
-            if let Some(site) = site.filter(|site| site.certificate().is_none_or(|now| now.der() != on_disk.der())) {
-                site.put(on_disk);
+            if let Some(site) = &*self.site.lock().expect("no panic while the lock is held") {
+                give(site, &on_disk);
             }
         }
         known.clone()
@@ -371,6 +371,17 @@ impl Asked {
             self.window = Some(Window { start, end });
             self.again_at = now.checked_add(again.clamp(ASK_EVERY.0, ASK_EVERY.1));
         }
+    }
+}
+
+/// Gives a site this certificate, unless it shows a better one: what a site shows that has changed was that of its
+/// names before, and may be valid where its own, from some time ago, is not.
+fn give(site: &TlsSite, certificate: &Certificate) {
+    let is_valid = |certificate: &Certificate| matches!(certificate.validity(SystemTime::now()), Validity::Valid(_));
+    let is_better =
+        |shown: &Certificate| shown.der() == certificate.der() || (is_valid(shown) && !is_valid(certificate));
+    if !site.certificate().is_some_and(|shown| is_better(&shown)) {
+        site.put(certificate.clone());
     }
 }
 

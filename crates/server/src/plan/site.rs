@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use unary_http::{Request, Response};
-use unary_net::tls::{Alpn, CertificateFiles, ClientCa, Clients, Terms, TlsSite, TlsVersion};
+use unary_net::tls::{
+    Alpn, Certificate, CertificateFiles, Certificates, ClientCa, Clients, Terms, TlsSite, TlsVersion,
+};
 use unary_service::BoxService;
 use unary_web::choose::{Asked, Path, Routes, When};
 use unary_web::filter::access_log::Place;
@@ -277,8 +279,17 @@ fn tls_of(site: &Site, earlier: Option<&Arc<Built>>, parts: &Parts<'_>) -> Resul
     let mut made = made.map_err(|error| why(error.to_string()))?;
     if let Some(files) = files {
         made = made.with_files(files).map_err(|error| why(error.to_string()))?;
+    } else if !is_on_demand && let Some(shown) = shown_now(&made, parts.certificates) {
+        made.put(shown); // Until there is one of its own.
     }
     Ok(Some(Tls { site: Arc::new(made), print, wants_certificates }))
+}
+
+/// Of the certificates that those are shown now who come with names of this site, the one that is for most of them.
+fn shown_now(site: &TlsSite, certificates: &Certificates) -> Option<Certificate> {
+    let shown = site.names().iter().filter_map(|name| certificates.shown_to(name));
+    let covered = |shown: &Arc<Certificate>| site.names().iter().filter(|name| shown.is_for(name)).count();
+    shown.max_by_key(covered).map(Arc::unwrap_or_clone)
 }
 
 /// What tells a route from all others: the same settings for the same requests are the same route,

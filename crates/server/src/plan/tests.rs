@@ -28,11 +28,15 @@ impl Place {
     }
 
     fn plan(&self, before: Option<&Plan>) -> Plan {
+        self.plan_among(before, &Certificates::new().unwrap())
+    }
+
+    fn plan_among(&self, before: Option<&Plan>, certificates: &Certificates) -> Plan {
         let config = match Config::read(&self.0.join("unary.kdl")) {
             Ok(config) => config,
             Err(refused) => panic!("{}", refused.report(crate::config::Colour::Off)),
         };
-        Plan::build(&config, before, &mut Nowhere, &Certificates::new().unwrap(), &self.1, &Spans::default())
+        Plan::build(&config, before, &mut Nowhere, certificates, &self.1, &Spans::default())
     }
 }
 
@@ -265,4 +269,25 @@ async fn a_line_names_what_served_and_a_routes_own_log_has_it_to_itself() {
         "own.log /own 401 a.example \"/own\"",
     ];
     assert_eq!(said, expected);
+}
+
+#[test]
+fn a_site_that_changes_shows_the_certificate_of_its_names_until_it_has_its_own() {
+    let check = |before: &str, after: &str, has_one: bool| {
+        let site = |names: &str| format!("site {names} {{ tls auto; route {{ respond \"a\" }} }}");
+        let config = |names: &str| format!("server {{ listen \":443\" }}\n{}", site(names));
+        let (place, certificates) = (Place::with(&config(before)), Certificates::new().unwrap());
+        let plan = place.plan_among(None, &certificates);
+        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        plan.tls_sites().next().unwrap().put(Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap());
+        certificates.serve(plan.tls_sites());
+        place.say(&config(after));
+        let next = place.plan_among(Some(&plan), &certificates);
+        assert_eq!(next.tls_sites().next().unwrap().certificate().is_some(), has_one, "{before} to {after}");
+    };
+    check("\"a.example\"", "\"a.example\" \"www.a.example\"", true);
+    check("\"a.example\" \"www.a.example\"", "\"www.a.example\" \"a.example\"", true);
+    check("\"a.example\" \"www.a.example\"", "\"a.example\"", true);
+    check("\"a.example\" \"www.a.example\"", "\"www.a.example\"", false);
 }

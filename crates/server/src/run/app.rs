@@ -127,6 +127,8 @@ impl App {
     /// What follows from a plan that runs: who speaks TLS with which certificate, and what is broken.
     fn settle(&self, config: &Config) {
         let plan = self.0.running.load().plan.clone();
+        // Before it is served: sites are given what is on disk for them.
+        let looked_after = self.look_after_certificates(config, &plan);
         self.0.certificates.serve(plan.tls_sites());
         self.0.observed.listen(config);
         self.0.http.set(protocol::http(config));
@@ -134,7 +136,7 @@ impl App {
         for line in told(&plan).into_iter().chain(config.notes()) {
             diagnostics::say(format_args!("{line}"));
         }
-        if let Err(why) = self.look_after_certificates(config, &plan) {
+        if let Err(why) = looked_after {
             diagnostics::say(format_args!("no certificates are obtained: {why}"));
         }
     }
