@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use unary_web::choose::{Asked, Path, WhyNot};
+use unary_web::filter::forwarded::Client;
 
 use crate::ask::{Answer, ask};
 use crate::check::{print, report};
@@ -110,7 +111,7 @@ pub(crate) fn explain(config: &Config, question: &Question) -> Result<String, Fa
             return Ok(page.0);
         }
     };
-    let asked = Asked { method, host, path: &path, query: url.query(), headers, client: Some(*client) };
+    let asked = Asked { method, host, path: &path, query: url.query(), headers, client: Client::Address(*client) };
     let chosen = site.routes.choose(&asked);
     match chosen {
         None => page.end("it is answered with 404: no route takes it"),

@@ -14,7 +14,8 @@
 //!     routes.push(When { paths: vec![Pattern::parse(text)?], ..When::default() }, text);
 //! }
 //! let (path, headers) = (Path::parse("/api/x.php")?, HeaderMap::new());
-//! let asked = Asked { method: &Method::GET, host: "", path: &path, query: None, headers: &headers, client: None };
+//! let client = unary_web::filter::forwarded::Client::Local;
+//! let asked = Asked { method: &Method::GET, host: "", path: &path, query: None, headers: &headers, client };
 //! assert_eq!(routes.choose(&asked), Some((0, &"/api/*")));
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```

@@ -117,12 +117,28 @@ impl Template {
     /// none that could be one.
     pub(crate) fn fill(&self, request: &Request) -> Result<String, Error> {
         let mut filled = String::with_capacity(64);
-        for part in &self.parts {
+        let mut parts = self.parts.iter().peekable();
+        let mut begins_query = false;
+        while let Some(part) = parts.next() {
             match part {
-                Part::Text(text) => filled.push_str(text),
+                Part::Text(text) => {
+                    // Of a query that is not there, its `&` goes too.
+                    let text = text.strip_prefix('&').filter(|_| begins_query).unwrap_or(text);
+                    begins_query = false;
+                    filled.push_str(text);
+                }
                 Part::Place(Place::Host, _) => filled.push_str(host_of(request)?),
                 Part::Place(Place::Path, escape) => path(request, *escape, &mut filled),
-                Part::Place(Place::Query, escape) => query(request, *escape, &mut filled),
+                Part::Place(Place::Query, escape) => match request.uri().query() {
+                    Some(query) if !query.is_empty() => escape.put(query, &mut filled),
+                    _ => {
+                        let goes_on = matches!(parts.peek(), Some(Part::Text(text)) if text.starts_with('&'));
+                        begins_query = goes_on && filled.ends_with('?');
+                        if !begins_query && filled.ends_with(['?', '&']) {
+                            filled.pop();
+                        }
+                    }
+                },
                 Part::Place(Place::Uri, escape) => {
                     path(request, *escape, &mut filled);
                     if let Some(query) = request.uri().query() {
@@ -190,16 +206,6 @@ fn path(request: &Request, escape: Escape, filled: &mut String) {
     escape.put(request.uri().path().trim_start_matches('/'), filled);
 }
 
-fn query(request: &Request, escape: Escape, filled: &mut String) {
-    match request.uri().query() {
-        Some(query) if !query.is_empty() => escape.put(query, filled),
-        _ if filled.ends_with(['?', '&']) => {
-            filled.pop();
-        }
-        _ => {}
-    }
-}
-
 /// The name of the host, without a port. What goes into a URL must not be more than that.
 fn host_of(request: &Request) -> Result<&str, Error> {
     let host = forwarded::host(request).unwrap_or_default();
@@ -255,6 +261,9 @@ mod tests {
     fn no_query_leaves_no_question_mark() {
         check("/new?{query}", "/a", "/new");
         check("/new?x=1&{query}", "/a?", "/new?x=1");
+        check("/new?{query}&x=1", "/a", "/new?x=1");
+        check("/new?{query}&x=1", "/a?b?", "/new?b?&x=1");
+        check("/new?{query}#there", "/a", "/new#there");
         check("{uri}", "/a", "/a");
     }
 

@@ -8,6 +8,7 @@
 mod fields;
 mod framing;
 mod name;
+mod named;
 mod scan;
 mod start_line;
 
@@ -115,6 +116,9 @@ impl HeadDecoder {
         head.keep_alive = fields.keep_alive();
         head.expect_continue = fields.expect_continue() && head.framing != Framing::Empty;
         head.upgrade = fields.upgrade();
+        if fields.names_fields() {
+            named::remove(&mut head.headers);
+        }
         if line.names_authority(&bytes)
             && let (Some(_), Some(authority)) = (head.uri.scheme(), head.uri.authority())
         {
@@ -155,6 +159,9 @@ impl HeadDecoder {
         head.keep_alive = fields.keep_alive() && head.framing != Framing::UntilClose;
         let tunnel = *request == Method::CONNECT && status.is_success();
         head.upgrade = tunnel || (status == StatusCode::SWITCHING_PROTOCOLS && fields.upgrade());
+        if fields.names_fields() {
+            named::remove(&mut head.headers);
+        }
         self.reset();
         Ok(true)
     }

@@ -45,8 +45,8 @@ pub struct RequestHead {
     pub uri: Uri,
     /// 1.0 or 1.1; a higher minor version counts as 1.1 (RFC 9110 §2.5).
     pub version: Version,
-    /// The fields as sent, but that `Host` is the target's authority when the target has one in
-    /// absolute-form (RFC 9112 §3.2.2).
+    /// The fields as sent, but for those that `Connection` names (RFC 9110 §7.6.1), and that `Host` is
+    /// the target's authority when the target has one in absolute-form (RFC 9112 §3.2.2).
     pub headers: HeaderMap,
     /// Where the body ends. Never [`Framing::UntilClose`].
     pub framing: Framing,
@@ -81,7 +81,7 @@ pub struct ResponseHead {
     pub status: StatusCode,
     /// 1.0 or 1.1; a higher minor version counts as 1.1 (RFC 9110 §2.5).
     pub version: Version,
-    /// The fields as sent.
+    /// The fields as sent, but for those that `Connection` names (RFC 9110 §7.6.1).
     pub headers: HeaderMap,
     /// Where the body ends, given the request this answers.
     pub framing: Framing,

@@ -150,6 +150,8 @@ pub(crate) struct TrustedProxies {
     #[serde(serialize_with = "json::texts")]
     pub(crate) networks: Vec<Network>,
     pub(crate) header: ProxyHeader,
+    /// Whether the host counts that they name.
+    pub(crate) host: bool,
 }
 
 /// The field in which a proxy says who a client is.
@@ -371,7 +373,7 @@ fn proxies_of(given: &Given<'_>) -> TrustedProxies {
         "forwarded" => ProxyHeader::Forwarded,
         _ => ProxyHeader::XForwardedFor,
     };
-    TrustedProxies { networks: given.all("network"), header }
+    TrustedProxies { networks: given.all("network"), header, host: given.one("host") }
 }
 
 fn drain_of(given: &Given<'_>) -> Drain {

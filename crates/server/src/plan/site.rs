@@ -11,7 +11,8 @@ use unary_net::tls::{
 use unary_service::BoxService;
 use unary_web::choose::{Asked, Path, Routes, When};
 use unary_web::filter::access_log::Place;
-use unary_web::filter::{AccessLog, Metrics, Trace, forwarded};
+use unary_web::filter::forwarded::Client;
+use unary_web::filter::{AccessLog, Metrics, Trace};
 use unary_web::handler::Redirect;
 use unary_web::scheme::Scheme;
 use unary_web::setting::BadSetting;
@@ -189,7 +190,7 @@ impl Built {
             path: &path,
             query: request.uri().query(),
             headers: request.headers(),
-            client: forwarded::client(request),
+            client: Client::of(request),
         };
         match self.routes.choose(&asked) {
             Some((_, Counted { served, metrics, place })) => Found {

@@ -10,7 +10,7 @@ use unary_http::{LiveHttp, Request, Response};
 use unary_net::tls::{Certificates, Doors};
 use unary_service::{Available, BoxService, Error, Service, Stack};
 use unary_web::filter::Forwarded;
-use unary_web::filter::forwarded::Fields;
+use unary_web::filter::forwarded::{Fields, HostFrom};
 use unary_web::filter::metrics::Registry;
 use unary_web::filter::trace::Spans;
 use unary_workers::keeper::{Files, Serving};
@@ -214,7 +214,8 @@ fn build(
             ProxyHeader::Forwarded => Fields::Forwarded,
         };
         let networks = trusted.networks.iter().cloned().collect();
-        around = around.push("trusted-proxies", "", Forwarded::trusting(networks).in_fields(fields));
+        let host = if trusted.host { HostFrom::Proxy } else { HostFrom::Request };
+        around = around.push("trusted-proxies", "", Forwarded::trusting(networks).in_fields(fields).host_from(host));
     }
     Ok(Running { config: config.clone(), service: around.service(plan.clone()), plan })
 }

@@ -4,6 +4,7 @@ use http::{HeaderMap, Method};
 use proptest::prelude::*;
 
 use super::*;
+use crate::filter::forwarded::Client;
 
 /// Few words, so that routes and paths often meet.
 fn pattern() -> impl Strategy<Value = String> {
@@ -52,7 +53,7 @@ fn asked(check: impl Fn(&Asked<'_>), path: &str) {
     let Ok(path) = Path::parse(path) else { return };
     let headers = HeaderMap::new();
     for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
-        check(&Asked { method: &method, host: "", path: &path, query: None, headers: &headers, client: None });
+        check(&Asked { method: &method, host: "", path: &path, query: None, headers: &headers, client: Client::Local });
     }
 }
 

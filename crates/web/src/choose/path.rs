@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::router::segment::is_dots;
+
 /// A request's path with its escapes undone and without empty segments. The slash at its end stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path<'a>(Cow<'a, [u8]>);
@@ -17,7 +19,8 @@ pub struct Path<'a>(Cow<'a, [u8]>);
 pub enum BadPath {
     /// A `%` without two hexadecimal digits.
     Escape,
-    /// A segment `.` or `..`, encoded or not: it means another path, which other routes may guard.
+    /// A segment `.` or `..`, encoded or not, or what is taken for one (`..;x`): it means another path, which other
+    /// routes may guard.
     Dots,
 }
 
@@ -36,7 +39,7 @@ impl<'a> Path<'a> {
         let decoded = decode(written)?;
         let mut plain = Vec::with_capacity(decoded.len());
         for segment in decoded.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty()) {
-            if matches!(segment, b"." | b"..") {
+            if is_dots(segment) {
                 return Err(BadPath::Dots);
             }
             plain.push(b'/');
@@ -58,11 +61,12 @@ impl<'a> Path<'a> {
     }
 }
 
-/// Whether it is what it says: no escapes, no empty segment, none that begins with a dot.
+/// Whether it is what it says: no escapes, no empty segment, none that begins with a dot, and nothing that is a slash
+/// to some.
 fn is_plain(path: &[u8]) -> bool {
     let mut before = 0;
     for &byte in path {
-        if byte == b'%' || (before == b'/' && matches!(byte, b'/' | b'.')) {
+        if matches!(byte, b'%' | b'\\') || (before == b'/' && matches!(byte, b'/' | b'.')) {
             return false;
         }
         before = byte;
@@ -114,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_plain_path_stays_as_it_is() {
-        for path in ["/", "/a", "/a/b/", "/a.b/c..", "*", "", "/a..b"] {
+        for path in ["/", "/a", "/a/b/", "/a.b/c..", "*", "", "/a..b", "/a;..", "/a;x=1/b"] {
             check(path, Ok(path));
         }
         assert!(matches!(Path::parse("/a/b").unwrap().0, Cow::Borrowed(_)), "nothing is allocated");
@@ -136,7 +140,19 @@ mod tests {
 
     #[test]
     fn what_means_another_path_is_refused() {
-        for path in ["/..", "/.", "/a/../b", "/%2e%2e/x", "/a%2f..%2fb", "/.%2E/", "/a/./b"] {
+        for path in [
+            "/..",
+            "/.",
+            "/a/../b",
+            "/%2e%2e/x",
+            "/a%2f..%2fb",
+            "/.%2E/",
+            "/a/./b",
+            "/x/..;/admin",
+            "/..%3bx/y",
+            "/a%5c..%5cb",
+            "/a\\..\\b",
+        ] {
             check(path, Err(BadPath::Dots));
         }
         for path in ["/%", "/%2", "/%zz", "/a%+1"] {

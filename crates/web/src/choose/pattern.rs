@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::path::{Path, decode};
+use crate::router::segment::is_dots;
 
 /// Segments a pattern may have; the deepest paths of real sites have about ten.
 pub const SEGMENTS_MAX: usize = 64;
@@ -287,10 +288,6 @@ fn literal(text: &str, at: usize) -> Result<Box<[u8]>, BadPattern> {
 }
 
 const DOTS: &str = "`.` and `..` never match; write the path they lead to";
-
-fn is_dots(segment: &[u8]) -> bool {
-    matches!(segment, b"." | b"..")
-}
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,6 @@
 //! When a route is meant: patterns of its path, and conditions on the rest of the request.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, Method};
 use percent_encoding::percent_decode_str;
@@ -10,10 +9,8 @@ use super::network::Network;
 use super::path::Path;
 use super::pattern::Pattern;
 use super::text::Text;
+use crate::filter::forwarded::Client;
 use crate::router::host::{Host, plain};
-
-/// Parameters of a query that are looked at. More are looked at by nobody's browser.
-const PARAMETERS_MAX: usize = 256;
 
 /// When a route is meant: one of the patterns takes the path, and all conditions hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +52,9 @@ pub enum Test {
     Header(Vec<(HeaderName, Option<Text>)>),
     /// A parameter in the query: with such a value, or with any.
     Query(Vec<(String, Option<Text>)>),
-    /// The client's address. A client on a Unix socket has none.
+    /// The client's address. A client on a Unix socket has none. Of one that is
+    /// [unknown](crate::filter::forwarded::Client::Unknown) nothing holds: neither that it is of a network nor that
+    /// it is not.
     Client(Vec<Network>),
 }
 
@@ -76,8 +75,8 @@ pub struct Asked<'a> {
     pub query: Option<&'a str>,
     /// The header fields.
     pub headers: &'a HeaderMap,
-    /// The client's address.
-    pub client: Option<IpAddr>,
+    /// Who asks.
+    pub client: Client,
 }
 
 /// Why a route is not meant by a request.
@@ -124,6 +123,9 @@ impl When {
 
 impl Condition {
     fn holds(&self, asked: &Asked<'_>) -> bool {
+        if matches!(self.test, Test::Client(_)) && asked.client == Client::Unknown {
+            return false;
+        }
         self.test.succeeds(asked) == (self.sense == Sense::Is)
     }
 
@@ -146,9 +148,10 @@ impl Test {
                 asked.headers.get_all(name).iter().any(|sent| is_value(value.as_ref(), sent.as_bytes()))
             }),
             Self::Query(parameters) => asked.query.is_some_and(|query| has_parameter(query, parameters)),
-            Self::Client(networks) => {
-                asked.client.is_some_and(|client| networks.iter().any(|network| network.contains(client)))
-            }
+            Self::Client(networks) => match asked.client {
+                Client::Address(client) => networks.iter().any(|network| network.contains(client)),
+                Client::Local | Client::Unknown => false,
+            },
         }
     }
 
@@ -188,9 +191,11 @@ fn is_value(wanted: Option<&Text>, sent: &[u8]) -> bool {
     wanted.is_none_or(|wanted| wanted.matches(sent))
 }
 
+/// All of them are looked at, however many: one left out might be the one a route guards. The target's length bounds
+/// them.
 fn has_parameter(query: &str, wanted: &[(String, Option<Text>)]) -> bool {
     let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).collect::<Vec<u8>>();
-    query.split('&').take(PARAMETERS_MAX).any(|parameter| {
+    query.split('&').any(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let (name, value) = (decode(name), decode(value));
         wanted.iter().any(|(own, wanted)| name == own.as_bytes() && is_value(wanted.as_ref(), &value))

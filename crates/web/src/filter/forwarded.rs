@@ -83,6 +83,11 @@ pub fn connection<B: HasContext>(request: &http::Request<B>) -> Option<Peer> {
     Peer::of(&Context { peer: Some(through.proxy.clone()), ..Context::default() })
 }
 
+/// Whether a trusted proxy passed the request on.
+pub(crate) fn is_through_proxy<B: HasContext>(request: &http::Request<B>) -> bool {
+    request.context().and_then(|context| context.peer.as_deref()).and_then(Through::of).is_some()
+}
+
 /// Which fields the trusted proxies speak in. Never both: a proxy that writes one family hands on
 /// what the client wrote in the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +99,7 @@ pub enum Fields {
     Forwarded,
 }
 
-/// Believes trusted proxies about the client, its scheme and the host it asked for.
+/// Believes trusted proxies about the client and its scheme, and about the host it asked for if told to.
 ///
 /// The addresses they list are walked from the right, the nearest proxy's first, past those that
 /// are trusted themselves. The first other one is the client; what stands left of it was written by
@@ -114,6 +119,18 @@ pub enum Fields {
 pub struct Forwarded {
     trusted: Arc<Networks>,
     fields: Fields,
+    host: HostFrom,
+}
+
+/// Which host counts of a request that came through a trusted proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostFrom {
+    /// The one it asks for. What the proxy says of another is not looked at, and goes: most proxies hand on what the
+    /// client wrote there, who would choose a site, or the target of a redirect that others get from a cache.
+    #[default]
+    Request,
+    /// The one the proxy says the client asked for, where it says so. For proxies that set it themselves.
+    Proxy,
 }
 
 static FORWARDED: [HeaderName; 1] = [header::FORWARDED];
@@ -127,12 +144,17 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 impl Forwarded {
     /// Believes proxies of these networks, in `X-Forwarded-*`.
     pub fn trusting(trusted: Networks) -> Self {
-        Self { trusted: Arc::new(trusted), fields: Fields::default() }
+        Self { trusted: Arc::new(trusted), fields: Fields::default(), host: HostFrom::default() }
     }
 
     /// The same, in these fields.
     pub fn in_fields(self, fields: Fields) -> Self {
         Self { fields, ..self }
+    }
+
+    /// The same, with the host from there: the request itself, unless told.
+    pub fn host_from(self, host: HostFrom) -> Self {
+        Self { host, ..self }
     }
 
     fn believe(&self, request: &mut Request) {
@@ -141,11 +163,15 @@ impl Forwarded {
             remove(request.headers_mut(), &X_FORWARDED);
             return;
         }
-        let (claim, others): (_, &[HeaderName]) = match self.fields {
+        let (mut claim, others): (_, &[HeaderName]) = match self.fields {
             Fields::XForwarded => (walk::x_forwarded(request.headers(), &self.trusted), &FORWARDED),
             Fields::Forwarded => (walk::forwarded(request.headers(), &self.trusted), &X_FORWARDED),
         };
         remove(request.headers_mut(), others);
+        if self.host == HostFrom::Request {
+            request.headers_mut().remove(X_FORWARDED_HOST);
+            claim.host = None;
+        }
         accept(request, claim);
     }
 }

@@ -90,7 +90,7 @@ impl Rewrite {
         refuse_dots(path)?;
         let mut target = match &self.0 {
             How::To(template) | How::Add(template) => template.fill(request)?,
-            How::Strip(segments) => match strip(path, segments) {
+            How::Strip(segments) => match strip(path, segments)? {
                 Some(rest) => format!("/{}", rest.trim_start_matches('/')),
                 None => return Ok(None),
             },
@@ -114,19 +114,32 @@ fn path_of(text: &str) -> Result<Template, BadSetting> {
     }
 }
 
-/// What of the path comes after these segments, if it begins with them.
-fn strip<'a>(path: &'a str, segments: &[Box<[u8]>]) -> Option<&'a str> {
+/// What of the path comes after these segments, if it begins with them. Empty segments count for nothing, as they do
+/// where routes are chosen.
+///
+/// # Errors
+///
+/// If it begins with them by an escaped slash: a server behind may see the prefix that is to be hidden from it.
+fn strip<'a>(path: &'a str, segments: &[Box<[u8]>]) -> Result<Option<&'a str>, Error> {
     let mut left = path;
     for segment in segments {
-        let from_segment = left.strip_prefix('/')?;
+        if !left.starts_with('/') {
+            return Ok(None);
+        }
+        let from_segment = left.trim_start_matches('/');
         let length = from_segment.find('/').unwrap_or(from_segment.len());
         let (sent, after) = from_segment.split_at(length);
-        if *decode(sent.as_bytes())? != **segment {
-            return None;
+        match decode(sent.as_bytes()) {
+            Some(decoded) if *decoded == **segment => {}
+            Some(decoded) if decoded.strip_prefix(&**segment).is_some_and(|rest| rest.starts_with(b"/")) => {
+                let why = "it has an escaped slash within the prefix that is to be removed";
+                return Err(Error::invalid("rewriting a path").because(why));
+            }
+            _ => return Ok(None),
         }
         left = after;
     }
-    Some(left)
+    Ok(Some(left))
 }
 
 fn refuse_dots(path: &str) -> Result<(), Error> {
@@ -188,7 +201,10 @@ mod tests {
         check(strip(), "/api/v1", "/").await;
         check(strip(), "/%61pi/v1//evil.example", "/evil.example").await;
         check(strip(), "/api/v10", "/api/v10").await;
-        check(strip(), "/api%2Fv1/x", "/api%2Fv1/x").await;
+        check(strip(), "//api///v1//x", "/x").await;
+        for target in ["/api%2Fv1/x", "/api/v1%2fx"] {
+            assert_eq!(seen(strip(), target).await, Err(Kind::Invalid), "{target}");
+        }
         check(Rewrite::add_prefix("/v1/"), "/users?x", "/v1/users?x").await;
         check(Rewrite::add_prefix("/v1"), "/", "/v1/").await;
     }

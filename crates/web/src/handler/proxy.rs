@@ -17,7 +17,6 @@ use std::time::Duration;
 use http::header::{HOST, HeaderValue, VIA};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
-use percent_encoding::percent_decode_str;
 use unary_http::h1::Upgraded;
 use unary_http::h1::connection::Upgrade;
 use unary_http::h1::pool::{Pool, Settings};
@@ -26,6 +25,7 @@ use unary_net::{Dial, Peer};
 use unary_service::{Available, Error, Kind, Service, Status};
 
 use crate::filter::forwarded;
+use crate::router::segment::has_dots;
 
 pub use endpoint::Endpoint;
 
@@ -166,7 +166,7 @@ impl<U> Proxy<U> {
             return Ok(uri.clone());
         }
         let refusal = |cause: &'static str| Error::invalid("passing a request on").because(cause);
-        if climbs(uri.path()) {
+        if has_dots(uri.path()) {
             return Err(refusal("its path has dot segments, which could lead out of the endpoint's base"));
         }
         let based = format!("{}{target}", self.endpoint.base());
@@ -194,15 +194,6 @@ impl<U> Proxy<U> {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether a path climbs, or may be taken to: servers decode it, and some take `\` for `/`.
-fn climbs(path: &str) -> bool {
-    if !path.contains(['.', '%']) {
-        return false;
-    }
-    let decoded: Vec<u8> = percent_decode_str(path).collect();
-    decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| matches!(segment, b"." | b".."))
 }
 
 impl<U: Service<Request, Reply = Response>> Service<Request> for Proxy<U> {

@@ -26,20 +26,18 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Whether this decoded segment is `.` or `..`, which mean another path (RFC 3986 §5.2.4).
-pub(super) fn is_dots(decoded: &[u8]) -> bool {
-    matches!(decoded, b"." | b"..")
+/// Whether this decoded segment is `.` or `..`, which mean another path (RFC 3986 §5.2.4), or is taken for one by
+/// somebody: some servers drop what is behind a `;` first, and some take `\` for a slash.
+pub(crate) fn is_dots(decoded: &[u8]) -> bool {
+    let name = |part: &[u8]| part.iter().position(|&byte| byte == b';').unwrap_or(part.len());
+    let parts = decoded.split(|&byte| matches!(byte, b'/' | b'\\'));
+    decoded.contains(&b'.') && parts.into_iter().any(|part| matches!(&part[..name(part)], b"." | b".."))
 }
 
 /// Whether any segment of this path is `.` or `..`, encoded or not.
 pub(crate) fn has_dots(path: &str) -> bool {
-    // Encoded, `..` is six bytes long, and a dot is `.` or begins `%2`.
-    let dots = |segment: &[u8]| {
-        matches!(segment.first(), Some(b'.' | b'%'))
-            && segment.len() <= 6
-            && decode(segment).is_some_and(|s| is_dots(&s))
-    };
-    path.as_bytes().split(|&byte| byte == b'/').any(dots)
+    let dots = |segment: &[u8]| decode(segment).is_some_and(|segment| is_dots(&segment));
+    path.contains(['.', '%']) && path.as_bytes().split(|&byte| byte == b'/').any(dots)
 }
 
 /// Hashes a segment of a path or the name of a host, eight bytes a step. The keys of the tables

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 
 use super::name::Notice;
+use super::named::is_usual;
 use crate::h1::error::{DecodeError, Reason};
 use crate::h1::head::Framing;
 use crate::h1::token::{is_host, is_token, trim};
@@ -32,6 +33,7 @@ pub(super) struct Fields {
     upgrade_confirmed: bool,
     upgrade_named: bool,
     expect_continue: bool,
+    names_fields: bool,
 }
 
 impl Fields {
@@ -51,6 +53,7 @@ impl Fields {
             upgrade_confirmed: false,
             upgrade_named: false,
             expect_continue: false,
+            names_fields: false,
         }
     }
 
@@ -131,6 +134,7 @@ impl Fields {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
             self.upgrade_confirmed |= option.eq_ignore_ascii_case(b"upgrade");
+            self.names_fields |= !is_usual(option);
         }
     }
 
@@ -204,6 +208,11 @@ impl Fields {
     /// Whether another protocol is offered, or taken up. HTTP/1.0 has no `Upgrade` (RFC 9110 §7.8).
     pub(super) fn upgrade(&self) -> bool {
         self.upgrade_named && self.upgrade_confirmed && self.version != Version::HTTP_10
+    }
+
+    /// Whether `Connection` names other fields, which are for this connection alone.
+    pub(super) fn names_fields(&self) -> bool {
+        self.names_fields
     }
 
     /// Whether the sender waits for `100 Continue`.

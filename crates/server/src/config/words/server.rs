@@ -65,7 +65,10 @@ pub(super) static SERVER: &[Word] = &[
         ]),
     Word::new("trusted-proxies", "Whose word is taken for who a client is. Unless told: nobody's.")
         .takes(&[must("network", Kind::Network, "where the proxies in front are").many()])
-        .with(&[or("header", Kind::One(&["x-forwarded-for", "forwarded"]), "x-forwarded-for", "how they say it")]),
+        .with(&[
+            or("header", Kind::One(&["x-forwarded-for", "forwarded"]), "x-forwarded-for", "how they say it"),
+            or("host", Kind::Switch, "false", "whether the host they name counts, in place of the request's"),
+        ]),
     Word::new("drain", "How the server stops.").with(&[
         or("timeout", Kind::Duration, "30s", "after this what is left is cut"),
         or("grace", Kind::Duration, "1s", "so long idle connections stay, lest a request on its way be lost"),

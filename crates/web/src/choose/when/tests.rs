@@ -13,7 +13,7 @@ fn check(test: Test, expected: bool) {
         path: &path,
         query: Some("v=2&flag&n=a+b%21"),
         headers: &headers,
-        client: Some("10.1.2.3".parse().unwrap()),
+        client: Client::Address("10.1.2.3".parse().unwrap()),
     };
     for (sense, expected) in [(Sense::Is, expected), (Sense::IsNot, !expected)] {
         let condition = Condition { sense, test: test.clone() };
@@ -68,6 +68,23 @@ fn looks_at_every_part_of_a_request() {
     check(client(&["::1"]), false);
     check(path(&["/b", "/a"]), true);
     check(path(&["/a/b"]), false);
+}
+
+#[test]
+fn no_parameter_is_one_too_many_to_be_looked_at() {
+    let query = format!("{}admin=1", "a&".repeat(2_000));
+    assert!(has_parameter(&query, &[("admin".to_owned(), None)]));
+}
+
+#[test]
+fn of_an_unknown_client_nothing_holds() {
+    let (path, headers) = (Path::parse("/a").unwrap(), HeaderMap::new());
+    for (asks, expected) in [(Client::Unknown, false), (Client::Local, true)] {
+        let asked = Asked { method: &Method::GET, host: "", path: &path, query: None, headers: &headers, client: asks };
+        let of = |sense| Condition { sense, test: client(&["10.0.0.0/8"]) };
+        assert!(!of(Sense::Is).holds(&asked));
+        assert_eq!(of(Sense::IsNot).holds(&asked), expected);
+    }
 }
 
 #[track_caller]

@@ -32,7 +32,7 @@ async fn seen(forwarded: Forwarded, peer: Option<&str>, fields: &[(&str, &str)])
 }
 
 fn trusting() -> Forwarded {
-    Forwarded::trusting(Networks::parse(["10.0.0.0/8", "fd00::/8"]).unwrap())
+    Forwarded::trusting(Networks::parse(["10.0.0.0/8", "fd00::/8"]).unwrap()).host_from(HostFrom::Proxy)
 }
 
 /// Through the proxy at 10.0.0.1.
@@ -113,6 +113,16 @@ fn check_beside(proto: &str, host: &str, expected: &str) {
     let fields = [fields[0], fields[1], ("x-forwarded-host", host)];
     let told = now(seen(trusting(), Some("10.0.0.1"), &fields)).0;
     assert_eq!(told, format!("203.0.113.9 {expected}"));
+}
+
+#[test]
+fn the_host_is_the_requests_own_unless_told() {
+    let fields = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-host", "outer.test")];
+    let (told, left) = now(seen(trusting().host_from(HostFrom::Request), Some("10.0.0.1"), &fields));
+    assert_eq!((&*told, &*left), ("203.0.113.9 Http inner.test", "x-forwarded-for"));
+    let forwarded = trusting().in_fields(Fields::Forwarded).host_from(HostFrom::Request);
+    let (told, _) = now(seen(forwarded, Some("10.0.0.1"), &[("forwarded", "for=203.0.113.9;host=outer.test")]));
+    assert_eq!(told, "203.0.113.9 Http inner.test");
 }
 
 #[test]

@@ -17,7 +17,15 @@ use crate::scheme::Scheme;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const HOST_ASKED: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Fields that others tell the client by, or how it came. None of them is ours to tell.
+const ALIKE: [HeaderName; 3] = [
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-forwarded-ssl"),
+];
 
 /// What the server is told.
 pub(super) struct Told {
@@ -25,6 +33,8 @@ pub(super) struct Told {
     host: Option<HeaderValue>,
     scheme: HeaderValue,
     forwarded: Option<HeaderValue>,
+    /// What a trusted proxy says of the port that was asked for.
+    port: Option<HeaderValue>,
     tell: Tell,
 }
 
@@ -34,13 +44,16 @@ impl Told {
             Scheme::Http => "http",
             Scheme::Https => "https",
         };
-        let mut told =
-            Self { client: None, host: None, scheme: HeaderValue::from_static(scheme), forwarded: None, tell };
+        let scheme_value = HeaderValue::from_static(scheme);
+        let mut told = Self { client: None, host: None, scheme: scheme_value, forwarded: None, port: None, tell };
         if tell == Tell::Nothing {
             return told;
         }
         let client = Client::of(request);
         let host = forwarded::host(request);
+        if forwarded::is_through_proxy(request) {
+            told.port = request.headers().get(PORT).cloned();
+        }
         if tell != Tell::Forwarded {
             if let Client::Address(address) = client {
                 told.client = text(format_args!("{address}"));
@@ -57,11 +70,33 @@ impl Told {
 
     /// Replaces what is in the headers.
     pub(super) fn write(self, headers: &mut HeaderMap) {
+        remove_alike(headers);
         put(headers, FOR, self.client);
         put(headers, HOST_ASKED, self.host);
         put(headers, PROTO, matches!(self.tell, Tell::Both | Tell::XForwarded).then_some(self.scheme));
         put(headers, FORWARDED, self.forwarded);
+        put(headers, PORT, self.port);
     }
+}
+
+/// What says the same in other words, and so would contradict: in fields that others go by, and in ours written with
+/// `_`, which programs that are told of fields by variables take for `-`.
+fn remove_alike(headers: &mut HeaderMap) {
+    for name in ALIKE {
+        headers.remove(name);
+    }
+    let is_disguised = |name: &&HeaderName| {
+        let name = name.as_str();
+        name.contains('_') && is_ours(&name.replace('_', "-"))
+    };
+    let disguised: Vec<HeaderName> = headers.keys().filter(is_disguised).cloned().collect();
+    for name in disguised {
+        headers.remove(name);
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    [FOR, PROTO, HOST_ASKED, FORWARDED, PORT].iter().chain(&ALIKE).any(|ours| ours == name)
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {

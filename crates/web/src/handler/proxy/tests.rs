@@ -78,12 +78,16 @@ async fn via_is_added_to_what_is_there() {
 }
 
 /// What a client may write to pass for somebody else.
-const FORGED: [(&str, &str); 5] = [
+const FORGED: [(&str, &str); 9] = [
     ("forwarded", "for=10.0.0.1;proto=https"),
     ("x-forwarded-for", "10.0.0.1"),
     ("x-forwarded-for", "10.0.0.2"),
     ("x-forwarded-proto", "https"),
     ("x-forwarded-host", "bank.example"),
+    ("x-forwarded-port", "443"),
+    ("x-real-ip", "10.0.0.1"),
+    ("x_forwarded_for", "10.0.0.1"),
+    ("x-real_ip", "10.0.0.1"),
 ];
 
 #[tokio::test]
