@@ -15,11 +15,12 @@ use bytes::{Buf, BytesMut};
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use unary_service::actor::{Actor, Address, Behaviour, Mailbox, Restart, mailbox};
 use unary_service::flow::{Consumer, Transducer};
 use unary_service::{Available, Codec, Error, Kind, Status};
 
-use crate::conversation::MESSAGE_BYTES_MAX;
+use crate::conversation::{MESSAGE_BYTES_MAX, MESSAGE_TIME_MAX};
 use crate::pipeline::drain::{Phase, Watch};
 use crate::timer::{Ticks, Timer};
 use crate::{Connection, Peer};
@@ -208,6 +209,7 @@ where
             reader,
             watch: &mut connection.watch,
             input: std::mem::take(&mut connection.buffered),
+            began: None,
             timer: Timer::default(),
             idle: self.idle,
             actor,
@@ -241,6 +243,8 @@ struct Hearing<'a, C: Codec, R> {
     reader: &'a mut R,
     watch: &'a mut Watch,
     input: BytesMut,
+    /// When the message began that is arriving.
+    began: Option<Instant>,
     timer: Timer,
     idle: Ticks,
     actor: Actor<Event<C::In>>,
@@ -263,6 +267,7 @@ impl<C: Codec<In: 'static, Out: 'static>, R: AsyncRead + Unpin> Hearing<'_, C, R
         }
         loop {
             while let Some(message) = self.decode(ended)? {
+                self.began = None;
                 let going_on = self.actor.receive(Event::Message(message)).await.is_ok();
                 if !going_on || self.link.is_closed() {
                     return Ok(());
@@ -286,9 +291,16 @@ impl<C: Codec<In: 'static, Out: 'static>, R: AsyncRead + Unpin> Hearing<'_, C, R
             let limit = format!("longer than {MESSAGE_BYTES_MAX} bytes");
             return Err(Error::new(Kind::TooLarge, "reading a message").because(limit));
         }
+        let arriving = (!self.input.is_empty()).then(|| *self.began.get_or_insert_with(Instant::now));
+        let late = async {
+            match arriving {
+                Some(began) => sleep_until(began + MESSAGE_TIME_MAX).await,
+                None => std::future::pending().await,
+            }
+        };
         self.input.reserve(READ_BYTES);
         let closed = self.link.closed();
-        tokio::pin!(closed);
+        tokio::pin!(closed, late);
         loop {
             self.timer.set(self.idle);
             tokio::select! {
@@ -296,6 +308,7 @@ impl<C: Codec<In: 'static, Out: 'static>, R: AsyncRead + Unpin> Hearing<'_, C, R
                 () = &mut closed => return Ok(false),
                 read = self.reader.read_buf(&mut self.input) => return Ok(read? > 0),
                 () = self.watch.reached(Phase::Draining) => return Ok(false),
+                () = &mut late => return Err(Error::timeout("reading a message")),
                 () = self.timer.run_out() => {}
             }
             if !self.common.spoke.swap(false, Ordering::Relaxed) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use unary_service::flow::Consumer;
 use unary_service::{Codec, Error, Kind};
 
@@ -24,6 +24,10 @@ const OUTPUT_BYTES: usize = 64 * 1024;
 /// How long a connection may say nothing between messages, and how long it may take no byte.
 const IDLE: Duration = Duration::from_secs(600);
 const STALL: Duration = Duration::from_secs(30);
+
+/// How long a message may take from its first byte to its last, however steadily it drips: the longest one at
+/// 9 KB/s.
+pub(crate) const MESSAGE_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// How long a connection goes on once the server drains, lest a message on its way be lost.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -46,6 +50,7 @@ where
             input: BytesMut::new(),
             output: BytesMut::new(),
             connection,
+            began: None,
             closing: None,
         };
         let Conversation { connection, input, .. } = &mut conversation;
@@ -61,6 +66,8 @@ struct Conversation<P: Codec, S> {
     input: BytesMut,
     output: BytesMut,
     connection: Connection<S>,
+    /// When the message began that is arriving.
+    began: Option<Instant>,
     /// When it closes, once the server drains.
     closing: Option<Instant>,
 }
@@ -78,6 +85,7 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
                         return Err(error);
                     }
                 };
+                self.began = None;
                 match answer(request, &mut self.awaited, down).await {
                     Ok(reply) => self.codec.encode(reply, &mut self.output)?,
                     Err(error) => {
@@ -118,6 +126,10 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
             let limit = format!("longer than {MESSAGE_BYTES_MAX} bytes");
             return Err(Error::new(Kind::TooLarge, "reading a message").because(limit));
         }
+        let until = match self.input.is_empty() {
+            true => Instant::now() + IDLE,
+            false => *self.began.get_or_insert_with(Instant::now) + MESSAGE_TIME_MAX,
+        };
         self.input.reserve(4096);
         let Connection { stream, watch, .. } = &mut self.connection;
         let drained = async {
@@ -128,7 +140,7 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
             biased;
             () = drained => Ok(false),
             read = stream.read_buf(&mut self.input) => Ok(read? > 0),
-            () = sleep(IDLE) => Err(Error::timeout("waiting for a message")),
+            () = sleep_until(until) => Err(Error::timeout("waiting for a message")),
         }
     }
 
@@ -183,7 +195,7 @@ mod tests {
 
         fn decode(&mut self, input: &mut BytesMut) -> Result<Option<char>, Error> {
             match input.first() {
-                None => Ok(None),
+                None | Some(b'.') => Ok(None), // A message that never ends.
                 Some(digit) if digit.is_ascii_digit() => Ok(Some(char::from(input.split_to(1)[0]))),
                 Some(_) => Err(Error::invalid("reading a digit")),
             }
@@ -222,6 +234,27 @@ mod tests {
         far.send(sent).await;
         far.expect(expected).await;
         far.expect_end().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_drips_is_cut_and_answered_ones_start_anew() {
+        let (near, mut far) = far_end(64);
+        let connection = Connection::new(near, Peer::new(None, None));
+        let repeating = service_fn(async |digit: char| Ok(digit));
+        tokio::spawn((line(Once(connection)) >> connect(Digits) >> process(repeating) >> reply()).drive());
+        for _ in 0..3 {
+            far.expect_silence(MESSAGE_TIME_MAX).await;
+            far.send("1").await;
+            far.expect("1").await;
+        }
+        let began = Instant::now();
+        for _ in 0..3 {
+            far.send(".").await;
+            far.expect_silence(MESSAGE_TIME_MAX / 4).await;
+        }
+        far.send(".").await;
+        far.expect_end().await;
+        assert_eq!(began.elapsed().as_secs(), MESSAGE_TIME_MAX.as_secs());
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -34,6 +36,10 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         let _ = (task, range);
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
+
+    /// Lets the end that comes when this is dropped be one that no peer takes for an orderly one: a reset,
+    /// where there is such a thing. What has not left by then is lost.
+    fn reset(&mut self) {}
 }
 
 impl Transport for tokio::io::DuplexStream {}
@@ -128,6 +134,12 @@ impl Transport for Socket {
             Ok(rustix::fs::sendfile(socket, &*range.file, Some(&mut offset), length)?)
         };
         self.poll_send(task, send)
+    }
+
+    fn reset(&mut self) {
+        if let Stream::Tcp(stream) = &self.stream {
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 

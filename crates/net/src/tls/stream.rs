@@ -56,6 +56,11 @@ impl<S: Transport> Encrypted<S> {
         Self { tls, begun: Vec::new(), shut: false }
     }
 
+    fn reset(&mut self) {
+        self.shut = true; // An alert that all has been said would not be true.
+        self.tls.get_mut().0.stream().reset();
+    }
+
     fn poll_send(&mut self, task: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let mut tls = Pin::new(&mut self.tls);
         if !self.begun.is_empty() {
@@ -249,6 +254,13 @@ impl<S: Transport> Transport for Stream<S> {
         match self {
             Self::Plain(stream) => stream.poll_send_file(task, range),
             Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    fn reset(&mut self) {
+        match self {
+            Self::Plain(stream) => stream.reset(),
+            Self::Tls(encrypted) => encrypted.reset(),
         }
     }
 }

@@ -461,9 +461,19 @@ impl<'a, S: Transport> Busy<'a, S> {
             true => tracing::debug!(?peer, %error, "cut a connection amid a reply"),
             false => tracing::error!(?peer, %error, "cut a connection amid a reply"),
         }
+        self.linger = !self.resets();
         self.sending = None;
         self.going = Going::ToOutput;
-        self.linger = true;
+    }
+
+    /// Whether the connection is to end by a reset, as nothing else tells the reply that is being sent from one
+    /// that is complete. Then it will.
+    fn resets(&mut self) -> bool {
+        let resets = self.sending.as_ref().is_some_and(|sending| sending.lasts_until_close());
+        if resets {
+            self.wire.connection.stream.reset();
+        }
+        resets
     }
 
     fn refuse_with(&mut self, refusal: StatusCode) {
@@ -573,7 +583,8 @@ impl<'a, S: Transport> Busy<'a, S> {
     }
 
     /// Gives back what was lent.
-    pub(super) fn finish(self) {
+    pub(super) fn finish(mut self) {
+        self.resets();
         self.tools.output.give_up(self.sending.as_deref().map(Sending::body));
         self.tools.give_back();
     }

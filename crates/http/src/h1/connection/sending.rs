@@ -97,6 +97,12 @@ impl Sending {
         }
     }
 
+    /// Whether the end of the connection is what ends it: then an orderly one says that it was complete
+    /// (RFC 9112 §8).
+    pub(super) fn lasts_until_close(&self) -> bool {
+        self.framing == Framing::UntilClose
+    }
+
     /// Whether it waits for the peer to take bytes.
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked
