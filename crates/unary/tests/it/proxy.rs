@@ -158,8 +158,8 @@ fn a_client_that_goes_away_takes_the_servers_connection_along() {
 }
 
 /// A server that says when it was asked, waits to hear more or the end, and replies if it is told to.
-fn proxy_to_waiting() -> (Program, SocketAddr, JoinHandle<String>, mpsc::Receiver<()>, mpsc::Sender<()>) {
-    let ((asks, asked), (go_on, told)) = (mpsc::channel(), mpsc::channel());
+fn proxy_to_waiting() -> (Program, SocketAddr, JoinHandle<String>, mpsc::Receiver<()>, mpsc::SyncSender<()>) {
+    let ((asks, asked), (go_on, told)) = (mpsc::sync_channel(1), mpsc::sync_channel(1));
     let (program, address, server) = proxy_to(move |stream| {
         asks.send(()).unwrap();
         if told.recv().is_ok() {
@@ -191,14 +191,14 @@ fn reset(stream: TcpStream) {
 
 #[test]
 fn a_client_that_ends_its_half_after_its_last_request_gets_its_reply() {
-    let (_program, address, server, asked, go_on) = proxy_to_waiting();
+    let (program, address, server, asked, go_on) = proxy_to_waiting();
     let mut stream = connect(address);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     asked.recv().unwrap();
     go_on.send(()).unwrap();
     assert!(read_rest(&mut stream).ends_with("\r\n\r\nhi"));
-    drop(_program);
+    drop(program);
     server.join().unwrap();
 }
 
