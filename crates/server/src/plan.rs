@@ -16,7 +16,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 use unary_http::{Request, Response, message};
-use unary_net::tls::{Certificate, Certificates, TlsSite};
+use unary_net::tls::{Certificate, Certificates, ClientCa, TlsSite};
 use unary_service::{Available, BoxService, Error, Filter, Service};
 use unary_web::choose::Sites;
 use unary_web::filter::access_log::Place;
@@ -171,18 +171,14 @@ impl Plan {
             return Found::nobody(StatusCode::NOT_FOUND, self.metrics.as_ref(), None);
         };
         // Who comes in the clear to a site that leads to TLS has yet to show a certificate.
-        let has_to_prove = site.wants_certificates() && !site.leads_to_tls(request);
-        if has_to_prove && self.door_of(request) != number {
+        let has_proved = |ca: &ClientCa| {
+            forwarded::connection(request)
+                .is_some_and(|peer| peer.tls().and_then(|tls| tls.client_ca.as_ref()) == Some(ca))
+        };
+        if !site.leads_to_tls(request) && !site.client_ca().is_none_or(has_proved) {
             return site.nobody(StatusCode::MISDIRECTED_REQUEST);
         }
         site.find(request, host)
-    }
-
-    /// The site whose certificate the request came by. A site that asks its clients for certificates
-    /// answers nobody who came by another's.
-    fn door_of(&self, request: &Request) -> Option<&usize> {
-        let peer = forwarded::connection(request)?;
-        self.hosts.choose(peer.tls()?.server_name.as_deref()?)
     }
 }
 

@@ -53,7 +53,15 @@ mod tests {
         let peer = Peer::new(None, None);
         if over_tls {
             let (version, alpn) = (TlsVersion::Tls13, Alpn::Http1);
-            peer.secured(TlsFacts { version, cipher: "", server_name: None, alpn, resumed: false, client: None });
+            peer.secured(TlsFacts {
+                version,
+                cipher: "",
+                server_name: None,
+                alpn,
+                resumed: false,
+                client: None,
+                client_ca: None,
+            });
         }
         let context = Context { peer: Some(peer.remote()), ..Context::default() };
         let mut request = Request::new(Body::empty().with_context(context));

@@ -17,7 +17,7 @@ use super::certificate::{self, Certificate, CertificateError, CertificateFiles, 
 use super::demand::{Demand, Obtain};
 use super::files::{OpenFiles, Opener};
 use super::names::Names;
-use super::terms::{Resumption, Terms, challenge_config};
+use super::terms::{ClientCa, Resumption, Terms, challenge_config};
 
 /// Challenges at once. A CA looks at one for some seconds; a certificate has a hundred names at most.
 const CHALLENGES_MAX: usize = 1000;
@@ -52,6 +52,7 @@ pub struct TlsSite {
     /// The files as they were before they were read.
     pub(super) read: Stamps,
     pub(super) config: Arc<ServerConfig>,
+    client_ca: Option<ClientCa>,
 }
 
 /// Where a site's certificate is, or those of its names.
@@ -114,7 +115,8 @@ impl Certificates {
         let slot = Arc::new(slot);
         let config = terms.config(slot.clone(), &self.0.resumption)?;
         let names = names.iter().map(|name| name.as_ref().to_ascii_lowercase().into()).collect();
-        Ok(TlsSite { names, slot, files: None, opener: self.0.opener.clone(), read: [None; 2], config })
+        let client_ca = terms.clients.ca().cloned();
+        Ok(TlsSite { names, slot, files: None, opener: self.0.opener.clone(), read: [None; 2], config, client_ca })
     }
 
     /// Reads a file whole: that of CAs whose clients are trusted, say. This blocks.
@@ -205,6 +207,11 @@ impl TlsSite {
     /// Its names.
     pub fn names(&self) -> &[Box<str>] {
         &self.names
+    }
+
+    /// The CAs that say who its clients are, if it asks them.
+    pub fn client_ca(&self) -> Option<&ClientCa> {
+        self.client_ca.as_ref()
     }
 
     /// Where its certificate comes from, if that is files.

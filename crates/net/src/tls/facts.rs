@@ -5,6 +5,8 @@ use std::fmt;
 use rustls::ServerConnection;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::terms::ClientCa;
+
 /// What both ends of a TLS connection agreed on, as [`Peer::tls`](crate::Peer::tls) has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFacts {
@@ -20,6 +22,8 @@ pub struct TlsFacts {
     pub resumed: bool,
     /// The certificate the client proved to be its own, where it was asked for one.
     pub client: Option<ClientCertificate>,
+    /// The CAs by which it was found to be, if it proved to be anybody.
+    pub client_ca: Option<ClientCa>,
 }
 
 /// A version of TLS. Earlier ones are not spoken.
@@ -52,8 +56,8 @@ pub struct ClientCertificate {
 }
 
 impl TlsFacts {
-    /// Of a connection whose handshake is over.
-    pub(super) fn of(connection: &ServerConnection) -> Self {
+    /// Of a connection whose handshake is over, with a site that trusts those CAs.
+    pub(super) fn of(connection: &ServerConnection, client_ca: Option<&ClientCa>) -> Self {
         let version = match connection.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
             _ => TlsVersion::Tls13,
@@ -66,6 +70,7 @@ impl TlsFacts {
             server_name: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
             alpn: if connection.alpn_protocol() == Some(Alpn::Http2.id()) { Alpn::Http2 } else { Alpn::Http1 },
             resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            client_ca: client_ca.filter(|_| connection.peer_certificates().is_some()).cloned(),
             client,
         }
     }

@@ -95,7 +95,7 @@ impl<W: Speaks> Tls<W> {
                     let _ = unless_late(&mut timer, drain, waiting).await;
                     timer.set(self.handshake_time_max);
                 }
-                site.certificate_of(&name).map_or(Choice::Nothing, |_| Choice::Site(site.config.clone()))
+                site.certificate_of(&name).map_or(Choice::Nothing, |_| Choice::Site(site.clone()))
             }
             choice => choice,
         };
@@ -140,7 +140,7 @@ impl<W: Speaks> Tls<W> {
         }
         match (self.certificates.find(name.as_deref()), name) {
             (Some(site), Some(name)) if site.demand().is_some() => Choice::OnDemand(site, name),
-            (Some(site), _) => Choice::Site(site.config.clone()),
+            (Some(site), _) => Choice::Site(site),
             (None, _) => Choice::Nothing,
         }
     }
@@ -148,7 +148,7 @@ impl<W: Speaks> Tls<W> {
 
 /// What a client gets that says hello.
 enum Choice {
-    Site(Arc<ServerConfig>),
+    Site(Arc<TlsSite>),
     /// That of the name, which may have to be obtained first.
     OnDemand(Arc<TlsSite>, String),
     Challenge(Arc<ServerConfig>),
@@ -157,9 +157,9 @@ enum Choice {
 
 /// Ends the handshake in the way that was chosen.
 async fn answer<S: Transport>(start: StartHandshake<Wire<S>>, choice: Choice) -> Begun<S> {
-    let (config, is_challenge) = match choice {
-        Choice::Site(config) => (config, false),
-        Choice::Challenge(config) => (config, true),
+    let (config, site) = match choice {
+        Choice::Site(site) => (site.config.clone(), Some(site)),
+        Choice::Challenge(config) => (config, None),
         Choice::OnDemand(..) | Choice::Nothing => {
             let mut io = start.io;
             say_last(io.stream(), UNRECOGNIZED_NAME).await;
@@ -167,12 +167,12 @@ async fn answer<S: Transport>(start: StartHandshake<Wire<S>>, choice: Choice) ->
         }
     };
     match start.into_stream(config).await {
-        Ok(mut stream) if is_challenge => {
-            let _ = stream.shutdown().await; // The CA has what it came for.
-            Begun::Shown
-        }
-        Ok(stream) => {
-            let facts = TlsFacts::of(stream.get_ref().1);
+        Ok(mut stream) => {
+            let Some(site) = site else {
+                let _ = stream.shutdown().await; // The CA has what it came for.
+                return Begun::Shown;
+            };
+            let facts = TlsFacts::of(stream.get_ref().1, site.client_ca());
             Begun::Secured(Box::new(Encrypted::new(stream)), facts)
         }
         Err(cause) => Begun::Failed(Failure::of(&cause), Some(cause)),

@@ -67,6 +67,24 @@ impl ClientCa {
     }
 }
 
+impl PartialEq for ClientCa {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.roots == other.0.roots
+    }
+}
+
+impl Eq for ClientCa {}
+
+impl Clients {
+    /// The CAs that say who clients are.
+    pub(super) fn ca(&self) -> Option<&ClientCa> {
+        match self {
+            Self::NotAsked => None,
+            Self::Optional(ca) | Self::Required(ca) => Some(ca),
+        }
+    }
+}
+
 impl Default for Terms {
     fn default() -> Self {
         Self { version_min: TlsVersion::Tls12, clients: Clients::NotAsked, alpn: vec![Alpn::Http1] }

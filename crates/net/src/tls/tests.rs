@@ -262,7 +262,7 @@ async fn a_client_may_have_to_say_who_it_is() {
     let ca = ClientCa::read(&folder.join("ca.pem")).unwrap();
     let terms = |clients| Terms { clients, ..Terms::default() };
     let required = world.site(&["a.example"], &terms(Clients::Required(ca.clone())));
-    let optional = world.site(&["b.example"], &terms(Clients::Optional(ca)));
+    let optional = world.site(&["b.example"], &terms(Clients::Optional(ca.clone())));
     world.certificates.serve([required, optional]);
     let stage = world.stage();
     let alice = || world.issue(&["alice"], "alice");
@@ -270,11 +270,13 @@ async fn a_client_may_have_to_say_who_it_is() {
     let met = meet(&stage, &world.known_client("a.example", alice())).await;
     let client = met.facts().client.as_ref().expect("it showed a certificate");
     assert_eq!((&*client.subject, &*client.issuer), ("CN=alice", "CN=the CA"));
+    assert_eq!(met.facts().client_ca, Some(ca.clone()));
     assert!(meet(&stage, &world.client("a.example")).await.client.is_err());
     let met = meet(&stage, &world.known_client("b.example", alice())).await;
     assert!(met.facts().client.is_some());
     let met = meet(&stage, &world.client("b.example")).await;
-    assert_eq!(met.facts().client, None);
+    assert_eq!((&met.facts().client, &met.facts().client_ca), (&None, &None));
+    assert_ne!(ca, ClientCa::from_pem(World::new().ca.pem().as_bytes()).unwrap());
 
     let stranger = World::new().issue(&["mallory"], "mallory");
     assert!(meet(&stage, &world.known_client("b.example", stranger)).await.client.is_err());

@@ -104,6 +104,7 @@ mod tests {
             alpn: Alpn::Http1,
             resumed: true,
             client: None,
+            client_ca: None,
         });
         More {
             scheme: Scheme::Https,

@@ -102,7 +102,6 @@ struct Tls {
     site: Arc<TlsSite>,
     /// The settings that it has.
     print: u64,
-    wants_certificates: bool,
 }
 
 impl Built {
@@ -165,9 +164,9 @@ impl Built {
         self.is_away
     }
 
-    /// Whether clients have to prove who they are.
-    pub(super) fn wants_certificates(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.wants_certificates)
+    /// The CAs by which clients have to prove who they are.
+    pub(super) fn client_ca(&self) -> Option<&ClientCa> {
+        self.tls.as_ref()?.site.client_ca()
     }
 
     /// Whether this request came in the clear and is led to TLS.
@@ -257,9 +256,8 @@ fn tls_of(site: &Site, earlier: Option<&Arc<Built>>, parts: &Parts<'_>) -> Resul
     let trusted = trusted.transpose().map_err(|error| why(error.to_string()))?;
     let is_on_demand = matches!(site.tls, TlsSettings::Auto { on_demand: true, .. });
     let print = fingerprint(&(&names, files_named, &trusted, terms.version_min, is_on_demand));
-    let wants_certificates = terms.client_ca.is_some();
     if let Some(kept) = earlier.and_then(|earlier| earlier.tls.as_ref()).filter(|tls| tls.print == print) {
-        return Ok(Some(Tls { site: kept.site.clone(), print, wants_certificates }));
+        return Ok(Some(Tls { site: kept.site.clone(), print }));
     }
     let clients = match (&terms.client_ca, trusted) {
         (Some(path), Some(pem)) => {
@@ -283,7 +281,7 @@ fn tls_of(site: &Site, earlier: Option<&Arc<Built>>, parts: &Parts<'_>) -> Resul
     } else if !is_on_demand && let Some(shown) = shown_now(&made, parts.certificates) {
         made.put(shown); // Until there is one of its own.
     }
-    Ok(Some(Tls { site: Arc::new(made), print, wants_certificates }))
+    Ok(Some(Tls { site: Arc::new(made), print }))
 }
 
 /// Of the certificates that those are shown now who come with names of this site, the one that is for most of them.

@@ -1,3 +1,7 @@
+use unary_http::Body;
+use unary_net::Peer;
+use unary_net::tls::{Alpn, TlsFacts, TlsVersion};
+use unary_service::Context;
 use unary_service::flow::events;
 use unary_testkit::TempDir;
 use unary_web::filter::access_log::Access;
@@ -290,4 +294,33 @@ fn a_site_that_changes_shows_the_certificate_of_its_names_until_it_has_its_own()
     check("\"a.example\" \"www.a.example\"", "\"www.a.example\" \"a.example\"", true);
     check("\"a.example\" \"www.a.example\"", "\"a.example\"", true);
     check("\"a.example\" \"www.a.example\"", "\"www.a.example\"", false);
+}
+
+#[tokio::test]
+async fn nobody_comes_to_a_site_with_client_certificates_who_has_shown_none_that_it_trusts_now() {
+    let made = || rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    let place = Place::with(
+        "server { listen \":443\" }
+         site \"a.example\" {
+             tls cert=\"a.pem\" key=\"a.key\" client-ca=\"ca.pem\"
+             route { respond \"secret\" }
+         }",
+    );
+    let (own, ca, other) = (made(), made(), made());
+    place.0.write("a.pem", own.cert.pem());
+    place.0.write("a.key", own.signing_key.serialize_pem());
+    place.0.write("ca.pem", ca.cert.pem());
+    let plan = place.plan(None);
+    let ca_of = |pem: String| Some(ClientCa::from_pem(pem.as_bytes()).unwrap());
+    // By the site's own name: the connection may have begun when nobody was asked, or another CA was trusted.
+    for (client_ca, status) in [(ca_of(ca.cert.pem()), 200), (ca_of(other.cert.pem()), 421), (None, 421)] {
+        let peer = Peer::new(None, None);
+        let server_name = Some("a.example".into());
+        let (version, alpn) = (TlsVersion::Tls13, Alpn::Http1);
+        peer.secured(TlsFacts { version, cipher: "", server_name, alpn, resumed: false, client: None, client_ca });
+        let context = Context { peer: Some(peer.remote()), ..Context::default() };
+        let mut request = Request::new(Body::empty().with_context(context));
+        request.headers_mut().insert("host", "a.example".parse().unwrap());
+        assert_eq!(plan.call(request).await.unwrap().status(), status);
+    }
 }
