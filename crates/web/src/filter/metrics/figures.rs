@@ -228,6 +228,12 @@ impl Registry {
         }
         let shards = (0..=self.threads).map(|_| OnceLock::new()).collect();
         let figures = Arc::new(Figures { site: key.0.clone(), route: key.1.clone(), shards });
+        if known.len() == known.capacity() {
+            // Before it grows: where nobody reads, those of sites that are gone would be kept for ever.
+            known.retain(|_, figures| figures.strong_count() > 0);
+            let left = known.len();
+            known.reserve(left.max(1)); // So that this is not done again before there are twice as many.
+        }
         known.insert(key, Arc::downgrade(&figures));
         figures
     }
@@ -359,5 +365,21 @@ impl Default for Figures {
     /// Of no site, for one thread.
     fn default() -> Self {
         Self { site: "".into(), route: "".into(), shards: [OnceLock::new(), OnceLock::new()].into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_nobody_has_are_forgotten_where_nobody_reads() {
+        let registry = Registry::new(1);
+        let stays: Vec<_> = (0..10).map(|number| registry.figures("stays", &number.to_string())).collect();
+        for number in 0..10_000 {
+            drop(registry.figures("goes", &number.to_string()));
+        }
+        assert!(registry.known.lock().unwrap().len() < 100);
+        assert_eq!(registry.read().len(), stays.len());
     }
 }
