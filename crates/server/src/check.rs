@@ -11,7 +11,7 @@ use crate::failure::Failure;
 pub(crate) fn run(told: &Check) -> Result<(), Failure> {
     let config = Config::read(&told.config).map_err(report)?;
     let text = if told.json {
-        let json = serde_json::to_string_pretty(&config);
+        let json = serde_json::to_string_pretty(&config.shown());
         json.map_err(|cause| Failure::failed(format!("cannot write the config as JSON: {cause}")))?
     } else {
         let routes: usize = config.sites.iter().map(|site| site.routes.iter().len()).sum();

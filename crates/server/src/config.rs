@@ -86,6 +86,13 @@ impl Config {
         Self::read_from(path, &Disk, &|name| std::env::var(name).ok())
     }
 
+    /// What people are shown of it, as JSON: without secrets.
+    pub(crate) fn shown(&self) -> serde_json::Value {
+        let mut shown = serde_json::to_value(self).expect("paths and texts of a config are UTF-8");
+        json::hide(&mut shown);
+        shown
+    }
+
     /// The access logs that it asks for, one as often as it does.
     pub(crate) fn access_logs(&self) -> impl Iterator<Item = &AccessLog> {
         let routes = self.sites.iter().flat_map(|site| site.routes.iter());

@@ -58,7 +58,8 @@ impl Ask {
 
 impl fmt::Display for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.url)
+        // Without its query, which may hold a key.
+        f.write_str(self.url.to_string().split('?').next().unwrap_or_default())
     }
 }
 

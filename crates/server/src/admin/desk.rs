@@ -83,7 +83,7 @@ impl<R: Running> Desk<R> {
         match request.uri().path() {
             "/status" => json(&Status::of(&self.running.facts())),
             "/metrics" => message::content(metrics::MEDIA_TYPE, metrics::render(&self.running.facts())),
-            "/config" => json(&*self.running.config()),
+            "/config" => json(&self.running.config().shown()),
             "/certificates" => json(&certificates(&self.running.facts())),
             "/explain" => self.explain(request.uri().query().unwrap_or("")),
             _ => message::text(PAGES),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::value::{Secret, show_duration};
 
@@ -41,8 +42,47 @@ pub(super) fn status<S: Serializer>(status: &StatusCode, serializer: S) -> Resul
     serializer.serialize_u16(status.as_u16())
 }
 
+/// What is said in place of what nobody is to see.
+const HIDDEN: &str = "(secret)";
+
+/// Hides in the JSON of a config what may be a secret although it is not said by a word for one. Elsewhere it
+/// has to be there: by its JSON one config is told from the next.
+pub(super) fn hide(shown: &mut Value) {
+    match shown {
+        Value::Array(parts) => match &mut parts[..] {
+            [Value::String(how), Value::String(field), Value::String(value)]
+                if (how == "set" || how == "add") && is_secret(field) =>
+            {
+                HIDDEN.clone_into(value);
+            }
+            parts => parts.iter_mut().for_each(hide),
+        },
+        Value::Object(parts) => {
+            for (name, part) in parts {
+                match (name.as_str(), part) {
+                    ("ask", Value::String(url)) => {
+                        if let Some(query) = url.find('?') {
+                            url.replace_range(query + 1.., HIDDEN);
+                        }
+                    }
+                    // Of a program: keys are handed to it like this.
+                    ("arguments", Value::Array(arguments)) => arguments.fill(HIDDEN.into()),
+                    (_, part) => hide(part),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a field by this name, in lower case, says who somebody is in a way that others can repeat.
+fn is_secret(field: &str) -> bool {
+    matches!(field, "authorization" | "proxy-authorization" | "cookie" | "set-cookie")
+        || ["-key", "-token", "-secret"].iter().any(|end| field.ends_with(end))
+}
+
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("(secret)")
+        serializer.serialize_str(HIDDEN)
     }
 }

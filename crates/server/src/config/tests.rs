@@ -216,6 +216,32 @@ fn secrets_are_shown_to_nobody() {
 }
 
 #[test]
+fn what_may_be_a_secret_is_not_shown_and_tells_one_config_from_the_next() {
+    let config = |secret: &str| {
+        good(&format!(
+            "server {{ listen \":443\"; acme {{
+                 dns-exec \"./dns.sh\" \"{secret}\"
+                 on-demand \"http://127.0.0.1/may?key={secret}\"
+             }} }}
+             site a.test {{ route {{
+                 headers {{
+                     request {{ set Authorization=\"Bearer {secret}\" X-Api-Key=\"{secret}\" X-Site=\"seen\" }}
+                     add Set-Cookie=\"{secret}\"
+                 }}
+                 respond
+             }} }}"
+        ))
+    };
+    let shown = config("hush").shown().to_string();
+    assert!(!shown.contains("hush"), "{shown}");
+    for seen in ["seen", "http://127.0.0.1/may?(secret)", "dns.sh", "x-api-key"] {
+        assert!(shown.contains(seen), "{seen} in {shown}");
+    }
+    let whole = |secret: &str| serde_json::to_string(&config(secret)).expect("a config is JSON");
+    assert_ne!(whole("hush"), whole("quiet"));
+}
+
+#[test]
 fn notes_that_nobody_can_come_by_tls() {
     let check = |server: &str, tls: &str, expected: usize| {
         let config =
