@@ -11,6 +11,8 @@ mod ask;
 mod client;
 mod demand;
 mod disk;
+#[cfg(test)]
+mod fake_ca;
 mod folder;
 mod kept;
 pub(crate) mod local;
@@ -182,7 +184,10 @@ impl Shared {
         loop {
             tokio::select! {
                 changed = told.changed() => match changed {
-                    Ok(()) => self.take_over(&mut tasks, told.borrow_and_update().clone()),
+                    Ok(()) => {
+                        lock = lock.take().or_else(|| self.try_lock()); // Whoever had it before may just have gone.
+                        self.take_over(&mut tasks, told.borrow_and_update().clone());
+                    }
                     Err(_) => break,
                 },
                 () = tokio::time::sleep(LOCK_EVERY), if lock.is_none() => lock = self.try_lock(),

@@ -45,11 +45,14 @@ impl Accounts {
         account.await.cloned()
     }
 
-    /// Forgets an account that its CA does not know any more.
-    pub(super) fn forget(&self, ca: &str, email: Option<&str>) {
+    /// Forgets an account that its CA does not know any more, unless somebody has and there is another.
+    pub(super) fn forget(&self, ca: &str, email: Option<&str>, unknown: &Arc<Account>) {
         let id = id(ca, email);
-        self.known.lock().expect("no panic while the lock is held").remove(&id);
-        self.folder.forget_account(&id);
+        let mut known = self.known.lock().expect("no panic while the lock is held");
+        if known.get(&id).and_then(|cell| cell.get()).is_some_and(|account| Arc::ptr_eq(account, unknown)) {
+            known.remove(&id);
+            self.folder.forget_account(&id);
+        }
     }
 
     async fn take_up(&self, ca: &str, credentials: AccountCredentials) -> Result<Account, Trouble> {
@@ -86,4 +89,32 @@ fn external_key(external: &ExternalAccount) -> Result<ExternalAccountKey, Troubl
     let key = URL_SAFE_NO_PAD.decode(&*external.hmac_key).or_else(|_| URL_SAFE.decode(&*external.hmac_key));
     let key = key.map_err(|cause| Trouble::new("reading the hmac-key of `eab`, which is base64url", cause))?;
     Ok(ExternalAccountKey::new(external.key_id.to_string(), &key))
+}
+
+#[cfg(test)]
+mod tests {
+    use unary_testkit::TempDir;
+
+    use super::super::fake_ca::{FakeCa, Orders};
+    use super::*;
+
+    #[tokio::test]
+    async fn the_account_that_came_after_is_not_forgotten() {
+        let temp = TempDir::new();
+        let folder = Folder::open(temp.path()).unwrap();
+        let root = rcgen::generate_simple_self_signed(["ca.invalid".to_owned()]).unwrap();
+        temp.write("root.pem", root.cert.pem());
+        let accounts = Accounts::new(Client::new(Some(&temp.join("root.pem"))).unwrap(), folder.clone());
+        let ca = FakeCa::new(Orders::RefusesFirst);
+        let (before, now) = (Arc::new(ca.account().await), Arc::new(ca.account().await));
+        let id = id("ca", None);
+        folder.keep_account(&id, &"the account").unwrap();
+        let cell = Arc::new(OnceCell::new_with(Some(now.clone())));
+        accounts.known.lock().unwrap().insert(id.clone(), cell);
+        let is_there = || (accounts.known.lock().unwrap().contains_key(&id), folder.account::<String>(&id).is_some());
+        accounts.forget("ca", None, &before);
+        assert_eq!(is_there(), (true, true));
+        accounts.forget("ca", None, &now);
+        assert_eq!(is_there(), (false, false));
+    }
 }

@@ -65,6 +65,7 @@ pub(super) struct Demand {
 struct State {
     /// What is being obtained, by where it is kept, and who waits for it.
     under_way: HashMap<String, Vec<oneshot::Sender<()>>>,
+    /// How many wait for those at most: some may have gone.
     waiting: usize,
     verdicts: Verdicts,
 }
@@ -144,14 +145,33 @@ impl Demand {
     }
 }
 
+impl State {
+    /// Whether one more may wait.
+    fn has_room(&mut self) -> bool {
+        if self.waiting >= WAITING_MAX {
+            self.under_way.values_mut().for_each(|waiting| waiting.retain(|one| !one.is_closed()));
+            self.waiting = self.under_way.values().map(Vec::len).sum();
+        }
+        self.waiting < WAITING_MAX
+    }
+}
+
+/// Somebody who came with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guest {
+    Waits,
+    /// There is a certificate for it still.
+    IsServed,
+}
+
 impl OnDemandSite {
     pub(super) fn new(terms: Terms, shared: Weak<Shared>) -> Self {
         Self { shared, terms }
     }
 
-    /// Begins to obtain a certificate of this name, unless somebody has. What to wait for, if there is
-    /// hope.
-    fn begin(&self, site: &Arc<TlsSite>, name: &str) -> Option<oneshot::Receiver<()>> {
+    /// Begins to obtain a certificate of this name, unless somebody has. What to wait for, for a guest who
+    /// does, if there is hope.
+    fn begin(&self, site: &Arc<TlsSite>, name: &str, guest: Guest) -> Option<oneshot::Receiver<()>> {
         if !is_well_formed(name) {
             return None;
         }
@@ -159,29 +179,34 @@ impl OnDemandSite {
         let demand = shared.demand.as_ref()?;
         let managed = Managed::on_demand(name, site, &self.terms);
         let mut state = demand.state();
-        if state.verdicts.of(name, Instant::now()) == Some(Verdict::No) || state.waiting >= WAITING_MAX {
+        let waits = guest == Guest::Waits;
+        if state.verdicts.of(name, Instant::now()) == Some(Verdict::No) || (waits && !state.has_room()) {
             return None;
         }
         let is_new = !state.under_way.contains_key(managed.id());
         if is_new && state.under_way.len() >= UNDER_WAY_MAX {
             return None;
         }
-        let (done, waiting) = oneshot::channel();
-        state.under_way.entry(managed.id().to_owned()).or_default().push(done);
-        state.waiting += 1;
+        let under_way = state.under_way.entry(managed.id().to_owned()).or_default();
+        let waiting = waits.then(|| {
+            let (done, waiting) = oneshot::channel();
+            under_way.push(done);
+            waiting
+        });
+        state.waiting += usize::from(waits);
         drop(state);
         if is_new {
             let (handle, name) = (demand.runtime.clone(), name.to_owned());
             let under_way = UnderWay { shared, id: managed.id().to_owned() };
             handle.spawn(async move { under_way.obtain(&managed, &name).await });
         }
-        Some(waiting)
+        waiting
     }
 }
 
 impl Obtain for OnDemandSite {
     fn obtain(&self, site: &Arc<TlsSite>, name: &str) -> Waiting {
-        let waiting = self.begin(site, name);
+        let waiting = self.begin(site, name, Guest::Waits);
         Box::pin(async move {
             if let Some(waiting) = waiting {
                 let _ = waiting.await; // Whether there is one now is seen where it is looked for.
@@ -196,7 +221,7 @@ impl Obtain for OnDemandSite {
         }
         let managed = Managed::on_demand(name, site, &self.terms);
         if managed.is_due(certificate, now) {
-            drop(self.begin(site, name)); // Nobody waits for that.
+            self.begin(site, name, Guest::IsServed);
         }
     }
 }
@@ -222,11 +247,12 @@ impl UnderWay {
         if let Some(kept) = on_disk.as_ref().filter(|kept| is_valid(kept)) {
             managed.put(kept.clone());
             self.release();
-            if !managed.is_due(kept, now.wall) {
-                return Ok(());
-            }
         }
         let memory = managed.memory(shared, now);
+        let is_past = managed.is_past(memory.issuer.as_deref(), &shared.settings.cas);
+        if on_disk.as_ref().is_some_and(|kept| is_valid(kept) && !is_past && !managed.is_due(kept, now.wall)) {
+            return Ok(());
+        }
         if memory.failures > 0 {
             let back_off = back_off(shared.settings.back_off, memory.failures, managed.share());
             let wait = wait_left(memory.failed_at, back_off, now.wall);
@@ -281,4 +307,50 @@ async fn may_write(shared: &Shared) -> Result<(), Duration> {
 
 fn is_valid(certificate: &Certificate) -> bool {
     matches!(certificate.validity(SystemTime::now()), Validity::Valid(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use unary_net::tls::{Certificates, Terms as TlsTerms};
+    use unary_testkit::TempDir;
+
+    use super::super::settings::{AcmeSettings, BACK_OFF, Challenge};
+    use super::super::{Acme, Answers};
+    use super::*;
+
+    #[test]
+    fn who_waits_no_longer_is_in_nobodys_way() {
+        let temp = TempDir::new();
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // Takes what is asked, and never answers.
+        let ask = format!("http://{}/", silent.local_addr().unwrap()).parse().unwrap();
+        let settings = AcmeSettings {
+            state: temp.path().to_owned(),
+            email: None,
+            cas: vec!["https://nowhere.invalid/dir".into()],
+            root: None,
+            eab: None,
+            challenges: vec![Challenge::Http],
+            dns: None,
+            orders_max: 1,
+            orders_per: Duration::from_secs(3600),
+            on_demand: Some(OnDemand { ask, names_max: 10, names_per: Duration::from_secs(60) }),
+            back_off: BACK_OFF,
+        };
+        let certificates = Certificates::new().unwrap();
+        let acme = Acme::start(settings, &certificates, &Answers::default()).unwrap();
+        let site = Arc::new(certificates.site_on_demand(&["*"], &TlsTerms::default()).unwrap());
+        let by = OnDemandSite::new(Terms::default(), acme.shared.clone());
+        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| by.begin(&site, "a.example", Guest::Waits).unwrap()).collect();
+        assert!(by.begin(&site, "b.example", Guest::Waits).is_none());
+        drop(waiting);
+        let one = by.begin(&site, "b.example", Guest::Waits);
+        assert!(one.is_some());
+        for _ in 0..WAITING_MAX {
+            assert!(by.begin(&site, "c.example", Guest::IsServed).is_none());
+        }
+        let shared = acme.shared.upgrade().unwrap();
+        assert_eq!(shared.demand.as_ref().unwrap().state().waiting, 1, "only one waits");
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use instant_acme::CertificateIdentifier;
+use instant_acme::{Account, CertificateIdentifier};
 use rustls::pki_types::CertificateDer;
 use unary_net::tls::{Certificate, TlsSite, Validity};
 
@@ -130,7 +130,9 @@ impl Managed {
                 asked.ask(&self, &shared, &memory, certificate).await;
             }
             let now = Now::here();
-            let due = self.due(certificate.as_deref(), asked.window, now.wall);
+            let is_past = self.is_past(memory.issuer.as_deref(), &shared.settings.cas);
+            let current = certificate.as_deref().filter(|_| !is_past);
+            let due = self.due(current, asked.window, now.wall);
             let patience = patience.get_or_insert_with(|| self.patience(&shared, &memory, now));
             let left = patience.left(due, now);
             self.report(&shared, |report| {
@@ -178,6 +180,16 @@ impl Managed {
         let covers_all = self.names.iter().all(|name| certificate.names().contains(name));
         let valid = (certificate.not_before(), certificate.not_after());
         covers_all.then(|| due(valid, window, self.share(), now)).flatten()
+    }
+
+    /// Whether the CA that issued the certificate is to be asked no longer, as one for tests is not when
+    /// all works.
+    pub(super) fn is_past(&self, issuer: Option<&str>, cas: &[Box<str>]) -> bool {
+        let is_asked = |issuer: &str| match &self.ca {
+            Some(ca) => **ca == *issuer,
+            None => cas.iter().any(|ca| **ca == *issuer),
+        };
+        issuer.is_some_and(|issuer| !is_asked(issuer))
     }
 
     /// Asks for a certificate, once.
@@ -234,13 +246,31 @@ impl Managed {
             None => self.ca(shared, memory.failures).to_owned(),
         };
         let account = shared.accounts.with(&ca, self.email(shared), settings).await?;
-        let (ca, stage) = (ca.as_str(), &shared.stage);
-        let placing = Placing { account: &account, ca, names: &self.names, settings, stage };
+        let placed = self.place_with(&account, &ca, shared, memory, replaces).await;
+        placed.inspect_err(|trouble| {
+            if trouble.remedy() == Remedy::NewAccount {
+                shared.accounts.forget(&ca, self.email(shared), &account);
+            }
+        })
+    }
+
+    async fn place_with(
+        &self,
+        account: &Account,
+        ca: &str,
+        shared: &Shared,
+        memory: &mut Memory,
+        replaces: Option<CertificateIdentifier<'_>>,
+    ) -> Result<(), Trouble> {
+        let (settings, stage) = (&shared.settings, &shared.stage);
+        let placing = Placing { account, ca, names: &self.names, settings, stage };
         let order = match memory.order.clone() {
             Some(order) => order,
             None => {
                 shared.take_order()?;
-                let order = placing.begin(replaces.filter(|_| memory.issuer.as_deref() == Some(ca))).await?;
+                // Tried again, it is said no longer: that may be what the CA did not understand.
+                let says_it = memory.failures == 0 && memory.issuer.as_deref() == Some(ca);
+                let order = placing.begin(replaces.filter(|_| says_it)).await?;
                 memory.order = Some(order.clone());
                 self.remember(shared, memory)?;
                 order
@@ -270,9 +300,6 @@ impl Managed {
         }
         let ca =
             memory.order.as_ref().map_or_else(|| self.ca(shared, memory.failures).to_owned(), |order| order.ca.clone());
-        if trouble.remedy() == Remedy::NewAccount {
-            shared.accounts.forget(&ca, self.email(shared));
-        }
         memory.failures = memory.failures.saturating_add(1);
         memory.failed_at = seconds(SystemTime::now());
         let begins_anew = matches!(trouble.remedy(), Remedy::NewAccount | Remedy::NewOrder);
@@ -399,4 +426,30 @@ fn identifier(certificate: &Certificate) -> Option<CertificateIdentifier<'static
 /// Names of this machine alone (RFC 6761 §6.3): no public CA knows them.
 pub(super) fn is_local(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use unary_net::tls::{Certificates, Terms as TlsTerms};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(own: Option<&str>, issuer: Option<&str>, expected: bool) {
+        let site = Arc::new(Certificates::new().unwrap().site(&["a.example"], &TlsTerms::default()).unwrap());
+        let terms = Terms { email: None, ca: own.map(Into::into) };
+        let managed = Managed::of(&Wanted { site, terms, is_on_demand: false }).unwrap();
+        let cas = ["https://first".into(), "https://second".into()];
+        assert_eq!(managed.is_past(issuer, &cas), expected, "{own:?} {issuer:?}");
+    }
+
+    #[test]
+    fn a_certificate_of_a_ca_that_is_asked_no_longer_is_past() {
+        check(None, Some("https://second"), false);
+        check(None, Some("https://for-tests"), true);
+        check(Some("https://own"), Some("https://own"), false);
+        check(Some("https://own"), Some("https://first"), true);
+        // Of this machine's own CA, or from before that was written down.
+        check(None, None, false);
+    }
 }

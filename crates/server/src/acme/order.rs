@@ -44,8 +44,9 @@ impl Ordering<'_> {
         let identifiers: Vec<_> = self.names.iter().map(|name| identifier(name)).collect();
         let new = || NewOrder::new(&identifiers);
         let mut order = self.account.new_order(&replaces.clone().map_or_else(new, |old| new().replaces(old))).await;
-        if replaces.is_some() && matches!(order, Err(instant_acme::Error::Api(_) | instant_acme::Error::Other(_))) {
-            order = self.account.new_order(&new()).await; // It is replaced already, or not its own.
+        // Refused, it is replaced already, or not its own. After any other error there may be an order.
+        if replaces.is_some() && matches!(order, Err(instant_acme::Error::Api(_))) {
+            order = self.account.new_order(&new()).await;
         }
         let order = order.map_err(|error| Trouble::of(failed(), &error))?;
         Ok(Pending { ca: self.ca.to_owned(), url: order.url().to_owned(), key: key.serialize_pem() })
@@ -164,4 +165,46 @@ async fn why(order: &mut Order) -> String {
         said.extend(problems.map(|problem| format!("{name}: {problem}")));
     }
     if said.is_empty() { "the CA does not say why".to_owned() } else { said.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use unary_net::tls::Certificates;
+
+    use super::super::fake_ca::{FakeCa, Orders};
+    use super::super::settings::BACK_OFF;
+    use super::*;
+    use crate::acme::Answers;
+
+    /// How often such a CA is asked for an order in place of a certificate, and whether there is one then.
+    async fn check(orders: Orders, expected: (usize, bool)) {
+        let ca = FakeCa::new(orders);
+        let settings = AcmeSettings {
+            state: "state".into(),
+            email: None,
+            cas: vec!["ca".into()],
+            root: None,
+            eab: None,
+            challenges: vec![Challenge::Http],
+            dns: None,
+            orders_max: 1,
+            orders_per: Duration::from_secs(1),
+            on_demand: None,
+            back_off: BACK_OFF,
+        };
+        let stage = Stage { answers: Answers::default(), certificates: Certificates::new().unwrap() };
+        let (account, names) = (ca.account().await, ["a.example".into()]);
+        let placing = Ordering { account: &account, ca: "ca", names: &names, settings: &settings, stage: &stage };
+        let replaced = CertificateIdentifier::new(b"\x01".as_slice().into(), b"\x02".as_slice().into());
+        let begun = placing.begin(Some(replaced)).await;
+        assert_eq!((ca.asked(), begun.is_ok()), expected, "{orders:?}");
+    }
+
+    #[tokio::test]
+    async fn an_order_that_there_may_be_is_not_asked_for_again() {
+        check(Orders::RefusesFirst, (2, true)).await;
+        check(Orders::LosesFirst, (1, false)).await;
+    }
 }
