@@ -33,6 +33,8 @@ pub(crate) struct Facts {
     pub(crate) messages_lost: u64,
     pub(crate) sites: Vec<SiteFacts>,
     pub(crate) acme: Vec<Report>,
+    /// Why certificates are not obtained as the config says.
+    pub(crate) acme_trouble: Option<String>,
 }
 
 /// What is known of a site.
@@ -97,6 +99,7 @@ impl Default for Facts {
             messages_lost: 0,
             sites: Vec::new(),
             acme: Vec::new(),
+            acme_trouble: None,
         }
     }
 }

@@ -196,6 +196,7 @@ fn tls(facts: &Facts) -> TlsStatus {
 
 fn troubles(facts: &Facts, sites: &[SiteStatus]) -> Vec<String> {
     let mut troubles: Vec<String> = sites.iter().filter_map(SiteStatus::trouble).collect();
+    troubles.extend(facts.acme_trouble.clone());
     for report in &facts.acme {
         if let Some(trouble) = &report.trouble {
             let times =

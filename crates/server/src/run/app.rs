@@ -47,9 +47,16 @@ struct Shared {
     answers: Answers,
     /// Where spans of requests go, if the config says so.
     spans: Spans,
-    /// There while a site wants a certificate to be obtained.
-    acme: Mutex<Option<Acme>>,
+    obtaining: Mutex<Obtaining>,
     observed: Observed,
+}
+
+/// Who obtains certificates, and why not in the way the config says.
+#[derive(Default)]
+struct Obtaining {
+    /// There while a site wants a certificate to be obtained.
+    acme: Option<Acme>,
+    trouble: Option<String>,
 }
 
 struct Running {
@@ -77,7 +84,7 @@ impl App {
         opened.into_iter().for_each(|opened| errors.go_over(opened));
         let (doors, http) = (Doors::default(), LiveHttp::new(protocol::http(&config)));
         let running = ArcSwap::from_pointee(running);
-        let (reloading, acme) = (Mutex::new(()), Mutex::new(None));
+        let (reloading, obtaining) = (Mutex::new(()), Mutex::default());
         let background = Background::start().map_err(in_words)?;
         let app = Self(Arc::new(Shared {
             running,
@@ -90,7 +97,7 @@ impl App {
             http,
             answers,
             spans,
-            acme,
+            obtaining,
             observed,
         }));
         app.settle(&config);
@@ -125,7 +132,8 @@ impl App {
     }
 
     /// What follows from a plan that runs: who speaks TLS with which certificate, and what is broken.
-    fn settle(&self, config: &Config) {
+    /// Says why certificates are not obtained as the config says, if they are not.
+    fn settle(&self, config: &Config) -> Option<String> {
         let plan = self.0.running.load().plan.clone();
         // Before it is served: sites are given what is on disk for them.
         let looked_after = self.look_after_certificates(config, &plan);
@@ -136,9 +144,10 @@ impl App {
         for line in told(&plan).into_iter().chain(config.notes()) {
             diagnostics::say(format_args!("{line}"));
         }
-        if let Err(why) = looked_after {
-            diagnostics::say(format_args!("no certificates are obtained: {why}"));
+        if let Some(why) = &looked_after {
+            diagnostics::say(format_args!("{why}"));
         }
+        looked_after
     }
 
     /// Serves another config from now on; or the one before, and says why.
@@ -161,30 +170,48 @@ impl App {
         }
         background.let_go(self.0.running.swap(Arc::new(running)));
         opened.into_iter().for_each(|opened| self.0.errors.go_over(opened));
-        self.settle(&config);
-        Ok(broken)
+        let trouble = self.settle(&config);
+        Ok([Some(broken).filter(|broken| !broken.is_empty()), trouble]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("\n"))
     }
 
-    /// Obtains certificates for the sites that want it, in the way the config says now.
-    fn look_after_certificates(&self, config: &Config, plan: &Plan) -> Result<(), String> {
+    /// Obtains certificates for the sites that want it, in the way the config says now. If that cannot be,
+    /// they are obtained as before, and why is said.
+    fn look_after_certificates(&self, config: &Config, plan: &Plan) -> Option<String> {
         let wanted = acme::wanted(config, plan.tls_sites());
-        let mut acme = self.0.acme.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut obtaining = self.0.obtaining.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted.is_empty() {
-            *acme = None;
-            return Ok(());
+            *obtaining = Obtaining::default();
+            return None;
         }
+        obtaining.trouble = match self.begin_anew(config, obtaining.acme.as_ref()) {
+            Ok(None) => None,
+            Ok(begun) => {
+                obtaining.acme = begun;
+                None
+            }
+            Err(why) if obtaining.acme.is_some() => Some(format!("certificates are obtained as before: {why}")),
+            Err(why) => Some(format!("no certificates are obtained: {why}")),
+        };
+        if let Some(acme) = &obtaining.acme {
+            acme.manage(wanted);
+        }
+        obtaining.trouble.clone()
+    }
+
+    /// Whoever obtains certificates as this config says, unless somebody does already.
+    fn begin_anew(&self, config: &Config, now: Option<&Acme>) -> Result<Option<Acme>, String> {
         let state = places::state(&config.server)
             .ok_or("there is no place to keep them. Say one: server { state \"FOLDER\" }")?;
         let settings = AcmeSettings::of(config, &state);
-        if acme.as_ref().is_none_or(|acme| *acme.settings() != settings) {
-            *acme = None; // It goes first, and its lock with it.
-            let begun = Acme::start(settings, &self.0.certificates, &self.0.answers);
-            *acme = Some(begun.map_err(|cause| format!("{}: {}", state.display(), crate::failure::in_words(cause)))?);
+        if now.is_some_and(|now| *now.settings() == settings) {
+            return Ok(None);
         }
-        if let Some(acme) = &*acme {
-            acme.manage(wanted);
-        }
-        Ok(())
+        let begun = Acme::start(settings, &self.0.certificates, &self.0.answers);
+        begun.map(Some).map_err(|cause| format!("{}: {}", state.display(), crate::failure::in_words(cause)))
     }
 }
 
@@ -292,6 +319,33 @@ mod tests {
         check(&app, [("one", 4), ("two", 11)]);
         app.reload(&handed(&config("else", "// a line\n", "two"))).unwrap();
         check(&app, [("else", 4), ("two", 10)]);
+    }
+
+    #[test]
+    fn whoever_renews_certificates_stays_where_the_next_cannot_begin() {
+        let folder = TempDir::with([("file", "no folder"), ("ca.pem", "no certificate")]);
+        let config = |state: &str, root: &str| {
+            let (state, root) = (folder.join(state), folder.join(root));
+            handed(&format!(
+                "server {{ admin \"off\"; listen \"127.0.0.1:8443\" tls=#true; state \"{}\"; acme {{ {} }} }}
+                 site \"localhost\" {{ tls auto; route {{ respond \"here\" }} }}",
+                state.display(),
+                if root.is_file() { format!("root \"{}\"", root.display()) } else { String::new() },
+            ))
+        };
+        let (_, mut app) = App::new(&config("state", ""), Files::default(), ErrorLog::start()).unwrap();
+        let state = |app: &App| {
+            let obtaining = app.0.obtaining.lock().unwrap();
+            (obtaining.acme.as_ref().map(|acme| acme.settings().state.clone()), obtaining.trouble.clone())
+        };
+        assert_eq!(state(&app), (Some(folder.join("state")), None));
+        for (named, root, what) in [("file", "", "file"), ("state", "ca.pem", "ca.pem")] {
+            let said = app.reload(&config(named, root)).unwrap();
+            assert!(said.contains("certificates are obtained as before") && said.contains(what), "{said}");
+            assert_eq!(state(&app), (Some(folder.join("state")), Some(said)));
+        }
+        assert_eq!(app.reload(&config("other", "")).unwrap(), "");
+        assert_eq!(state(&app), (Some(folder.join("other")), None));
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl admin::Running for App {
         let (config, machine) = (&running.config, observed.machine.get());
         let count = |read: fn(&Connections) -> u64| machine.map_or(0, |machine| read(&machine.connections));
         let connections_max = config.server.limits.connections.map(u64::from);
-        let acme = self.0.acme.lock().unwrap_or_else(PoisonError::into_inner);
+        let obtaining = self.0.obtaining.lock().unwrap_or_else(PoisonError::into_inner);
         Facts {
             now: SystemTime::now(),
             began: observed.began,
@@ -122,7 +122,8 @@ impl admin::Running for App {
             log_lines_lost: self.0.logs.lost(),
             messages_lost: self.0.errors.lost(),
             sites: config.sites.iter().map(|site| site_facts(site, &running.plan)).collect(),
-            acme: acme.as_ref().map(crate::acme::Acme::reports).unwrap_or_default(),
+            acme: obtaining.acme.as_ref().map(crate::acme::Acme::reports).unwrap_or_default(),
+            acme_trouble: obtaining.trouble.clone(),
         }
     }
 
