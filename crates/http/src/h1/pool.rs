@@ -26,8 +26,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Connections each event loop keeps at rest. 128.
     pub idle_max: usize,
-    /// How long one rests before it is closed, to the second. 30 s: servers keep them longer, as a
-    /// rule, and one that the server closes first costs a call a second try.
+    /// How long one rests before it is closed, to the second. 4 s: some servers keep them for 5 s, and
+    /// one that the server closes first costs a call a second try, or fails it if it must not be repeated.
     pub idle_time_max: Duration,
     /// Calls that wait for a connection when all are busy. 1024.
     pub waiting_max: usize,
@@ -42,7 +42,7 @@ impl Default for Settings {
         Self {
             connections_max: 1024,
             idle_max: 128,
-            idle_time_max: Duration::from_secs(30),
+            idle_time_max: Duration::from_secs(4),
             waiting_max: 1024,
             wait_time_max: Duration::from_secs(5),
             limits: Limits::default(),
@@ -138,12 +138,13 @@ where
             Some(wire) => wire,
             None => shelf.connect().await?,
         };
+        let mut may_repeat = true;
         loop {
             exchange.begin(&mut wire);
             match poll_fn(|task| exchange.poll(task, &mut wire, shelf.bounds())).await {
                 Ok(()) => return exchange.reply(wire, shelf).map_err(|trouble| trouble.with(shelf.name())),
-                // A fresh connection is not used, so that this happens once.
-                Err(Failure::Lost { untouched, .. }) if wire.is_used() && exchange.again(untouched) => {
+                Err(Failure::Lost { untouched, .. }) if may_repeat && wire.is_used() && exchange.again(untouched) => {
+                    may_repeat = false;
                     drop(wire);
                     wire = shelf.connect().await?;
                 }

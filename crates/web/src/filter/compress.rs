@@ -57,10 +57,11 @@ const TYPES: [&str; 19] = [
 ];
 
 /// Digests of the bytes as the service made them (RFC 9530): other bytes would belie them.
-const DIGESTS: [HeaderName; 3] = [
+pub(super) const DIGESTS: [HeaderName; 4] = [
     HeaderName::from_static("content-digest"),
     HeaderName::from_static("repr-digest"),
     HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
 ];
 
 /// Compresses replies with what the client likes best of zstd, br and gzip (RFC 9110 §12.5.3).
@@ -225,7 +226,7 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Compres
         let method = request.method().clone();
         let outcome = next.call(request).await;
         if !outcome.as_ref().is_ok_and(|reply| method != Method::CONNECT && self.suits(reply, &method)) {
-            return outcome;
+            return outcome.map(|reply| self.told_of_others(reply));
         }
         let mut reply = outcome?;
         vary(reply.headers_mut());
@@ -240,13 +241,32 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Compres
 }
 
 impl Compress {
+    /// A part of a reply, and one that says that nothing changed, say what the whole would have said of others who get
+    /// it otherwise (RFC 9110 §15.3.7, §15.4.5).
+    fn told_of_others(&self, mut reply: Response) -> Response {
+        let is_of_whole = match reply.status() {
+            StatusCode::NOT_MODIFIED => true,
+            StatusCode::PARTIAL_CONTENT => self.has_type(reply.headers()),
+            _ => false,
+        };
+        if is_of_whole && !reply.headers().contains_key(header::CONTENT_ENCODING) {
+            vary(reply.headers_mut());
+        }
+        reply
+    }
+
+    fn has_type(&self, headers: &HeaderMap) -> bool {
+        headers.get(header::CONTENT_TYPE).is_some_and(|media_type| {
+            let essence = media_type.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+            self.types.iter().any(|pattern| pattern.matches(essence))
+        })
+    }
+
     /// Whether a reply is to be compressed for whoever likes it.
     fn suits(&self, reply: &Response, method: &Method) -> bool {
         let headers = reply.headers();
-        let Some(media_type) = headers.get(header::CONTENT_TYPE) else { return false };
-        let essence = media_type.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
         has_content(reply.status())
-            && self.types.iter().any(|pattern| pattern.matches(essence))
+            && self.has_type(headers)
             && length(reply, method).is_none_or(|length| length >= self.length_min)
             && !headers.contains_key(header::CONTENT_ENCODING)
             && !headers.contains_key(header::CONTENT_RANGE)

@@ -124,7 +124,8 @@ impl Cors {
     /// What is said of this origin: that it may, if so.
     fn allowed(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
         match &self.origins {
-            Origins::Any => origin.map(|_| ANY),
+            // Also where no origin asks: a cache may hand this to a page.
+            Origins::Any => Some(ANY),
             Origins::Listed(listed) => listed.iter().find(|listed| Some(*listed) == origin).cloned(),
         }
     }

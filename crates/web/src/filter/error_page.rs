@@ -12,11 +12,11 @@ use http::{HeaderMap, Method, StatusCode};
 use unary_http::{Request, Response, failed, message};
 use unary_service::{Context, Error, Filter, HasContext, Service};
 
-use crate::scheme::Scheme;
-
 pub use page::Page;
 pub use statuses::Statuses;
 
+use super::compress::DIGESTS;
+use crate::scheme::Scheme;
 use page::Content;
 
 /// A longer page is none.
@@ -26,7 +26,7 @@ pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 pub const PAGE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What tells of the content that is replaced.
-const REPLACED: [HeaderName; 10] = [
+const REPLACED: [HeaderName; 9] = [
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
     header::CONTENT_ENCODING,
@@ -36,7 +36,6 @@ const REPLACED: [HeaderName; 10] = [
     header::ETAG,
     header::LAST_MODIFIED,
     header::ACCEPT_RANGES,
-    HeaderName::from_static("content-digest"),
 ];
 
 /// What a page's own reply says of its content.
@@ -183,7 +182,7 @@ fn named_length(status: StatusCode) -> u64 {
 
 fn replace(reply: &mut Response, content: Content) {
     let headers = reply.headers_mut();
-    for name in &REPLACED {
+    for name in REPLACED.iter().chain(&DIGESTS) {
         headers.remove(name);
     }
     for (name, value) in content.headers.iter().filter(|(name, _)| TAKEN.contains(name)) {

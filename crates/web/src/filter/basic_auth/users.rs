@@ -25,7 +25,8 @@ const BCRYPT_COST_MAX: u32 = 15;
 const PROBLEMS_MAX: usize = 20;
 
 /// Users and their passwords' hashes: argon2id, as `unary hash-password` makes them, and bcrypt, as
-/// `htpasswd -B` does.
+/// `htpasswd -B` does. Of a password, bcrypt sees the first 72 bytes. Let all hashes of a list cost alike: where they
+/// do not, the time an answer takes tells some names that are there from some that are not.
 ///
 /// ```
 /// use unary_web::filter::basic_auth::Users;
