@@ -176,7 +176,7 @@ fn parameter(query: &str, name: &str) -> Option<String> {
     parameters(query, name).next()
 }
 
-fn parameters<'q>(query: &'q str, name: &str) -> impl Iterator<Item = String> {
+fn parameters(query: &str, name: &str) -> impl Iterator<Item = String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let values = pairs.filter(move |(key, _)| *key == name).map(|(_, value)| value);
     values.filter_map(|value| percent_decode_str(value).decode_utf8().ok().map(Into::into))
