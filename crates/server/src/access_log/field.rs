@@ -87,6 +87,11 @@ impl Field {
         names
     };
 
+    /// Its name. They are declared in the order of the table, which a test sees to.
+    pub(super) fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
     /// The field of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, field)| *field)

@@ -26,16 +26,25 @@ pub(super) fn json(access: &Access, fields: &[Field], clock: &mut Clock, line: &
         let Some(value) = field.of(access) else { continue };
         line.push_str(separator);
         separator = ",";
-        let _ = write!(line, "\"{}\":", key(*field));
+        line.push('"');
+        line.push_str(key(*field));
+        line.push_str("\":");
         match value {
             Value::Time => {
-                let _ = write!(line, "\"{}.{:03}Z\"", clock.at(access.began), Clock::millis(access.began));
+                line.push('"');
+                line.push_str(clock.at(access.began));
+                thousandths(Clock::millis(access.began).into(), line);
+                line.push_str("Z\"");
             }
             Value::Text(bytes) => text(bytes, line),
             Value::Owned(owned) => text(owned.as_bytes(), line),
-            Value::Number(number) => drop(write!(line, "{number}")),
-            Value::Switch(is_on) => drop(write!(line, "{is_on}")),
-            Value::Milliseconds(time) => drop(write!(line, "{:.3}", time.as_secs_f64() * 1e3)),
+            Value::Number(number) => number_of(number, line),
+            Value::Switch(is_on) => line.push_str(if is_on { "true" } else { "false" }),
+            Value::Milliseconds(time) => {
+                let micros = u64::try_from(time.as_nanos().saturating_add(500) / 1000).unwrap_or(u64::MAX);
+                number_of(micros / 1000, line);
+                thousandths(micros % 1000, line);
+            }
         }
     }
     line.push('}');
@@ -49,8 +58,22 @@ fn key(field: Field) -> &'static str {
         Field::TraceId => "trace_id",
         Field::TlsCipher => "tls_cipher",
         Field::TlsResumed => "tls_resumed",
-        _ => Field::ALL.iter().find(|(_, known)| *known == field).map_or("", |(name, _)| name),
+        _ => field.name(),
     }
+}
+
+fn number_of(number: u64, line: &mut String) {
+    line.push_str(itoa::Buffer::new().format(number));
+}
+
+/// What stands behind the point, in three digits.
+fn thousandths(number: u64, line: &mut String) {
+    line.push_str(match number {
+        0..10 => ".00",
+        10..100 => ".0",
+        _ => ".",
+    });
+    number_of(number, line);
 }
 
 /// Writes a string. What is no UTF-8 is taken as ISO 8859-1, as HTTP once had it, so that no byte is
@@ -58,10 +81,27 @@ fn key(field: Field) -> &'static str {
 pub(crate) fn text(bytes: &[u8], line: &mut String) {
     line.push('"');
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.chars().for_each(|letter| character(letter, line)),
+        Ok(text) => escaped(text, line),
         Err(_) => bytes.iter().for_each(|byte| character(char::from(*byte), line)),
     }
     line.push('"');
+}
+
+/// Nearly all text needs no escape, and is copied in runs.
+fn escaped(text: &str, line: &mut String) {
+    let mut left = text;
+    while let Some(at) = left.bytes().position(|byte| !is_plain(byte)) {
+        let (plain, from_here) = left.split_at(at);
+        line.push_str(plain);
+        let mut letters = from_here.chars();
+        letters.next().into_iter().for_each(|letter| character(letter, line));
+        left = letters.as_str();
+    }
+    line.push_str(left);
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
 /// Escapes also what JSON need not have escaped and what ends a line, hides or turns text around
@@ -161,6 +201,21 @@ mod tests {
         assert_eq!(line, format!(r#"{{"path":"{expected}"}}"#));
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["path"], target, "it reads as what was written");
+    }
+
+    #[test]
+    fn every_field_knows_its_name() {
+        assert!(Field::ALL.iter().all(|(name, field)| field.name() == *name));
+    }
+
+    #[test]
+    fn durations_have_three_digits_behind_the_point() {
+        let cases =
+            [(0, "0.000"), (1_499, "0.001"), (1_500, "0.002"), (12_345_678, "12.346"), (60_000_000_000, "60000.000")];
+        for (nanos, expected) in cases {
+            let access = Access { duration: std::time::Duration::from_nanos(nanos), ..access() };
+            assert_eq!(line_of(&access, &[Field::Duration]), format!("{{\"duration_ms\":{expected}}}"));
+        }
     }
 
     #[test]
