@@ -29,6 +29,10 @@ pub(crate) enum Install {
 /// The counts of a run that could not begin. `.ci/run` says the same when this program is not even there.
 pub(crate) const NOT_BEGUN: &str = "0 passed, 1 failed, 0 skipped";
 
+/// Features of the binary that are off unless asked for, and the tests that are there with them alone.
+const FEATURES: &str = "otel";
+const TESTS_OF_FEATURES: &str = "run::traces::";
+
 /// How long each fuzz target runs: some thousands of inputs, on every change.
 const FUZZ_SECONDS: &str = "5";
 
@@ -43,6 +47,10 @@ pub(crate) fn run(project: &Project, install: Install) -> Result<(), Failure> {
     run.step("clippy", |run, progress| {
         run.cargo(progress, &["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])
     });
+    run.step("clippy-f", |run, progress| {
+        let features = ["clippy", "--quiet", "--package", "unary-server", "--features", FEATURES, "--all-targets"];
+        run.cargo(progress, &[&features[..], &["--", "--deny", "warnings"]].concat())
+    });
     run.step("tidy", |run, _| run.tidy());
     run.step("docs", |run, progress| run.cargo(progress, &["doc", "--quiet", "--workspace", "--no-deps"]));
     let built = run.step("build", |run, progress| {
@@ -51,6 +59,7 @@ pub(crate) fn run(project: &Project, install: Install) -> Result<(), Failure> {
     });
     if built {
         run.step("test", |run, progress| run.tests(progress));
+        run.step("test-f", |run, progress| run.tests_of_features(progress));
         run.step("fuzz", |run, progress| run.fuzz(progress));
     } else {
         println!("test and fuzz were not run: there is nothing to run");
@@ -120,6 +129,15 @@ impl<'a> Run<'a> {
         let interesting = |line: &&str| !(line.starts_with("test ") && line.ends_with(" ... ok"));
         let output = ran.output.lines().filter(interesting).flat_map(|line| [line, "\n"]).collect();
         Outcome { counts, says: counts.to_string(), output }
+    }
+
+    /// What the features of the binary add: nothing that the tests before have run already.
+    fn tests_of_features(&self, progress: &Progress) -> Outcome {
+        // The tests of the binary alone: with others cargo would build the binary anew, with its features.
+        let words = ["test", "--package", "unary-server", "--features", FEATURES, "--bin", "unary", TESTS_OF_FEATURES];
+        let ran = progress.run(self.project.cargo(&words), &self.logs);
+        let counts = Counts::of_libtest(&ran.output).with_status(ran.succeeded);
+        Outcome { counts, says: counts.to_string(), output: ran.output }
     }
 
     fn fuzz(&self, progress: &Progress) -> Outcome {

@@ -42,6 +42,8 @@ use tokio::task::AbortHandle;
 use unary_net::tls::Certificates;
 
 pub(crate) use answers::Answers;
+#[cfg(feature = "otel")]
+pub(crate) use client::system_roots;
 pub(crate) use managed::Report;
 pub(crate) use settings::AcmeSettings;
 pub(crate) use told::wanted;

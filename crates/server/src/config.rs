@@ -35,7 +35,7 @@ use kdl::Which;
 use load::{Disk, Files, Loaded, load};
 use read::{Reader, Variable};
 use route::Stacks;
-pub(crate) use server::{AccessLog, ErrorLog, LogFormat, LogTo, MessageFormat, Metrics, ProxyHeader, Trace};
+pub(crate) use server::{AccessLog, ErrorLog, LogFormat, LogTo, MessageFormat, Metrics, Otlp, ProxyHeader, Trace};
 use words::Place;
 
 pub(crate) use filter::{By, Cors, Edit, Filter, Rewrite};

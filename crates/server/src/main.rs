@@ -15,6 +15,8 @@ mod failure;
 mod fmt;
 mod hash_password;
 mod log;
+#[cfg(feature = "otel")]
+mod otel;
 mod plan;
 mod run;
 mod serve;

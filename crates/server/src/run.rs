@@ -9,6 +9,7 @@ mod logs;
 mod places;
 mod protocol;
 mod server_process;
+mod traces;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

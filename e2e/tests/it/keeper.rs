@@ -6,6 +6,7 @@ mod kept;
 mod keys;
 mod load;
 mod logs;
+mod messages;
 mod notify;
 mod privileges;
 mod reload;

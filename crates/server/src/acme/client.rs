@@ -55,7 +55,7 @@ fn roots_of(path: &Path) -> io::Result<RootCertStore> {
 }
 
 /// The CAs that the system trusts.
-pub(super) fn system_roots() -> RootCertStore {
+pub(crate) fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);

@@ -31,6 +31,8 @@ pub(crate) struct Facts {
     pub(crate) h2: h2::Counts,
     pub(crate) log_lines_lost: u64,
     pub(crate) messages_lost: u64,
+    /// Spans that a collector took, and that were lost.
+    pub(crate) spans: (u64, u64),
     pub(crate) sites: Vec<SiteFacts>,
     pub(crate) acme: Vec<Report>,
     /// Why certificates are not obtained as the config says.
@@ -97,6 +99,7 @@ impl Default for Facts {
             h2: h2::Counts::default(),
             log_lines_lost: 0,
             messages_lost: 0,
+            spans: (0, 0),
             sites: Vec::new(),
             acme: Vec::new(),
             acme_trouble: None,

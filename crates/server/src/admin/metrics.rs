@@ -43,6 +43,9 @@ impl Page {
         self.counter("unary_access_log_lost_lines_total", lost, facts.log_lines_lost);
         let lost = "Lines of the error log that could not be written.";
         self.counter("unary_error_log_lost_lines_total", lost, facts.messages_lost);
+        let (sent, lost) = facts.spans;
+        self.counter("unary_trace_spans_sent_total", "Spans that a collector took.", sent);
+        self.counter("unary_trace_spans_lost_total", "Spans that no collector took.", lost);
         self.head("unary_site_up", "gauge", "Whether the site is served as the config says.");
         for site in &facts.sites {
             self.sample("unary_site_up", &[("site", site.name())], u8::from(site.broken.is_none()));

@@ -17,6 +17,7 @@ use unary_workers::keeper::{Files, Serving};
 
 use super::background::Background;
 use super::logs::{AccessLogs, Opened};
+use super::traces::Traces;
 use super::{front, places, protocol};
 use crate::acme::{self, Acme, AcmeSettings, Answers};
 use crate::config::{Config, Kept, LogTo, ProxyHeader};
@@ -45,8 +46,7 @@ struct Shared {
     http: LiveHttp,
     /// What CAs are answered that look whether a name is ours.
     answers: Answers,
-    /// Where spans of requests go, if the config says so.
-    spans: Spans,
+    traces: Traces,
     obtaining: Mutex<Obtaining>,
     observed: Observed,
 }
@@ -76,8 +76,9 @@ impl App {
         let opened = errors.open(&config.server.error_log)?;
         let observed = Observed::new(front::threads(&config));
         let (logs, certificates) = (AccessLogs::default(), Certificates::opened_by(files).map_err(in_words)?);
-        let (answers, spans) = (Answers::default(), Spans::default());
-        let running = build(&config, None, logs.open(&config), &certificates, &answers, &observed.figures, &spans)?;
+        let (answers, traces) = (Answers::default(), Traces::default());
+        let running =
+            build(&config, None, logs.open(&config), &certificates, &answers, &observed.figures, traces.spans())?;
         if running.plan.is_broken() {
             return Err(told(&running.plan).join("\n"));
         }
@@ -96,7 +97,7 @@ impl App {
             doors,
             http,
             answers,
-            spans,
+            traces,
             obtaining,
             observed,
         }));
@@ -122,6 +123,12 @@ impl App {
         self.0.logs.clone()
     }
 
+    /// How many spans collectors took, and how many not.
+    #[cfg(all(test, feature = "otel"))]
+    pub(super) fn spans_sent_and_lost(&self) -> (u64, u64) {
+        self.0.traces.sent_and_lost()
+    }
+
     /// Serves nobody from now on, and lets go of all that its filters hold: logs end when nobody is left
     /// to write to them, while those who look after the server go on.
     pub(super) fn retire(&self) {
@@ -129,6 +136,7 @@ impl App {
         let config = self.0.running.load().config.clone();
         self.0.running.store(Arc::new(Running { config, service: BoxService::new(plan.clone()), plan }));
         self.0.background.clear();
+        let _ = self.0.traces.go_over(None);
     }
 
     /// What follows from a plan that runs: who speaks TLS with which certificate, and what is broken.
@@ -143,6 +151,10 @@ impl App {
         self.0.doors.set(config.server.listen.iter().filter(|listen| listen.tls).map(|listen| listen.address.clone()));
         for line in told(&plan).into_iter().chain(config.notes()) {
             diagnostics::say(format_args!("{line}"));
+        }
+        let otlp = config.server.trace.as_ref().and_then(|trace| trace.otlp.as_ref());
+        if let Err(why) = self.0.traces.go_over(otlp) {
+            diagnostics::say(format_args!("no spans are sent: {why}"));
         }
         if let Some(why) = &looked_after {
             diagnostics::say(format_args!("{why}"));
@@ -159,9 +171,9 @@ impl App {
         let opened = self.0.errors.open(&config.server.error_log)?;
         let (app, logs, next) = (self.clone(), self.0.logs.open(&config), config.clone());
         let running = background.run(move || {
-            let Shared { certificates, answers, observed, spans, .. } = &*app.0;
+            let Shared { certificates, answers, observed, traces, .. } = &*app.0;
             let before = app.0.running.load().plan.clone();
-            build(&next, Some(&before), logs, certificates, answers, &observed.figures, spans)
+            build(&next, Some(&before), logs, certificates, answers, &observed.figures, traces.spans())
         })?;
         let broken = told(&running.plan).join("\n");
         if running.plan.is_broken() {

@@ -16,7 +16,7 @@ fn ask(kept: &Kept, line: &str) -> String {
 }
 
 #[track_caller]
-fn metric(kept: &Kept, series: &str) -> Option<f64> {
+pub(super) fn metric(kept: &Kept, series: &str) -> Option<f64> {
     admin::metric(&kept.site.folder.join("admin.sock"), series)
 }
 

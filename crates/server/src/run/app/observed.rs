@@ -121,6 +121,7 @@ impl admin::Running for App {
             h2: machine.map(|machine| machine.h2.read()).unwrap_or_default(),
             log_lines_lost: self.0.logs.lost(),
             messages_lost: self.0.errors.lost(),
+            spans: self.0.traces.sent_and_lost(),
             sites: config.sites.iter().map(|site| site_facts(site, &running.plan)).collect(),
             acme: obtaining.acme.as_ref().map(crate::acme::Acme::reports).unwrap_or_default(),
             acme_trouble: obtaining.trouble.clone(),
