@@ -2,11 +2,16 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
-use crate::acme::local::LocalCa;
+use rustix::process::{Gid, Uid, geteuid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use crate::acme::local::{LocalCa, for_localhost_alone};
 use crate::check::{print, report};
 use crate::cli::Trust;
 use crate::config::Server;
@@ -46,20 +51,48 @@ pub(crate) fn run(told: &Trust) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The certificate of the CA whose state is there. One that is made now belongs to whoever owns the
-/// state, as the server may be another user than this one.
+/// The certificate of the CA whose state is there. The folder may be that of a server with fewer rights than this
+/// process, which could lead it astray with links: what is done in there is done as whoever owns it. What they put there
+/// is taken for nothing but what a CA for `localhost` is.
 fn certificate_in(state: &Path) -> Result<String, Failure> {
-    let failed = |cause: io::Error| Failure::failed(format!("{}: {}", state.display(), in_words(cause)));
-    let owner = fs::metadata(state).map_err(failed)?;
-    let ca = LocalCa::of_state(state).map_err(failed)?;
-    let certificate = ca.certificate().map_err(Failure::failed)?;
-    for path in ca.files() {
-        let is_its = fs::metadata(&path).is_ok_and(|file| (file.uid(), file.gid()) == (owner.uid(), owner.gid()));
-        if !is_its {
-            chown(&path, Some(owner.uid()), Some(owner.gid())).map_err(failed)?;
-        }
+    let failed = |why: String| Failure::failed(format!("{}: {why}", state.display()));
+    let owner = Owner::of(state).map_err(|cause| failed(in_words(cause)))?;
+    let read = || LocalCa::of_state(state).map_err(in_words)?.certificate();
+    let certificate = owner.does(read).map_err(|cause| failed(in_words(cause)))?.map_err(failed)?;
+    for_localhost_alone(&certificate).map_err(failed)
+}
+
+/// Whose something is.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    uid: u32,
+    gid: u32,
+}
+
+impl Owner {
+    /// Whose the state is: the server's, even if it only owns what is inside.
+    fn of(state: &Path) -> io::Result<Self> {
+        let about = fs::metadata(state)?;
+        let inside = fs::symlink_metadata(state.join("acme")).ok().filter(|_| about.uid() == 0);
+        let about = inside.unwrap_or(about);
+        Ok(Self { uid: about.uid(), gid: about.gid() })
     }
-    Ok(certificate)
+
+    /// Does this as them, if that is less than this process may: on a thread, which alone becomes them.
+    fn does<T: Send>(self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        if self.uid == 0 || !geteuid().is_root() {
+            return Ok(work());
+        }
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        let as_them = move || {
+            // Groups first: afterwards we may no longer.
+            set_thread_groups(&[gid])?;
+            set_thread_res_gid(gid, gid, gid)?;
+            set_thread_res_uid(uid, uid, uid)?;
+            Ok(work())
+        };
+        thread::scope(|scope| scope.spawn(as_them).join().unwrap_or_else(|panic| resume_unwind(panic)))
+    }
 }
 
 /// Puts the certificate into this folder and lets the program take it up. Where it is, then.
@@ -90,6 +123,9 @@ fn install(certificate: &str, folder: &Path, program: &str) -> Result<PathBuf, F
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{chown, lchown, symlink};
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
     use unary_testkit::TempDir;
 
     use super::*;
@@ -101,6 +137,54 @@ mod tests {
         let at = install(&certificate, temp.path(), "true").unwrap();
         assert_eq!(fs::read_to_string(&at).unwrap(), certificate);
         assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----") && !certificate.contains("KEY"));
+    }
+
+    /// A folder of somebody who is not root; `None` where nobody can be made its owner.
+    fn state_of_nobody() -> Option<TempDir> {
+        let temp = TempDir::new();
+        temp.folder("state");
+        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        chown(temp.join("state"), Some(65_534), Some(65_534)).ok().map(|()| temp)
+    }
+
+    #[test]
+    fn what_is_made_in_the_state_is_its_owners() {
+        let Some(temp) = state_of_nobody() else { return };
+        certificate_in(&temp.join("state")).unwrap();
+        for path in ["acme", "acme/sites", "acme/local-ca.pem"] {
+            assert_eq!(fs::metadata(temp.join("state").join(path)).unwrap().uid(), 65_534, "{path}");
+        }
+    }
+
+    #[test]
+    fn links_in_the_state_lead_nowhere() {
+        let Some(temp) = state_of_nobody() else { return };
+        temp.folder("roots");
+        let roots = temp.join("roots");
+        fs::set_permissions(&roots, fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(&roots, temp.join("state/acme")).unwrap();
+        lchown(temp.join("state/acme"), Some(65_534), Some(65_534)).unwrap();
+        assert!(certificate_in(&temp.join("state")).unwrap_err().to_string().contains("ermission denied"));
+        fs::remove_file(temp.join("state/acme")).unwrap();
+        certificate_in(&temp.join("state")).unwrap();
+        fs::remove_dir(temp.join("state/acme/sites")).unwrap();
+        symlink(&roots, temp.join("state/acme/sites")).unwrap();
+        certificate_in(&temp.join("state")).unwrap();
+        assert_eq!(fs::metadata(&roots).unwrap().uid(), 0);
+        assert_eq!(fs::read_dir(&roots).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_ca_for_more_than_localhost_is_not_shown() {
+        let temp = TempDir::new();
+        certificate_in(temp.path()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let other = params.self_signed(&key).unwrap().pem();
+        fs::write(temp.join("acme/local-ca.pem"), other).unwrap();
+        let refused = certificate_in(temp.path()).unwrap_err().to_string();
+        assert!(refused.contains("for more than localhost"), "{refused}");
     }
 
     #[test]

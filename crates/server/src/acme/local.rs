@@ -4,8 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree};
-use rcgen::{IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose};
+use rcgen::{GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{GeneralName, GeneralSubtree as Subtree};
+use x509_parser::pem::Pem;
+use x509_parser::prelude::FromDer;
 
 use super::disk::{self, RealDisk, There};
 use super::folder::{Folder, read};
@@ -53,13 +59,6 @@ impl LocalCa {
         Ok(both[at..].to_owned())
     }
 
-    /// The files and folders that it is in, the state's own aside.
-    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let folder = self.path.parent().map(Path::to_owned).unwrap_or_default();
-        let below = ["accounts", "certificates", "sites"].map(|name| folder.join(name));
-        [self.path.clone(), folder].into_iter().chain(below)
-    }
-
     /// A certificate for these names, and its key, both in PEM.
     pub(super) fn issue(&self, names: &[Box<str>]) -> Result<(String, String), String> {
         let ca_key = self.read_or_make()?;
@@ -93,6 +92,41 @@ impl LocalCa {
     }
 }
 
+/// The one certificate in this text, in PEM again and without anything beside it, if it is that of a CA for `localhost`
+/// and what is below it, and for no other name or address.
+///
+/// # Errors
+///
+/// If it is anything else, in words.
+pub(crate) fn for_localhost_alone(text: &str) -> Result<String, String> {
+    let is_all = |subtree: &Subtree<'_>, length| matches!(subtree.base, GeneralName::IPAddress(range) if range.len() == length && range.iter().all(|byte| *byte == 0));
+    let none = |_| "the local CA's certificate cannot be read".to_owned();
+    let blocks = Pem::iter_from_buffer(text.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|_| none(()))?;
+    let [block] = blocks.as_slice() else {
+        return Err(format!("{} certificates where one CA's should be", blocks.len()));
+    };
+    let (rest, certificate) = X509Certificate::from_der(&block.contents).map_err(|_| none(()))?;
+    let constraints = certificate.name_constraints().map_err(|_| none(()))?.map(|found| found.value);
+    let is_narrow = rest.is_empty()
+        && constraints.is_some_and(|constraints| {
+            let permitted = constraints.permitted_subtrees.as_deref().unwrap_or_default();
+            let excluded = constraints.excluded_subtrees.as_deref().unwrap_or_default();
+            !permitted.is_empty()
+                && permitted.iter().all(|subtree| subtree.base == GeneralName::DNSName("localhost"))
+                && [8, 32].into_iter().all(|length| excluded.iter().any(|subtree| is_all(subtree, length)))
+        });
+    if !is_narrow {
+        return Err(
+            "the CA in it is for more than localhost, and is not to be trusted. If nobody else put it there, remove \
+                    acme/local-ca.pem: another is made"
+                .to_owned(),
+        );
+    }
+    let body = STANDARD.encode(&block.contents);
+    let lines = body.as_bytes().chunks(64).map(|line| format!("{}\n", String::from_utf8_lossy(line)));
+    Ok(format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n", lines.collect::<String>()))
+}
+
 fn make_ca() -> Result<String, rcgen::Error> {
     let key = KeyPair::generate()?;
     Ok(key.serialize_pem() + &ca_params()?.self_signed(&key)?.pem())
@@ -105,7 +139,12 @@ fn ca_params() -> Result<CertificateParams, rcgen::Error> {
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "Unary for localhost");
     let permitted_subtrees = vec![GeneralSubtree::DnsName("localhost".to_owned())];
-    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    // What is permitted of names says nothing of addresses: RFC 5280 §4.2.1.10.
+    let excluded_subtrees = vec![
+        GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([0; 4], 0)),
+        GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix([0; 16], 0)),
+    ];
+    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees });
     set_life(&mut params, CA_LIFE);
     Ok(params)
 }
@@ -121,6 +160,16 @@ mod tests {
     use unary_testkit::TempDir;
 
     use super::*;
+
+    #[test]
+    fn what_is_made_is_for_localhost_alone() {
+        let made = make_ca().unwrap();
+        let certificate = &made[made.find("-----BEGIN CERT").unwrap()..];
+        assert_eq!(for_localhost_alone(certificate).unwrap(), certificate.replace("\r\n", "\n"));
+        let refused = |text: &str| for_localhost_alone(text).unwrap_err();
+        assert!(refused("").contains("0 certificates"));
+        assert!(refused(&certificate.repeat(2)).contains("2 certificates"));
+    }
 
     #[test]
     fn is_made_once_and_issues_what_is_asked_for() {
