@@ -23,7 +23,7 @@ use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use unary_http::http;
-use unary_net::{Address, Connection, Listen, Socket, connect, listen, process, reply};
+use unary_net::{Address, Connection, Drain, Listen, Socket, connect, listen, process, reply};
 use unary_service::Error;
 use unary_service::flow::{Consumer, Producer, line};
 
@@ -122,26 +122,30 @@ impl Producer for Handed {
 
 /// Listens where it is told to.
 async fn at_doors<R: Running>(mut told: watch::Receiver<Option<Door>>, desk: Desk<R>) {
-    let mut now: Option<(Door, AbortHandle)> = None;
+    let mut now: Option<(Door, AbortHandle, Drain)> = None;
     while told.changed().await.is_ok() {
         let door = told.borrow_and_update().clone();
-        if now.as_ref().map(|(door, _)| door) == door.as_ref() {
+        if now.as_ref().map(|(door, ..)| door) == door.as_ref() {
             continue;
         }
-        if let Some((_, listening)) = now.take() {
+        if let Some((_, listening, drain)) = now.take() {
             listening.abort();
+            // Who came in with a token that counts no more is not answered again.
+            drain.start();
+            drain.expire();
         }
         now = door.map(|door| {
-            let listening = tokio::spawn(at_door(door.clone(), desk.clone()));
-            (door, listening.abort_handle())
+            let drain = Drain::new();
+            let listening = tokio::spawn(at_door(door.clone(), drain.clone(), desk.clone()));
+            (door, listening.abort_handle(), drain)
         });
     }
 }
 
-async fn at_door<R: Running>(door: Door, desk: Desk<R>) {
+async fn at_door<R: Running>(door: Door, drain: Drain, desk: Desk<R>) {
     let mut said = None;
     loop {
-        let on = Listen::from(door.address.clone()).connections_max(CONNECTIONS_MAX);
+        let on = Listen::from(door.address.clone()).connections_max(CONNECTIONS_MAX).draining(drain.clone());
         let guarded = desk.clone().guarded(Token::new(&door.token));
         let served = (listen(on) >> connect(http()) >> process(guarded) >> reply()).drive().await;
         if let Err(error) = served {

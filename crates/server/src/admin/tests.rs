@@ -78,6 +78,33 @@ fn pages_are_found() {
 }
 
 #[test]
+fn a_token_that_was_replaced_counts_no_more_on_connections_that_stay() {
+    let (admin, _) = resting();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let door = |token: &str| Door { address: free.into(), token: Secret(token.into()) };
+    admin.listen(Some(door("the first, which is long enough")));
+    let patience = std::time::Instant::now() + Duration::from_secs(20);
+    let mut stays = loop {
+        match std::net::TcpStream::connect(free) {
+            Ok(stream) => break stream,
+            Err(cause) => assert!(std::time::Instant::now() < patience, "{cause}"),
+        }
+    };
+    stays.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let head = "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer the first, which is long enough\r\n\r\n";
+    stays.write_all(head.as_bytes()).unwrap();
+    let mut reply = [0; 12];
+    stays.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 200");
+    admin.listen(Some(door("the second, which is as long")));
+    // It ends, whatever else is said on it.
+    let mut rest = Vec::new();
+    let _ = stays.read_to_end(&mut rest).map_err(|cause| assert_eq!(cause.kind(), io::ErrorKind::ConnectionReset));
+    let _ = stays.write_all(head.as_bytes());
+    assert!(!String::from_utf8_lossy(&rest).contains("HTTP/1.1 200"));
+}
+
+#[test]
 fn what_the_keeper_has_read_is_not_lost() {
     let (admin, reloads) = resting();
     for read_bytes in [0, 1, 20] {
