@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use unary_http::{LiveHttp, Request, Response};
+use unary_net::Address;
 use unary_net::tls::{Certificates, Doors};
 use unary_service::{Available, BoxService, Error, Service, Stack};
 use unary_web::filter::Forwarded;
@@ -101,7 +102,7 @@ impl App {
             obtaining,
             observed,
         }));
-        app.settle(&config);
+        app.settle(&config, None);
         Ok((config, app))
     }
 
@@ -141,14 +142,14 @@ impl App {
 
     /// What follows from a plan that runs: who speaks TLS with which certificate, and what is broken.
     /// Says why certificates are not obtained as the config says, if they are not.
-    fn settle(&self, config: &Config) -> Option<String> {
+    fn settle(&self, config: &Config, before: Option<&Config>) -> Option<String> {
         let plan = self.0.running.load().plan.clone();
         // Before it is served: sites are given what is on disk for them.
         let looked_after = self.look_after_certificates(config, &plan);
         self.0.certificates.serve(plan.tls_sites());
         self.0.observed.listen(config);
         self.0.http.set(protocol::http(config));
-        self.0.doors.set(config.server.listen.iter().filter(|listen| listen.tls).map(|listen| listen.address.clone()));
+        self.0.doors.set(doors(config, before));
         for line in told(&plan).into_iter().chain(config.notes()) {
             diagnostics::say(format_args!("{line}"));
         }
@@ -180,9 +181,11 @@ impl App {
             // They would all serve what they did, until the next start, which would serve nothing.
             return Err(broken);
         }
-        background.let_go(self.0.running.swap(Arc::new(running)));
+        let replaced = self.0.running.swap(Arc::new(running));
+        let before = replaced.config.clone();
+        background.let_go(replaced);
         opened.into_iter().for_each(|opened| self.0.errors.go_over(opened));
-        let trouble = self.settle(&config);
+        let trouble = self.settle(&config, Some(&before));
         Ok([Some(broken).filter(|broken| !broken.is_empty()), trouble]
             .into_iter()
             .flatten()
@@ -257,6 +260,18 @@ fn build(
         around = around.push("trusted-proxies", "", Forwarded::trusting(networks).in_fields(fields).host_from(host));
     }
     Ok(Running { config: config.clone(), service: around.service(plan.clone()), plan })
+}
+
+/// The addresses at which TLS is spoken; those of the config before, too, that are no longer listened on: who is in the
+/// queue there comes in before they are closed.
+fn doors(config: &Config, before: Option<&Config>) -> Vec<Address> {
+    let speaks = |config: &Config| {
+        let with_tls = config.server.listen.iter().filter(|listen| listen.tls);
+        with_tls.map(|listen| listen.address.clone()).collect::<Vec<_>>()
+    };
+    let is_gone = |address: &Address| config.server.listen.iter().all(|listen| listen.address != *address);
+    let gone = before.map(speaks).unwrap_or_default().into_iter().filter(is_gone);
+    speaks(config).into_iter().chain(gone).collect()
 }
 
 fn told(plan: &Plan) -> Vec<String> {
@@ -358,6 +373,23 @@ mod tests {
         }
         assert_eq!(app.reload(&config("other", "")).unwrap(), "");
         assert_eq!(state(&app), (Some(folder.join("other")), None));
+    }
+
+    #[test]
+    fn an_address_that_is_closed_speaks_what_it_did_to_who_is_in_its_queue() {
+        let config = |listen: &str| {
+            let text = format!("server {{ {listen} }}\nsite \"*\" {{ tls off; route {{ respond \"here\" }} }}");
+            read(&handed(&text)).unwrap()
+        };
+        let check = |now: &str, before: &str, expected: &[&str]| {
+            let doors = doors(&config(now), Some(&config(before)));
+            assert_eq!(doors.iter().map(Address::to_string).collect::<Vec<_>>(), expected);
+        };
+        let (one, both) = ("listen \":1\" tls=#true", "listen \":1\" \":2\" tls=#true");
+        check(one, both, &[":1", ":2"]);
+        check(one, one, &[":1"]);
+        check("listen \":1\"", both, &[":2"]);
+        check(both, "listen \":2\"", &[":1", ":2"]);
     }
 
     #[test]
