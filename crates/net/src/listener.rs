@@ -19,8 +19,8 @@ use crate::pipeline::drain::Phase;
 use crate::{Address, Drain};
 use acceptor::Seat;
 pub(crate) use acceptor::{Acceptor, is_about_one_connection};
-use bind::Bound;
 pub(crate) use bind::{BACKLOG, cannot_listen};
+use bind::{Bound, Sharing};
 pub use opened::Opened;
 
 /// Bound sockets, listening. Cheap to clone; all clones are one, and a server that runs on it follows
@@ -80,7 +80,7 @@ impl Listener {
     pub fn bind(addresses: &[Address]) -> Result<Self, Error> {
         let mut open = Vec::new();
         for address in addresses {
-            let groups = bind::bind(address, 1).map_err(|cause| cannot_listen(address, cause))?;
+            let groups = bind::bind(address, 1, Sharing::Refuses).map_err(|cause| cannot_listen(address, cause))?;
             open.push(Open { door: Door::new(address, None), groups });
         }
         let state = Mutex::new(State { open, ..State::default() });

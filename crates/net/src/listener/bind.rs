@@ -58,7 +58,7 @@ impl Bound {
 
 /// Whether a socket may be bound where another one is.
 #[derive(Clone, Copy)]
-enum Sharing {
+pub(super) enum Sharing {
     /// No, so that a port that somebody has is refused, even if that somebody is ourselves; but further
     /// ones may join it later.
     Refuses,
@@ -67,7 +67,7 @@ enum Sharing {
 }
 
 /// Binds an address: for each socket address that it stands for, so many sockets.
-pub(super) fn bind(address: &Address, sockets_each: usize) -> io::Result<Vec<Vec<Bound>>> {
+pub(super) fn bind(address: &Address, sockets_each: usize, sharing: Sharing) -> io::Result<Vec<Vec<Bound>>> {
     let (host, port) = match address {
         Address::Unix(path) => return Ok(vec![vec![bind_unix(path)?]]),
         Address::Tcp { host, port } => (host, *port),
@@ -78,9 +78,9 @@ pub(super) fn bind(address: &Address, sockets_each: usize) -> io::Result<Vec<Vec
     }
     let mut groups = Vec::new();
     for socket_address in resolved {
-        let first = match bind_tcp(socket_address, Sharing::Refuses) {
+        let first = match bind_tcp(socket_address, sharing) {
             // A machine without IPv6 still has every IPv4 address.
-            Err(_) if host.is_none() => bind_tcp((Ipv4Addr::UNSPECIFIED, port).into(), Sharing::Refuses)?,
+            Err(_) if host.is_none() => bind_tcp((Ipv4Addr::UNSPECIFIED, port).into(), sharing)?,
             socket => socket?,
         };
         let mut group = vec![Bound::Tcp(first)];

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use unary_service::Error;
 
-use super::bind::{self, Bound, cannot_listen};
+use super::bind::{self, Bound, Sharing, cannot_listen};
 use crate::Address;
 
 /// The sockets of one address, listening. Dropping it closes them here and leaves a Unix socket's path.
@@ -23,7 +23,21 @@ impl Opened {
     ///
     /// Those of [`Listener::bind`](super::Listener::bind).
     pub fn open(address: &Address, sockets_each: usize) -> Result<Self, Error> {
-        let groups = bind::bind(address, sockets_each).map_err(|cause| cannot_listen(address, cause))?;
+        Self::bind(address, sockets_each, Sharing::Refuses)
+    }
+
+    /// The same for an address that has its port in common with one that is listened on by this user already, as
+    /// `127.0.0.1:80` has with `:80`. Whoever connects is led to the one that says more.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub fn open_beside(address: &Address, sockets_each: usize) -> Result<Self, Error> {
+        Self::bind(address, sockets_each, Sharing::Joins)
+    }
+
+    fn bind(address: &Address, sockets_each: usize, sharing: Sharing) -> Result<Self, Error> {
+        let groups = bind::bind(address, sockets_each, sharing).map_err(|cause| cannot_listen(address, cause))?;
         let sockets = groups.into_iter().flatten().map(Bound::into_socket).collect();
         Ok(Self { address: address.clone(), sockets })
     }
