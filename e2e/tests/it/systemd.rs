@@ -76,6 +76,12 @@ fn the_unit_is_started_reloaded_upgraded_and_stopped() {
     systemd.run_well(&["systemctl", "stop", "unary"]);
     assert_eq!((active(&systemd, "unary").as_str(), systemd.show("unary", "Result").as_str()), ("inactive", "success"));
     assert_eq!(systemd.run(&["pgrep", "-f", "unary server-process"]).stdout, "");
+    // What somebody has stopped stays so.
+    systemd.run_well(&["systemctl", "start", "unary"]);
+    systemd.run_well(&["unary", "stop", "--config", "/etc/unary/unary.kdl"]);
+    eventually("it has ended", || active(&systemd, "unary") != "active");
+    systemd.run_well(&["sleep", "2"]);
+    assert_eq!((active(&systemd, "unary").as_str(), systemd.show("unary", "NRestarts").as_str()), ("inactive", "0"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Where things are that the config does not place.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use unary_net::Address;
 
@@ -19,7 +19,7 @@ pub(super) fn admin(server: &Server) -> Option<PathBuf> {
     match &server.admin {
         Admin::Off => None,
         Admin::At { address: Address::Unix(path), .. } => Some(path.clone()),
-        Admin::At { .. } | Admin::UnlessTold => Some(admin_default(server.state.as_deref())),
+        Admin::At { .. } | Admin::UnlessTold => Some(admin_default(server)),
     }
 }
 
@@ -27,7 +27,7 @@ pub(super) fn admin(server: &Server) -> Option<PathBuf> {
 pub(super) fn find_admin(server: &Server) -> Option<PathBuf> {
     let told = admin(server)?;
     let is_told = matches!(server.admin, Admin::At { address: Address::Unix(_), .. });
-    let elsewhere = || admin_elsewhere(server.state.as_deref()).into_iter().find(|place| place.exists());
+    let elsewhere = || admin_elsewhere(server).into_iter().find(|place| place.exists());
     if is_told || told.exists() { Some(told) } else { elsewhere().or(Some(told)) }
 }
 
@@ -42,16 +42,19 @@ pub(crate) fn state(server: &Server) -> Option<PathBuf> {
 }
 
 /// In `RUNTIME_DIRECTORY`, which systemd makes; in the state folder; or where this user's sockets are.
-fn admin_default(state: Option<&Path>) -> PathBuf {
+fn admin_default(server: &Server) -> PathBuf {
     let of_systemd = folder_of("RUNTIME_DIRECTORY");
-    of_systemd.map_or_else(|| admin_elsewhere(state).swap_remove(0), |folder| folder.join(ADMIN_NAME))
+    of_systemd.map_or_else(|| admin_elsewhere(server).swap_remove(0), |folder| folder.join(ADMIN_NAME))
 }
 
 /// Where a keeper that systemd did not start has it, the likeliest first; and last where one has that it did:
 /// nobody else sees its `RUNTIME_DIRECTORY`, but the unit we ship calls it so.
-fn admin_elsewhere(state: Option<&Path>) -> Vec<PathBuf> {
+fn admin_elsewhere(server: &Server) -> Vec<PathBuf> {
     let of_user = folder_of("XDG_RUNTIME_DIR").unwrap_or_else(|| PathBuf::from("/run"));
-    let folders = state.map(Path::to_owned).into_iter().chain([of_user, PathBuf::from("/run/unary")]);
+    // A server that is another user owns the state folder, and could answer there in the keeper's place.
+    let is_anothers = server.user.is_some() && rustix::process::geteuid().is_root();
+    let state = server.state.clone().filter(|_| !is_anothers);
+    let folders = state.into_iter().chain([of_user, PathBuf::from("/run/unary")]);
     folders.map(|folder| folder.join(ADMIN_NAME)).collect()
 }
 

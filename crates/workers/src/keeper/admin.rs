@@ -5,8 +5,10 @@
 //! what was read of it: that is where status, metrics and all that needs a protocol is answered. So the
 //! three commands work also when the server does not, and the keeper parses nothing else.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -57,7 +59,7 @@ pub(super) enum Wish {
 impl Admin {
     /// Listens at the path. Whoever holds the lock on it may replace what an earlier keeper left there.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let _ = std::fs::remove_file(path);
+        remove(path);
         // The process's, which has one thread. So there is no moment at which others could connect.
         let before = umask(Mode::from_raw_mode(0o177));
         let listener = UnixListener::bind(path);
@@ -141,8 +143,15 @@ impl Admin {
 
     pub(super) fn close(&self) {
         if let Some((path, _)) = &self.open {
-            let _ = std::fs::remove_file(path);
+            remove(path);
         }
+    }
+}
+
+/// Removes a socket, and nothing else that a mistaken config names.
+fn remove(path: &Path) {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        let _ = fs::remove_file(path); // Whoever removed it before us did what we want.
     }
 }
 
@@ -211,7 +220,23 @@ pub fn ask(path: &Path, command: Command, within: Duration) -> io::Result<Outcom
 
 #[cfg(test)]
 mod tests {
+    use unary_testkit::TempDir;
+
     use super::*;
+
+    #[test]
+    fn a_file_at_its_path_is_not_removed() {
+        let folder = TempDir::with([("a file", "text")]);
+        assert_eq!(Admin::open(&folder.join("a file")).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(fs::read_to_string(folder.join("a file")).unwrap(), "text");
+        let path = folder.join("socket");
+        drop(UnixListener::bind(&path).unwrap());
+        let admin = Admin::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        folder.write("socket", "text");
+        admin.close();
+        assert_eq!(fs::read_to_string(path).unwrap(), "text");
+    }
 
     #[test]
     fn three_lines_are_the_keepers() {

@@ -22,7 +22,7 @@ use unary_net::{Address, Drain, Listener, Opened, Pulse};
 use super::channel::{Channel, Received};
 use super::files::Files;
 use super::keeping::SUCCESSION;
-use super::message::{Command, Order, Report};
+use super::message::{Order, Report};
 use super::signals;
 
 /// How often the keeper is told that the loops turn, and how long one of them may hang before it is not.
@@ -85,7 +85,8 @@ impl Guest {
         give_up_privileges()?;
         ignore_signals();
         signals::let_through()?;
-        let mut guest = Self { channel: Arc::new(channel), opened: Vec::new(), config: Vec::new(), files: Files::default() };
+        let mut guest =
+            Self { channel: Arc::new(channel), opened: Vec::new(), config: Vec::new(), files: Files::default() };
         loop {
             let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the keeper is gone");
             let Received { message, descriptors } = guest.channel.receive()?.ok_or_else(gone)?;
@@ -168,9 +169,9 @@ impl Attendant {
         self.tell(&Report::Leaving);
     }
 
-    /// Asks something of the keeper, for somebody who asked the server.
-    pub fn ask(&self, command: Command) {
-        self.tell(&Report::Asked(command));
+    /// Asks the keeper for a reload, for somebody who asked the server.
+    pub fn ask_reload(&self) {
+        self.tell(&Report::AsksReload);
     }
 
     fn tell(&self, report: &Report) {

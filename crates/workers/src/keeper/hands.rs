@@ -1,10 +1,10 @@
 //! What the keeper does, over the sockets, processes and files there are.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -54,6 +54,7 @@ pub(super) struct Hands<F> {
 struct Proposal {
     wanted: Wanted,
     config: OwnedFd,
+    watch: Watch,
     change: Change,
 }
 
@@ -63,7 +64,10 @@ impl<F: Front> Hands<F> {
         let failed = |why: String| Refusal { why, code: 1 };
         let (wanted, text) = front.read()?;
         let user = user_of(&wanted).map_err(failed)?;
-        make_state_folder(&wanted, user.as_ref()).map_err(failed)?; // First: the admin socket may be in it.
+        // First, as the admin socket may be in there, and what a folder for it is made by is root's.
+        if let Some(note) = make_state_folder(&wanted, user.as_ref()).map_err(failed)? {
+            front.say(&note);
+        }
         let lock = wanted.admin.as_deref().map(lock).transpose().map_err(failed)?;
         let mut sockets = Sockets { given, ..Sockets::default() };
         let change = open_all(&mut sockets, &wanted, user.as_ref()).map_err(failed)?;
@@ -109,7 +113,7 @@ impl<F: Front> Hands<F> {
 
     /// Takes over what the keeper before left.
     pub(super) fn inherit(front: F, server_arguments: Vec<OsString>, estate: Estate) -> io::Result<Self> {
-        let Estate { servers, files, sockets, admin, lock, asker, config, wanted, .. } = estate;
+        let Estate { servers, files, sockets, given, admin, lock, asker, config, wanted, .. } = estate;
         let own = succession::own;
         let mut held = Vec::new();
         for (address, origin, sockets) in sockets {
@@ -128,7 +132,8 @@ impl<F: Front> Hands<F> {
         if let Some((number, stream)) = asker {
             admin.resume_asker(number, UnixStream::from(own(stream)?));
         }
-        let sockets = Sockets { held, given: Vec::new() };
+        let given = given.into_iter().map(own).collect::<Result<_, _>>()?;
+        let sockets = Sockets { held, given };
         let told = sockets.addresses();
         let hands = Self::with(front, server_arguments, sockets, admin, lock.map(own).transpose()?, wanted, b"")?;
         Ok(Self { channels, files, told, config: own(config)?, ..hands })
@@ -175,15 +180,18 @@ impl<F: Front> Hands<F> {
     }
 
     fn try_start(&mut self) -> Result<Pid, String> {
-        let user = user_of(&self.wanted)?;
+        let proposal = self.proposal.as_ref();
+        let (wanted, config) = proposal.map_or((&self.wanted, &self.config), |it| (&it.wanted, &it.config));
+        let user = user_of(wanted)?;
         let in_words = |error: io::Error| format!("cannot start a server: {error}");
         let (ours, theirs) = Channel::pair().map_err(in_words)?;
         let pid = spawn(&self.program, &self.server_arguments, theirs, user.as_ref())?;
         // One that is who the keeper is may read the same.
         let files = user.map(|_| Channel::pair()).transpose().map_err(in_words)?;
         let theirs = files.as_ref().map(|(_, theirs)| theirs.as_fd());
-        let beside: Vec<BorrowedFd<'_>> = [self.config.as_fd()].into_iter().chain(theirs).collect();
-        let told = send_sockets(&ours, &self.sockets.held).and_then(|()| ours.send(&Order::Start.encode(), &beside));
+        let beside: Vec<BorrowedFd<'_>> = [config.as_fd()].into_iter().chain(theirs).collect();
+        let held = self.sockets.held_after(proposal.map(|proposal| &proposal.change));
+        let told = send_sockets(&ours, held).and_then(|()| ours.send(&Order::Start.encode(), &beside));
         self.channels.push((pid, ours));
         self.files.extend(files.map(|(ours, _)| (pid, ours)));
         if let Err(error) = told {
@@ -195,7 +203,9 @@ impl<F: Front> Hands<F> {
     }
 
     fn try_propose(&mut self, to: Option<Pid>) -> Result<(), String> {
+        let watch = self.watch.again(Instant::now());
         let (wanted, text) = self.front.read().map_err(|refusal| refusal.why)?;
+        let watch = watch.over_to(&wanted.watch);
         if wanted.admin != self.wanted.admin {
             return Err("the admin socket cannot be moved while the keeper runs. Stop it and start it anew".to_owned());
         }
@@ -205,14 +215,14 @@ impl<F: Front> Hands<F> {
         let change = self.sockets.prepare(&wanted.listen, wanted.sockets_each, user.as_ref())?;
         if let Some(channel) = to.and_then(|server| self.channel(server)) {
             let order = Order::Reload(wanted.listen.clone());
-            let told =
-                send_sockets(channel, change.added()).and_then(|()| channel.send(&order.encode(), &[config.as_fd()]));
+            let told = send_sockets(channel, change.added().iter())
+                .and_then(|()| channel.send(&order.encode(), &[config.as_fd()]));
             if let Err(error) = told {
                 self.sockets.undo(change);
                 return Err(format!("cannot tell the server of the new config: {error}"));
             }
         }
-        self.proposal = Some(Proposal { wanted, config, change });
+        self.proposal = Some(Proposal { wanted, config, watch, change });
         Ok(())
     }
 }
@@ -242,10 +252,9 @@ impl<F: Front> keeping::Hands for Hands<F> {
     }
 
     fn accept_proposal(&mut self) {
-        if let Some(Proposal { wanted, config, change }) = self.proposal.take() {
+        if let Some(Proposal { wanted, config, watch, change }) = self.proposal.take() {
             self.sockets.make(change);
-            self.watch = Watch::new(&wanted.watch, Instant::now());
-            (self.wanted, self.config) = (wanted, config);
+            (self.wanted, self.config, self.watch) = (wanted, config, watch);
         }
     }
 
@@ -272,6 +281,7 @@ impl<F: Front> keeping::Hands for Hands<F> {
             servers: self.channels.iter().map(|(pid, channel)| (*pid, number(channel.as_fd()))).collect(),
             files: self.files.iter().map(|(pid, channel)| (*pid, number(channel.as_fd()))).collect(),
             sockets: sockets.collect(),
+            given: self.sockets.given.iter().map(AsRawFd::as_raw_fd).collect(),
             admin: self.admin.listener().map(AsRawFd::as_raw_fd),
             lock: self.lock.as_ref().map(AsRawFd::as_raw_fd),
             asker,
@@ -298,7 +308,11 @@ impl<F: Front> keeping::Hands for Hands<F> {
                 self.told = self.sockets.addresses();
             }
             State::Reloading => service_manager::notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us())),
-            State::Stopping => service_manager::notify("STOPPING=1"),
+            State::Stopping => {
+                // It may take longer than a unit's TimeoutStopSec.
+                let within = (self.wanted.drain_deadline + keeping::END_MAX).as_micros();
+                service_manager::notify(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={within}"));
+            }
             State::Alive if self.is_watched => service_manager::notify("WATCHDOG=1"),
             State::Alive => {}
         }
@@ -313,7 +327,7 @@ impl<F: Front> keeping::Hands for Hands<F> {
     }
 }
 
-fn send_sockets(channel: &Channel, all: &[Held]) -> io::Result<()> {
+fn send_sockets<'a>(channel: &Channel, all: impl Iterator<Item = &'a Held>) -> io::Result<()> {
     for held in all {
         let sockets: Vec<BorrowedFd<'_>> = held.opened.sockets.iter().map(AsFd::as_fd).collect();
         channel.send(&Order::Listener(held.opened.address.clone()).encode(), &sockets)?;
@@ -364,9 +378,19 @@ fn lock(admin: &Path) -> Result<OwnedFd, String> {
     }
     let mut path = admin.as_os_str().to_owned();
     path.push(".lock");
-    // The folder may be the server's user's, who is not to make us open something else.
-    let file = File::options().create(true).truncate(false).write(true).custom_flags(libc::O_NOFOLLOW).open(&path);
-    let file = file.map_err(|error| format!("cannot open {}: {error}", Path::new(&path).display()))?;
+    let cannot = |error: io::Error| format!("cannot open {}: {error}", Path::new(&path).display());
+    // The folder may be one into which others write: nothing is made where a link of theirs leads.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).custom_flags(flags).open(&path);
+    let file = file.map_err(cannot)?;
+    let about = file.metadata().map_err(cannot)?;
+    if !about.is_file() {
+        return Err(format!("{} is no file, and should be the admin socket's lock", Path::new(&path).display()));
+    }
+    if about.mode() & 0o077 != 0 && about.uid() == rustix::process::geteuid().as_raw() && about.nlink() == 1 {
+        // One from before, which whoever reads it could hold.
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(cannot)?;
+    }
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file.into()),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(format!(
@@ -376,20 +400,32 @@ fn lock(admin: &Path) -> Result<OwnedFd, String> {
     }
 }
 
-/// Sees to it that there is one, and that the server's user may write there.
-fn make_state_folder(wanted: &Wanted, user: Option<&User>) -> Result<(), String> {
-    let Some(folder) = &wanted.state else { return Ok(()) };
+/// Makes the folder for what outlives the process, and gives it to the server's user; so it does with an empty one of
+/// root's, as a service manager makes them. A note for people, if the server will not be able to write there.
+fn make_state_folder(wanted: &Wanted, user: Option<&User>) -> Result<Option<String>, String> {
+    let Some(folder) = &wanted.state else { return Ok(None) };
     let cannot = |error: io::Error| format!("cannot make the state folder {}: {error}", folder.display());
     if !folder.is_dir() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot)?;
     }
-    let Some(user) = user else { return Ok(()) };
-    // One that is empty was made for us, by a package say. What has something in it may be anybody's.
-    let is_ours = fs::metadata(folder).map_err(cannot)?.uid() == rustix::process::geteuid().as_raw();
-    if is_ours && fs::read_dir(folder).map_err(cannot)?.next().is_none() {
-        chown(folder, Some(user.uid), Some(user.gid)).map_err(cannot)?;
+    let Some(user) = user else { return Ok(None) };
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let Ok(opened) = File::options().read(true).custom_flags(flags).open(folder) else { return Ok(None) };
+    if opened.metadata().map_err(cannot)?.uid() != 0 {
+        return Ok(None); // Somebody has decided whose it is.
     }
-    Ok(())
+    if fs::read_dir(folder).map_err(cannot)?.next().is_some() {
+        let name = wanted.user.as_deref().unwrap_or_default();
+        return Ok(Some(format!(
+            "the state folder {0} is root's, and not empty: the server, which runs as `{name}`, may be unable to keep \
+             certificates there. If it is its own, give it to it: chown -R {name} {0}",
+            folder.display()
+        )));
+    }
+    // In this order: who gives something away may not be allowed to change it any more.
+    opened.set_permissions(Permissions::from_mode(0o700)).map_err(cannot)?;
+    fchown(&opened, Some(user.uid), Some(user.gid)).map_err(cannot)?;
+    Ok(None)
 }
 
 fn monotonic_us() -> i64 {

@@ -30,7 +30,7 @@ const SILENCE_BEFORE_DOUBT: Duration = SILENCE_MAX.saturating_sub(DOUBT);
 pub const RELOAD_MAX: Duration = Duration::from_secs(60);
 
 /// How long a server may take to end once the time for draining is over.
-const END_MAX: Duration = Duration::from_secs(2);
+pub(super) const END_MAX: Duration = Duration::from_secs(2);
 
 /// What may wait while something else is done. Whoever comes then is told to try again.
 const WAITING_MAX: usize = 16;
@@ -58,7 +58,7 @@ pub(super) enum State {
 
 /// What the keeper does, as far as it matters to what it decides.
 pub(super) trait Hands {
-    /// Starts a server on all sockets, with the config that was last good.
+    /// Starts a server on all sockets, with the config that is proposed, if one is, or the one that was last good.
     fn start(&mut self) -> Result<Pid, String>;
     /// Tells it to finish within that time, and end.
     fn drain(&mut self, server: Pid, within: Duration);
@@ -68,9 +68,9 @@ pub(super) trait Hands {
     fn reopen(&mut self, server: Pid);
     /// Reads the config, opens what it adds, and tells the server, if there is one, to go over to it.
     fn propose(&mut self, to: Option<Pid>) -> Result<(), String>;
-    /// The proposed config is in force.
+    /// The proposed config is in force, if there is one.
     fn accept_proposal(&mut self);
-    /// The proposed config is not.
+    /// The proposed config is not, if there is one.
     fn drop_proposal(&mut self);
     /// Closes all listening sockets.
     fn close(&mut self);
@@ -142,7 +142,7 @@ enum Job {
         asker: Option<Asker>,
         deadline: Instant,
     },
-    /// A reload while no server could be had: it is in force once one is.
+    /// A reload or upgrade while no server could be had: the proposed config is in force once one is.
     Revive {
         asker: Option<Asker>,
     },
@@ -221,7 +221,7 @@ impl<H: Hands> Keeping<H> {
             (Phase::Serving, Report::Reloaded(note)) => self.reloaded(Ok(note)),
             (Phase::Serving, Report::Refused(why)) => self.reloaded(Err(why)),
             (Phase::Serving, Report::Leaving) => self.leaves(now, pid),
-            (Phase::Serving, Report::Asked(command)) => self.asked(now, command, None),
+            (Phase::Serving, Report::AsksReload) => self.asked(now, Command::Reload, None),
             _ => {}
         }
         self.go_on(now);
@@ -311,6 +311,9 @@ impl<H: Hands> Keeping<H> {
 
     /// A server serves: the first, one that takes another's place, or one for one that died.
     fn serves(&mut self, now: Instant, pid: Pid, succession: u32) {
+        if matches!(self.job, Some(Job::Revive { .. })) {
+            self.hands.accept_proposal();
+        }
         let within = self.hands.drain_deadline();
         for server in &mut self.servers {
             if server.pid == pid {
@@ -389,7 +392,10 @@ impl<H: Hands> Keeping<H> {
                     return;
                 }
             }
-            Some(Job::Revive { asker }) => self.answer(asker, Err(why.clone())),
+            Some(Job::Revive { asker }) => {
+                self.hands.drop_proposal();
+                self.answer(asker, Err(why.clone()));
+            }
             job => self.job = job,
         }
         if !self.has_served {
@@ -429,7 +435,6 @@ impl<H: Hands> Keeping<H> {
         match (self.hands.propose(serving), serving) {
             (Ok(()), Some(_)) => self.job = Some(Job::Reload { asker, deadline: now + RELOAD_MAX }),
             (Ok(()), None) => {
-                self.hands.accept_proposal();
                 self.job = Some(Job::Revive { asker });
                 self.restart.begin();
                 self.start(now);
@@ -483,11 +488,11 @@ impl<H: Hands> Keeping<H> {
     fn give_up_jobs(&mut self) {
         let because = || Err("the server is stopping".to_owned());
         match self.job.take() {
-            Some(Job::Reload { asker, .. }) => {
+            Some(Job::Reload { asker, .. } | Job::Revive { asker }) => {
                 self.hands.drop_proposal();
                 self.answer(asker, because());
             }
-            Some(Job::Revive { asker } | Job::Upgrade { asker, .. }) => self.answer(asker, because()),
+            Some(Job::Upgrade { asker, .. }) => self.answer(asker, because()),
             None => {}
         }
         for (_, asker) in std::mem::take(&mut self.waiting) {
@@ -512,6 +517,7 @@ impl<H: Hands> Keeping<H> {
                 if matches!(self.job, Some(Job::Revive { .. }))
                     && let Some(Job::Revive { asker }) = self.job.take()
                 {
+                    self.hands.drop_proposal();
                     self.answer(asker, Err(why));
                 }
                 self.restart.later(now, Duration::ZERO);

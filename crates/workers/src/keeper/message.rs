@@ -48,8 +48,9 @@ pub(super) enum Report {
     Refused(String),
     /// It serves nobody new and is about to end: somebody told it to who is not the keeper.
     Leaving,
-    /// Somebody who talks to the server wants this of the keeper.
-    Asked(Command),
+    /// Somebody who talks to the server wants a reload. The other commands are not for a server to give: one that was
+    /// taken over could end the service.
+    AsksReload,
 }
 
 /// What may be asked of a keeper.
@@ -124,7 +125,7 @@ impl Report {
             Self::Reloaded(note) => format!("reloaded\n{}", cut(note)),
             Self::Refused(why) => format!("refused\n{}", cut(why)),
             Self::Leaving => "leaving".to_owned(),
-            Self::Asked(command) => format!("asked {}", command.as_str()),
+            Self::AsksReload => "asked reload".to_owned(),
         };
         message.into_bytes()
     }
@@ -133,12 +134,12 @@ impl Report {
         let (word, value, rest) = parts(message)?;
         Some(match (word, value) {
             ("ready", succession) => Self::Ready { succession: succession.parse().ok()? },
-            ("failed", code) => Self::Failed { code: code.parse().ok()?, why: rest.to_owned() },
+            ("failed", code) => Self::Failed { code: code.parse().ok()?, why: plain(rest) },
             ("alive", "") => Self::Alive,
-            ("reloaded", "") => Self::Reloaded(rest.to_owned()),
-            ("refused", "") => Self::Refused(rest.to_owned()),
+            ("reloaded", "") => Self::Reloaded(plain(rest)),
+            ("refused", "") => Self::Refused(plain(rest)),
             ("leaving", "") => Self::Leaving,
-            ("asked", command) => Self::Asked(Command::named(command)?),
+            ("asked", "reload") => Self::AsksReload,
             _ => return None,
         })
     }
@@ -150,6 +151,11 @@ fn parts(message: &[u8]) -> Option<(&str, &str, &str)> {
     let (line, rest) = message.split_once('\n').unwrap_or((message, ""));
     let (word, value) = line.split_once(' ').unwrap_or((line, ""));
     Some((word, value, rest))
+}
+
+/// A server's text without what would command the terminal that it is shown on.
+fn plain(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() && char != '\n' { ' ' } else { char }).collect()
 }
 
 /// As much of a text as fits.
@@ -198,9 +204,7 @@ mod tests {
         check_report(Report::Reloaded("a\nb".to_owned()), "reloaded\na\nb");
         check_report(Report::Leaving, "leaving");
         check_report(Report::Refused("it\nis wrong\n".to_owned()), "refused\nit\nis wrong\n");
-        for command in Command::ALL {
-            check_report(Report::Asked(command), &format!("asked {}", command.as_str()));
-        }
+        check_report(Report::AsksReload, "asked reload");
     }
 
     #[test]
@@ -209,11 +213,21 @@ mod tests {
         {
             assert_eq!(Order::decode(message.as_bytes()), None, "{message}");
         }
-        for message in ["", "ready", "ready x", "failed 256\n", "asked", "asked rm", "alive 1"] {
+        for message in
+            ["", "ready", "ready x", "failed 256\n", "asked", "asked rm", "asked stop", "asked upgrade", "alive 1"]
+        {
             assert_eq!(Report::decode(message.as_bytes()), None, "{message}");
         }
         assert_eq!(Report::decode(b"refused\n\xff"), None);
         assert_eq!(Order::decode(&[b"admin\n", [b'x'; ADMIN_BYTES_MAX + 1].as_slice()].concat()), None);
+    }
+
+    #[test]
+    fn no_text_of_a_server_commands_a_terminal() {
+        let check = |message: &str, expected: Report| assert_eq!(Report::decode(message.as_bytes()), Some(expected));
+        check("refused\n\x1b[2Ja\r\u{9b}b\nc", Report::Refused(" [2Ja  b\nc".to_owned()));
+        check("reloaded\n\x07", Report::Reloaded(" ".to_owned()));
+        check("failed 1\n\x1b]0;title\x07", Report::Failed { code: 1, why: " ]0;title ".to_owned() });
     }
 
     #[test]

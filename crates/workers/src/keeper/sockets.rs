@@ -78,12 +78,20 @@ impl Sockets {
         Ok(change)
     }
 
-    /// Makes the change: what is no longer wanted is closed here.
+    /// What is there once the change is made, or now.
+    pub(super) fn held_after<'a>(&'a self, change: Option<&'a Change>) -> impl Iterator<Item = &'a Held> {
+        let is_kept = move |held: &&Held| change.is_none_or(|change| !change.removed.contains(&held.opened.address));
+        self.held.iter().filter(is_kept).chain(change.into_iter().flat_map(|change| &change.added))
+    }
+
+    /// Makes the change: what is no longer wanted is closed here. What was given stays open there where it comes from,
+    /// so it is kept for a config that wants it again.
     pub(super) fn make(&mut self, change: Change) {
         let Change { added, removed } = change;
         for address in removed {
             if let Some(at) = self.held.iter().position(|held| held.opened.address == address) {
-                self.held.remove(at).close();
+                let held = self.held.remove(at);
+                self.let_go(held);
             }
         }
         self.held.extend(added);
@@ -91,11 +99,13 @@ impl Sockets {
 
     /// Does not make it.
     pub(super) fn undo(&mut self, change: Change) {
-        for held in change.added {
-            match held.origin {
-                Origin::Ours => held.close(),
-                Origin::Given => self.given.extend(held.opened.sockets),
-            }
+        change.added.into_iter().for_each(|held| self.let_go(held));
+    }
+
+    fn let_go(&mut self, held: Held) {
+        match held.origin {
+            Origin::Ours => held.close(),
+            Origin::Given => self.given.extend(held.opened.sockets),
         }
     }
 
@@ -112,7 +122,10 @@ impl Sockets {
         }
         // A host name may stand for an IPv6 and an IPv4 address, and all have to fit into one message.
         let sockets_each = sockets_each.clamp(1, DESCRIPTORS_MAX / 2);
-        let opened = Opened::open(address, sockets_each).map_err(in_words)?;
+        // Ours are no reason to refuse one that is to take their place, in all or in part.
+        let is_beside = |port| self.held.iter().any(|held| port_of(&held.opened.address) == Some(port));
+        let open = if port_of(address).is_some_and(is_beside) { Opened::open_beside } else { Opened::open };
+        let opened = open(address, sockets_each).map_err(in_words)?;
         if let (Address::Unix(path), Some(user)) = (address, user) {
             lchown(path, Some(user.uid), Some(user.gid))
                 .map_err(|error| format!("cannot give {address} to the server's user: {error}"))?;
@@ -130,6 +143,14 @@ impl Sockets {
             std::mem::take(&mut self.given).into_iter().partition(|socket| fits(socket, address, &wanted));
         self.given = given;
         taken
+    }
+}
+
+/// The port, if it is one that was chosen.
+fn port_of(address: &Address) -> Option<u16> {
+    match address {
+        Address::Tcp { port, .. } => Some(*port).filter(|port| *port != 0),
+        Address::Unix(_) => None,
     }
 }
 
@@ -169,5 +190,49 @@ fn in_words(error: unary_service::Error) -> String {
     match error.step().strip_prefix("listening on ") {
         Some(address) => format!("cannot listen on {address}{cause}"),
         None => format!("{}{cause}", error.step()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<Address> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// Goes over to listening there.
+    fn go_over(sockets: &mut Sockets, wanted: &[&str]) {
+        let change = sockets.prepare(&addresses(wanted), 2, None).unwrap();
+        let after: Vec<_> = sockets.held_after(Some(&change)).map(|held| held.opened.address.clone()).collect();
+        sockets.make(change);
+        assert_eq!(sockets.addresses(), after);
+        assert_eq!(after.len(), wanted.len());
+    }
+
+    #[test]
+    fn an_address_may_become_narrower_and_wider_on_its_port() {
+        let mut sockets = Sockets::default();
+        let free = Opened::open(&"127.0.0.1:0".parse().unwrap(), 1).unwrap().addresses().remove(0);
+        let port = port_of(&free).unwrap();
+        let (all, one) = (format!(":{port}"), format!("127.0.0.1:{port}"));
+        go_over(&mut sockets, &[&all]);
+        go_over(&mut sockets, &[&one]);
+        go_over(&mut sockets, &[&all]);
+        // Somebody else's are.
+        let refused = Sockets::default().prepare(&addresses(&[&one]), 1, None).unwrap_err();
+        assert!(refused.contains("another program listens there"), "{refused}");
+    }
+
+    #[test]
+    fn what_was_given_can_be_had_again() {
+        let given = Opened::open(&"127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let address = given.addresses()[0].to_string();
+        let mut sockets = Sockets { given: given.sockets, ..Sockets::default() };
+        go_over(&mut sockets, &[&address]);
+        go_over(&mut sockets, &["127.0.0.1:0"]);
+        assert_eq!(sockets.given.len(), 1);
+        go_over(&mut sockets, &["127.0.0.1:0", &address]);
+        assert_eq!(sockets.held[1].origin, Origin::Given);
     }
 }

@@ -35,6 +35,9 @@ pub(super) struct Estate {
     pub(super) files: Vec<(Pid, RawFd)>,
     /// Address, origin and sockets.
     pub(super) sockets: Vec<(String, Origin, Vec<RawFd>)>,
+    /// Those of the service manager that no config wants now. An estate from before has none.
+    #[serde(default)]
+    pub(super) given: Vec<RawFd>,
     pub(super) admin: Option<RawFd>,
     pub(super) lock: Option<RawFd>,
     pub(super) asker: Option<(Asker, RawFd)>,
@@ -64,7 +67,11 @@ impl Estate {
         let servers = self.servers.iter().chain(&self.files).map(|(_, channel)| *channel);
         let sockets = self.sockets.iter().flat_map(|(_, _, sockets)| sockets.iter().copied());
         let single = self.admin.into_iter().chain(self.lock).chain([self.config]);
-        servers.chain(sockets).chain(single).chain(self.asker.map(|(_, stream)| stream))
+        servers
+            .chain(sockets)
+            .chain(self.given.iter().copied())
+            .chain(single)
+            .chain(self.asker.map(|(_, stream)| stream))
     }
 }
 
@@ -105,7 +112,12 @@ pub(super) fn become_program(program: &Path, estate: &Estate) -> io::Error {
 }
 
 fn prepare(program: &Path, estate: &Estate) -> io::Result<(Execution, OwnedFd)> {
-    let memory = sealed("unary-estate", &serde_json::to_vec(estate)?)?;
+    let text = serde_json::to_vec(estate)?;
+    if text.len() as u64 > ESTATE_BYTES_MAX {
+        // The next keeper would not read it, and there would be none.
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the config names too many files to be handed on"));
+    }
+    let memory = sealed("unary-estate", &text)?;
     let numbers = estate.descriptors().chain([memory.as_fd().as_raw_fd()]);
     let variable = (OsString::from(VARIABLE), OsString::from(memory.as_fd().as_raw_fd().to_string()));
     let environment = std::env::vars_os().filter(|(name, _)| name != VARIABLE).chain([variable]);
@@ -156,7 +168,11 @@ impl Execution {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
     use super::*;
+    use crate::keeper::Wanted;
 
     #[test]
     fn what_is_sealed_is_read_and_not_written() {
@@ -166,6 +182,37 @@ mod tests {
         memory.read_to_string(&mut text).unwrap();
         assert_eq!(text, "a config");
         memory.write_all(b"more").unwrap_err();
+    }
+
+    #[test]
+    fn an_estate_that_would_not_be_read_is_not_left() {
+        let memory = sealed("test", b"").unwrap();
+        let mut estate = Estate {
+            version: SUCCESSION,
+            heirloom: Heirloom { serving: 1, draining: Vec::new(), asker: None },
+            servers: Vec::new(),
+            files: Vec::new(),
+            sockets: Vec::new(),
+            given: Vec::new(),
+            admin: None,
+            lock: None,
+            asker: None,
+            config: memory.as_raw_fd(),
+            wanted: Wanted {
+                listen: Vec::new(),
+                sockets_each: 1,
+                user: None,
+                group: None,
+                state: None,
+                admin: None,
+                drain_deadline: Duration::ZERO,
+                watch: Vec::new(),
+                files: BTreeSet::new(),
+            },
+        };
+        assert_eq!(become_program(Path::new("/none"), &estate).kind(), io::ErrorKind::NotFound);
+        estate.wanted.watch = vec!["x".repeat(ESTATE_BYTES_MAX as usize).into()];
+        assert_eq!(become_program(Path::new("/none"), &estate).kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]

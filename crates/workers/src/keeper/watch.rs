@@ -1,6 +1,7 @@
 //! Whether files have changed, asked now and then: that works on every file system, for symlinks that are
 //! switched, and for editors that replace what they write.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -22,6 +23,21 @@ impl Watch {
     pub(super) fn new(files: &[PathBuf], now: Instant) -> Self {
         let files = files.iter().map(|path| (path.clone(), look(path))).collect();
         Self { files, next: now + LOOK_EVERY }
+    }
+
+    /// Looks now at what is watched, for the watch over what is about to be read: a change while it is read, or taken
+    /// on, is one more.
+    pub(super) fn again(&self, now: Instant) -> Self {
+        let files = self.files.iter().map(|(path, _)| (path.clone(), look(path))).collect();
+        Self { files, next: now + LOOK_EVERY }
+    }
+
+    /// Watches these from now on: those that it watched already since it looked.
+    pub(super) fn over_to(mut self, files: &[PathBuf]) -> Self {
+        let before: HashMap<_, _> = self.files.drain(..).collect();
+        let since = |path: &PathBuf| before.get(path).copied().unwrap_or_else(|| look(path));
+        self.files = files.iter().map(|path| (path.clone(), since(path))).collect();
+        self
     }
 
     /// When to look next.
@@ -76,6 +92,22 @@ mod tests {
         std::fs::remove_file(folder.join("config")).unwrap();
         check(true);
         check(false);
+    }
+
+    #[test]
+    fn a_change_while_a_config_is_read_is_told_afterwards() {
+        let folder = TempDir::with([("config", "one"), ("other", "other")]);
+        let (config, other) = (folder.join("config"), folder.join("other"));
+        let now = Instant::now();
+        let watch = Watch::new(&[config.clone()], now);
+        folder.write("config", "the second");
+        let reading = watch.again(now);
+        folder.write("config", "the third one");
+        let mut watch = reading.over_to(&[config, other]);
+        assert!(watch.has_changed(now + LOOK_EVERY));
+        assert!(!watch.has_changed(now + 2 * LOOK_EVERY));
+        folder.write("other", "another");
+        assert!(watch.has_changed(now + 3 * LOOK_EVERY));
     }
 
     #[test]

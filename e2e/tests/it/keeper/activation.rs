@@ -39,6 +39,29 @@ fn a_given_socket_is_listened_on() {
 }
 
 #[test]
+fn a_given_socket_may_be_left_and_taken_up_again() {
+    let given = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = given.local_addr().expect("it is bound");
+    let (other, both) = ("listen \"127.0.0.1:0\"", format!("listen \"127.0.0.1:0\" \"{address}\""));
+    let site = Site::new("");
+    site.configure(&format!("listen \"{address}\""));
+    // As under a service manager, which keeps it open.
+    let start = site.start().after(PASS_ON).stdin(OwnedFd::from(given.try_clone().expect("a copy")));
+    let kept = Kept { server: start.start(), site };
+    for upgrade in [false, true] {
+        kept.site.configure(other);
+        kept.site.tell_well("reload");
+        if upgrade {
+            kept.site.tell_well("upgrade");
+        }
+        kept.site.configure(&both);
+        kept.site.tell_well("reload");
+        let mut client = Client::try_connect_to(address).expect("it listens");
+        assert_eq!(client.get("/").text(), "a page");
+    }
+}
+
+#[test]
 fn a_given_socket_that_nobody_wants_is_said() {
     let given = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = given.local_addr().expect("it is bound");

@@ -49,7 +49,7 @@ impl Manager {
 #[test]
 fn it_is_told_of_all_that_happens() {
     let manager = Manager::new("all");
-    let site = Site::new("");
+    let site = Site::new("drain timeout=\"5m\"");
     let mut kept = Kept { server: manager.start(site.start()).start(), site };
     let ready = format!("READY=1\nMAINPID={}", kept.server.pid());
     assert_eq!(manager.hears(), ready);
@@ -67,7 +67,8 @@ fn it_is_told_of_all_that_happens() {
     let environment = std::fs::read_to_string(format!("/proc/{}/environ", kept.server_pid())).expect("it runs");
     assert!(!environment.contains("NOTIFY_SOCKET"), "{environment}");
     kept.server.signal(Signal::TERM);
-    assert_eq!(manager.hears(), "STOPPING=1");
+    // And of how long it may take: `drain timeout=`, and two seconds for ending.
+    assert_eq!(manager.hears(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=302000000");
     assert_eq!(kept.server.ended(PATIENCE).code(), Some(0));
 }
 

@@ -57,29 +57,51 @@ fn the_state_folder_is_the_servers() {
     }
     let site = Site::new("user \"nobody\"");
     fs::set_permissions(site.folder.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
-    // Without a word on the admin socket, which is in the state folder then.
+    // Without a word on the admin socket: it is not in a folder that is the server's.
     let text = fs::read_to_string(site.config()).expect("it was written");
     let lines = text.lines().filter(|line| !line.starts_with("admin"));
     site.folder.write("unary.kdl", lines.collect::<Vec<_>>().join("\n"));
-    let state = site.folder.join("state");
-    let owner = || fs::metadata(&state).expect("it was made").uid();
-    drop(site.start().start());
-    assert_eq!(owner(), 65_534);
+    site.folder.folder("run");
+    let (state, lock) = (site.folder.join("state"), site.folder.join("run/unary.sock.lock"));
+    let owner = || {
+        let about = fs::metadata(&state).expect("it was made");
+        (about.uid(), about.mode() & 0o777)
+    };
+    let start = || site.start().environment("XDG_RUNTIME_DIR", site.folder.join("run").display().to_string());
+    drop(start().start());
+    assert_eq!(owner(), (65_534, 0o700));
+    assert!(site.folder.join("run/unary.sock").exists() && !state.join("unary.sock").exists());
+    assert_eq!(fs::metadata(&lock).expect("the keeper left it").mode() & 0o777, 0o600);
     fs::remove_dir_all(&state).expect("it is ours");
-    // As a package makes it.
+    // As a package makes it, or a service manager.
     fs::create_dir(&state).expect("it is ours");
-    drop(site.start().start());
-    assert_eq!(owner(), 65_534);
+    fs::set_permissions(&state, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    drop(start().start());
+    assert_eq!(owner(), (65_534, 0o700));
     // What has something in it is nobody else's to give away.
+    fs::write(state.join("something"), "").expect("it is ours");
     std::os::unix::fs::chown(&state, Some(0), Some(0)).expect("it is ours");
-    drop(site.start().start());
-    assert_eq!(owner(), 0);
-    // The server's user may not lead the keeper elsewhere.
-    fs::remove_file(state.join("unary.sock.lock")).expect("the keeper left it");
-    std::os::unix::fs::symlink(site.folder.join("made"), state.join("unary.sock.lock")).expect("it is ours");
-    let ran = run(&mut site.start().command());
-    assert!(ran.code == Some(1) && ran.stderr.contains("unary.sock.lock"), "{ran:?}");
+    let server = start().start();
+    assert_eq!(owner().0, 0);
+    assert!(
+        server.stderr().lines().iter().any(|line| line.contains("chown -R nobody")),
+        "{:?}",
+        server.stderr().lines()
+    );
+    drop(server);
+    // Nobody leads the keeper elsewhere, or makes it wait.
+    let check_refused = || {
+        let ran = run(&mut start().command());
+        assert!(ran.code == Some(1) && ran.stderr.contains("unary.sock.lock"), "{ran:?}");
+        fs::remove_file(&lock).expect("it is ours");
+    };
+    fs::remove_file(&lock).expect("the keeper left it");
+    std::os::unix::fs::symlink(site.folder.join("made"), &lock).expect("it is ours");
+    check_refused();
     assert!(!site.folder.join("made").exists());
+    let made = std::process::Command::new("mkfifo").arg(&lock).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    check_refused();
 }
 
 #[test]

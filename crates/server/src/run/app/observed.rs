@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use unary_http::{h1, h2};
 use unary_net::{Address, descriptors, tls};
 use unary_web::filter::metrics::Registry;
-use unary_workers::keeper::{Attendant, Command};
+use unary_workers::keeper::Attendant;
 
 use super::App;
 use crate::admin::{self, Admin, Connections, Facts, SiteFacts, TlsOf};
@@ -130,7 +130,7 @@ impl admin::Running for App {
 
     fn reload(&self) {
         if let Some(machine) = self.0.observed.machine.get() {
-            machine.attendant.ask(Command::Reload);
+            machine.attendant.ask_reload();
         }
     }
 }

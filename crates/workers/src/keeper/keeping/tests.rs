@@ -303,8 +303,27 @@ fn a_reload_ends_the_wait_of_a_server_that_keeps_dying() {
         story = story.heard(pid, READY).died(pid);
     }
     let story = story.with(|notes| notes.told.clear()).asked(Command::Reload, 7);
-    let story = story.check(&["Reloading", "propose", "accept", "start 6"]);
-    story.heard(6, READY).check(&["Ready", "ok to 7"]);
+    let story = story.check(&["Reloading", "propose", "start 6"]);
+    story.heard(6, READY).check(&["accept", "Ready", "ok to 7"]);
+}
+
+#[test]
+fn a_config_that_no_server_has_taken_on_is_not_kept() {
+    let reviving = || {
+        let mut story = Story::serving();
+        for pid in 1..6 {
+            story = story.heard(pid, READY).died(pid);
+        }
+        let story = story.with(|notes| notes.told.clear()).asked(Command::Reload, 7);
+        story.check(&["Reloading", "propose", "start 6"])
+    };
+    // The one before is tried again, as it would have been.
+    let story = reviving().heard(6, failed("it is wrong")).died(6).check(&["drop", "no to 7: it is wrong"]);
+    story.quiet(20).check(&["start 7"]).heard(7, READY).check(&["Ready"]);
+    let told = reviving().later(START_MAX.as_secs()).check(&["kill 6"]).died(6).keeping.hands.told;
+    assert_eq!(told[0], "drop");
+    let story = reviving().signalled(Command::Stop);
+    story.check(&["Stopping", "close", "drop", "no to 7: the server is stopping", "kill 6"]);
 }
 
 #[test]
@@ -402,7 +421,7 @@ fn logs_are_opened_anew_by_all() {
 
 #[test]
 fn what_a_server_asks_for_is_done() {
-    Story::serving().heard(1, Report::Asked(Command::Reload)).check(&["Reloading", "propose 1"]);
+    Story::serving().heard(1, Report::AsksReload).check(&["Reloading", "propose 1"]);
     // Not by one that does not serve.
-    Story::begin().heard(1, Report::Asked(Command::Stop)).check(&[]);
+    Story::begin().heard(1, Report::AsksReload).check(&[]);
 }
