@@ -45,7 +45,7 @@ impl World {
 #[test]
 fn a_name_is_renewed_for_as_long_as_somebody_comes_with_it() {
     let Some(mut world) = World::new("a_name_is_renewed_for_as_long_as_somebody_comes_with_it") else { return };
-    world.start_ca(9);
+    world.start_ca(SHORT);
     let site = world.start_on_demand();
     let coming = |what: &str, is_so: &dyn Fn() -> bool| {
         eventually(what, || {
