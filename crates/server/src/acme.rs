@@ -28,7 +28,7 @@ mod told;
 mod trouble;
 mod update;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -211,6 +211,8 @@ impl Shared {
     /// Begins tasks for sites that are new, ends those of sites that are gone, and leaves the others be.
     fn take_over(self: &Arc<Self>, tasks: &mut HashMap<String, (Arc<Managed>, AbortHandle)>, wanted: Vec<Wanted>) {
         let mut now = HashMap::new();
+        let on_demand = wanted.iter().filter(|wanted| wanted.is_on_demand);
+        let on_demand: HashSet<String> = on_demand.map(Managed::id_of).collect();
         for wanted in wanted.into_iter().filter(|wanted| !wanted.is_on_demand) {
             let Some(managed) = Managed::of(&wanted) else {
                 tracing::warn!("no certificate is for all names, so one site gets none");
@@ -225,10 +227,9 @@ impl Shared {
             managed.serve(wanted.site, &self.folder);
             now.insert(id, (managed, task));
         }
-        for (id, (_, task)) in std::mem::replace(tasks, now) {
-            task.abort();
-            self.reports.lock().expect("no panic while the lock is held").remove(&id);
-        }
+        std::mem::replace(tasks, now).values().for_each(|(_, task)| task.abort());
+        let mut reports = self.reports.lock().expect("no panic while the lock is held");
+        reports.retain(|id, _| tasks.contains_key(id) || on_demand.contains(id));
     }
 
     /// Takes one of the orders that may be made; or says how long to wait.

@@ -97,6 +97,11 @@ impl Managed {
         Self { id, names, email, ca, is_local, told_as, site: Mutex::default() }
     }
 
+    /// Under which number it is reported how it is with a site.
+    pub(super) fn id_of(wanted: &Wanted) -> String {
+        id(wanted.site.names(), &wanted.terms)
+    }
+
     pub(super) fn id(&self) -> &str {
         &self.id
     }
@@ -229,7 +234,11 @@ impl Managed {
             self.report(shared, |report| report.trouble = Some(error.to_string()));
             return Err(Failed { failures: memory.failures, wait: LOOK_EVERY });
         }
-        self.report(shared, |report| report.trouble = trouble);
+        self.report(shared, |report| {
+            let is_of_many = report.names != self.names;
+            report.trouble = trouble.map(|why| if is_of_many { format!("{names}: {why}") } else { why });
+            report.failures = memory.failures;
+        });
         wait
     }
 

@@ -74,6 +74,9 @@ fn a_name_is_refused_while_orders_are_and_not_forever() {
     assert!(site.certificate_of("a.example").is_some());
     world.come("b.example");
     assert!(site.certificate_of("b.example").is_none());
+    let reports = world.acme.as_ref().unwrap().reports();
+    let trouble = reports[0].trouble.as_deref().expect("it is told of the site");
+    assert!(trouble.starts_with("b.example: ordering a certificate"), "{trouble}");
     eventually("its turn", || {
         world.come("b.example");
         site.certificate_of("b.example").is_some()
