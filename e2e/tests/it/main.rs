@@ -8,6 +8,7 @@ mod changes;
 mod clients;
 mod clock;
 mod config;
+mod crowded;
 mod descriptors;
 mod drain;
 mod http2;

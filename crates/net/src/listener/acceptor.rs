@@ -73,11 +73,7 @@ impl Acceptor {
     }
 
     /// Waits for the next connection.
-    pub(crate) async fn accept(&self) -> io::Result<Socket> {
-        std::future::poll_fn(|task| self.poll_accept(task)).await
-    }
-
-    fn poll_accept(&self, task: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+    pub(crate) fn poll_accept(&self, task: &mut Context<'_>) -> Poll<io::Result<Socket>> {
         self.seat.waker.register(task.waker());
         let mut entries = self.lock();
         if self.seat.is_stale.swap(false, Ordering::AcqRel)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use unary_service::flow::{Consumer, Id, Line, Producer, line};
 use unary_service::{Error, Kind};
 
@@ -13,6 +13,7 @@ use super::drain::{Drain, Phase};
 use crate::descriptors::connections_max;
 use crate::event_loop::{Source, named};
 use crate::listener::{Acceptor, BACKLOG, is_about_one_connection};
+use crate::places::{Places, Waits};
 use crate::{Address, Connection, Listener, Socket};
 
 /// How long to wait after accepting failed for want of descriptors or memory: doubled from the
@@ -29,8 +30,7 @@ const EXPIRY_GRACE: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug)]
 pub struct Listen {
     on: On,
-    permits: Arc<Semaphore>,
-    permits_max: usize,
+    places: Places,
     /// Loops that still let connections in.
     accepting: Arc<AtomicUsize>,
     drain: Drain,
@@ -53,18 +53,21 @@ pub fn listen(on: impl Into<Listen>) -> Line<Listen, Id> {
 
 impl Listen {
     fn on(on: On) -> Self {
-        let permits_max = connections_max();
-        let permits = Arc::new(Semaphore::new(permits_max));
-        Self { on, permits, permits_max, accepting: Arc::default(), drain: Drain::new() }
+        Self { on, places: Places::new(connections_max()), accepting: Arc::default(), drain: Drain::new() }
     }
 
     /// Serves at most so many connections at once (at least one), over all event loops; beyond it none
     /// are accepted, and the kernel's backlog and then the peers wait. By default as many as half of the
     /// descriptors the process may have when this is made, and 65,536 at most.
     pub fn connections_max(mut self, connections_max: usize) -> Self {
-        self.permits_max = connections_max.clamp(1, u32::MAX as usize >> 3);
-        self.permits = Arc::new(Semaphore::new(self.permits_max));
+        self.places = Places::new(connections_max.clamp(1, u32::MAX as usize >> 3));
         self
+    }
+
+    /// How often connections had to wait for others to end, as all places were taken. To be asked for when
+    /// [`connections_max`](Self::connections_max) was said; it goes on counting.
+    pub fn waits(&self) -> Waits {
+        self.places.waits()
     }
 
     /// Stops when `drain` says so.
@@ -128,7 +131,7 @@ impl Producer for Listen {
     async fn drive<D: Consumer<Connection<Socket>> + 'static>(self, down: D) -> Result<(), Error> {
         let listener = self.bound()?;
         let down = Arc::new(down);
-        let producing = Arc::new(Producing { down, permits: self.permits.clone(), drain: self.drain.clone() });
+        let producing = Arc::new(Producing { down, places: self.places.clone(), drain: self.drain.clone() });
         let accepting = listener.acceptors()?.into_iter().map(|acceptor| producing.clone().accept_all(acceptor));
         let accepting = futures_util::future::join_all(accepting);
         // What holds the sockets open is now the acceptors, and on other loops theirs.
@@ -137,8 +140,7 @@ impl Producer for Listen {
         accepting.await;
         self.accepting.fetch_sub(1, Ordering::AcqRel);
         // No loop lets anybody in, and nobody holds a connection.
-        let is_over =
-            || self.accepting.load(Ordering::Acquire) == 0 && self.permits.available_permits() == self.permits_max;
+        let is_over = || self.accepting.load(Ordering::Acquire) == 0 && self.places.are_all_free();
         drained(&self.drain, is_over).await;
         producing.down.finish().await
     }
@@ -162,7 +164,7 @@ pub(crate) async fn drained(drain: &Drain, is_over: impl Fn() -> bool) {
 /// What accepting needs: the rest of the line, and when to stop.
 struct Producing<D> {
     down: Arc<D>,
-    permits: Arc<Semaphore>,
+    places: Places,
     drain: Drain,
 }
 
@@ -171,15 +173,10 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
         let mut back_off = BACK_OFF.0;
         let mut watch = self.drain.watch(0);
         loop {
-            let permits = self.permits.clone();
-            let next = async {
-                let permit = permits.acquire_owned().await.expect("the semaphore is never closed");
-                (acceptor.accept().await, permit)
-            };
             tokio::select! {
                 biased;
                 () = watch.reached(Phase::Draining) => break,
-                (accepted, permit) = next => self.accepted(accepted, permit, &mut back_off).await,
+                (accepted, permit) = self.places.let_in(&acceptor) => self.accepted(accepted, permit, &mut back_off).await,
             }
         }
         self.accept_waiting(&acceptor);
@@ -188,7 +185,7 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
     /// Lets in those who are in the backlog: closing the socket would reset them.
     fn accept_waiting(&self, acceptor: &Acceptor) {
         for _ in 0..BACKLOG {
-            let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
+            let Some(permit) = self.places.try_take() else { return };
             match acceptor.accept_now() {
                 Ok(socket) => self.begin(socket, permit),
                 Err(error) if is_about_one_connection(&error) => {}

@@ -25,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) connections_open: u64,
     pub(crate) connections_max: u64,
     pub(crate) connections_accepted: u64,
+    /// How often there were as many as there may be.
+    pub(crate) connections_waits: u64,
     pub(crate) calls: Vec<Reading>,
     pub(crate) tls: Option<Arc<tls::Counters>>,
     pub(crate) h1: h1::Counts,
@@ -93,6 +95,7 @@ impl Default for Facts {
             connections_open: 0,
             connections_max: 100,
             connections_accepted: 0,
+            connections_waits: 0,
             calls: Vec::new(),
             tls: None,
             h1: h1::Counts::default(),

@@ -103,6 +103,8 @@ impl Page {
     fn connections(&mut self, facts: &Facts) {
         let accepted = facts.connections_accepted;
         self.counter("unary_connections_accepted_total", "Connections that were let in.", accepted);
+        let waits = "How often there were as many connections as there may be.";
+        self.counter("unary_connections_waits_total", waits, facts.connections_waits);
         self.gauge("unary_connections_open", "Connections that are open.", facts.connections_open);
         self.gauge("unary_connections_max", "Connections there may be at once.", facts.connections_max);
     }

@@ -34,8 +34,13 @@ pub(crate) fn serve() -> Result<(), Failure> {
     let connections = Connections::default();
     let attendant = guest.attend(app.clone(), listener.clone(), drain.clone(), pulse.clone());
     let attendant = attendant.map_err(|cause| Failure::failed(in_words(cause)))?;
+    let mut on = Listen::from(listener).draining(drain);
+    if let Some(connections) = limits.connections {
+        on = on.connections_max(number(connections));
+    }
     let machine = Machine {
         connections: connections.clone(),
+        waits: on.waits(),
         tls: tls.counters().clone(),
         h1: protocol.h1_counters(),
         h2: protocol.h2_counters(),
@@ -49,10 +54,6 @@ pub(crate) fn serve() -> Result<(), Failure> {
         .pulse(&pulse)
         .ready(move |_| ready.ready())
         .stopping(move || leaving.leave());
-    let mut on = Listen::from(listener).draining(drain);
-    if let Some(connections) = limits.connections {
-        on = on.connections_max(number(connections));
-    }
     let (logs, retiring) = (app.logs(), app.clone());
     let _watch = Watch::start(&app.certificates())?;
     let line = listen(on) >> connections >> tls >> connect(protocol) >> process(app) >> reply();

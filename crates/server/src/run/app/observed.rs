@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use unary_http::{h1, h2};
-use unary_net::{Address, descriptors, tls};
+use unary_net::{Address, Waits, descriptors, tls};
 use unary_web::filter::metrics::Registry;
 use unary_workers::keeper::Attendant;
 
@@ -29,6 +29,7 @@ pub(super) struct Observed {
 /// The counters of the line that serves, and the way to its keeper.
 pub(in crate::run) struct Machine {
     pub(in crate::run) connections: Connections,
+    pub(in crate::run) waits: Waits,
     pub(in crate::run) tls: Arc<tls::Counters>,
     pub(in crate::run) h1: Arc<h1::Counters>,
     pub(in crate::run) h2: Arc<h2::Counters>,
@@ -115,6 +116,7 @@ impl admin::Running for App {
             connections_open: count(Connections::open),
             connections_max: connections_max.unwrap_or_else(|| descriptors::connections_max() as u64),
             connections_accepted: count(Connections::accepted),
+            connections_waits: machine.map_or(0, |machine| machine.waits.count()),
             calls: observed.figures.read(),
             tls: machine.map(|machine| machine.tls.clone()),
             h1: machine.map(|machine| machine.h1.read()).unwrap_or_default(),
