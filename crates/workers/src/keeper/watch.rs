@@ -99,7 +99,7 @@ mod tests {
         let folder = TempDir::with([("config", "one"), ("other", "other")]);
         let (config, other) = (folder.join("config"), folder.join("other"));
         let now = Instant::now();
-        let watch = Watch::new(&[config.clone()], now);
+        let watch = Watch::new(std::slice::from_ref(&config), now);
         folder.write("config", "the second");
         let reading = watch.again(now);
         folder.write("config", "the third one");

@@ -77,7 +77,12 @@ pub(super) static SERVICES: &[Word] = &[
             ),
             or("connect-time", Kind::Duration, "5s", "until it accepts a connection"),
             or("reply-time", Kind::Duration, "60s", "until its reply begins"),
-            or("idle-time", Kind::Duration, "4s", "so long an idle connection to it is kept; less than it keeps one itself"),
+            or(
+                "idle-time",
+                Kind::Duration,
+                "4s",
+                "so long an idle connection to it is kept; less than it keeps one itself",
+            ),
             or("connections", Kind::Count(1, 100_000), "256", "how many there are to it at once"),
         ]),
     Word::new("respond", "Answers every request alike.")
