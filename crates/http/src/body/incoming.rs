@@ -111,6 +111,11 @@ impl Feed {
         if shared.data.is_some() && shared.wanted == Wanted::Now { Wanted::NotYet } else { shared.wanted }
     }
 
+    /// Whether the service has gone, and wants no more.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        lock(&self.shared).wanted == Wanted::Never
+    }
+
     /// Whether there is room for a chunk.
     pub(crate) fn has_room(&self) -> bool {
         lock(&self.shared).data.is_none()

@@ -70,6 +70,11 @@ impl BodyDecoder {
         }
     }
 
+    /// How many bytes are left to come, if that is known.
+    pub fn left(&self) -> Option<u64> {
+        if let Self::Length(remaining) = self { Some(*remaining) } else { None }
+    }
+
     /// Whether no byte of the body is left to come: after the end of chunks, or of a length.
     pub fn has_ended(&self) -> bool {
         match self {

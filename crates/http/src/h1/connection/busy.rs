@@ -428,7 +428,8 @@ impl<'a, S: Transport> Busy<'a, S> {
         let last_answer = self.going != Going::On && self.tools.entries.is_empty() && self.refusal.is_none();
         // A body nobody asked for may come or not: there is no telling where the next head begins.
         let receiving = self.receiving.as_ref().filter(|_| self.tools.entries.is_empty());
-        let in_doubt = receiving.is_some_and(|receiving| receiving.is_unasked_for());
+        // Nor is there a next one behind more than is read and thrown away.
+        let in_doubt = receiving.is_some_and(|receiving| receiving.is_unasked_for() || receiving.is_too_much());
         let drains = self.wire.connection.watch.phase() != Phase::Serving;
         match !asked.keep_alive || last_answer || in_doubt || drains {
             true => Persistence::Close,

@@ -129,7 +129,13 @@ impl Receiving {
         self.interim != Interim::Unasked
     }
 
-    /// The same; from now on it counts as told.
+    /// Whether nobody wants the rest, and it is known to be too long to throw away.
+    pub(super) fn is_too_much(&self) -> bool {
+        let too_much = |left: u64| left > (DISCARDED_BYTES_MAX - self.discarded.min(DISCARDED_BYTES_MAX)) as u64;
+        self.decoder.left().is_some_and(too_much) && self.feed.is_unwanted()
+    }
+
+    /// Whether it was not; from now on it counts as told.
     pub(super) fn take_unasked_for(&mut self) -> bool {
         std::mem::replace(&mut self.interim, Interim::Unasked) != Interim::Unasked
     }

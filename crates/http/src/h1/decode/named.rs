@@ -21,7 +21,8 @@ pub(super) fn is_usual(option: &[u8]) -> bool {
 #[cold]
 pub(super) fn remove(headers: &mut HeaderMap) {
     let options = |value: &HeaderValue| -> Vec<Vec<u8>> {
-        value.as_bytes().split(|&byte| byte == b',').map(|option| option.trim_ascii().to_vec()).collect()
+        let options = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        options.filter(|option| !option.is_empty()).map(<[u8]>::to_vec).collect()
     };
     let (usual, named): (Vec<_>, Vec<_>) =
         headers.get_all(CONNECTION).iter().flat_map(options).partition(|option| is_usual(option));

@@ -82,8 +82,11 @@ fn attributes(span: &[u8]) -> Vec<String> {
     all.collect()
 }
 
+/// A request's head and body.
+type Asked = (String, Vec<u8>);
+
 /// Answers so many requests with this status, and gives what was posted.
-fn collector(count: usize, status: &'static str) -> (u16, thread::JoinHandle<Vec<(String, Vec<u8>)>>) {
+fn collector(count: usize, status: &'static str) -> (u16, thread::JoinHandle<Vec<Asked>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let collect = move || {
