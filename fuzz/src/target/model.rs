@@ -92,7 +92,7 @@ fn head(lines: &[&[u8]]) -> Option<Request> {
     };
     let keep_alive = !says("close") && (minor > 0 || says("keep-alive"));
     let accepted = is_token(method.as_bytes()) && method.len() <= 34 && is_target(method, target);
-    let mut fields = named;
+    let mut fields = without_those_named(named);
     fields.retain(|field| field.0 != "host");
     accepted.then(|| Request {
         method: method.to_owned(),
@@ -102,6 +102,29 @@ fn head(lines: &[&[u8]]) -> Option<Request> {
         body_bytes,
         length: 0,
     })
+}
+
+/// What `Connection` names is for this connection alone, but for what has rules of its own (RFC 9110 §7.6.1).
+fn without_those_named(mut fields: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
+    let is_connection = |field: &&(String, Vec<u8>)| field.0 == "connection";
+    let values = fields.iter().filter(is_connection).map(|field| &field.1[..]).collect::<Vec<_>>().join(&b","[..]);
+    let options: Vec<&[u8]> =
+        values.split(|&byte| byte == b',').map(trim).filter(|option| !option.is_empty()).collect();
+    let usual = |option: &&[u8]| {
+        let option = option.to_ascii_lowercase();
+        [&b"close"[..], b"keep-alive", b"upgrade", b"te"].contains(&&option[..])
+    };
+    if options.iter().all(usual) {
+        return fields;
+    }
+    const KEPT: [&str; 6] = ["content-length", "host", "keep-alive", "te", "transfer-encoding", "upgrade"];
+    let is_named = |name: &str| options.iter().any(|option| option.eq_ignore_ascii_case(name.as_bytes()));
+    fields.retain(|(name, _)| name != "connection" && (KEPT.contains(&&**name) || !is_named(name)));
+    let left: Vec<&[u8]> = options.iter().copied().filter(usual).collect();
+    if !left.is_empty() {
+        fields.push(("connection".to_owned(), left.join(&b", "[..])));
+    }
+    fields
 }
 
 fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
