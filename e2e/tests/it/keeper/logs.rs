@@ -74,6 +74,7 @@ fn a_log_that_is_full_is_put_aside_and_the_oldest_is_removed() {
     assert_eq!(all, (COUNT - all.len()..COUNT).collect::<Vec<_>>(), "none is missing in between");
     for name in ["log.1", "log.2"] {
         let length = fs::metadata(kept.site.folder.join(name)).expect("it is there").len();
-        assert!((1500..20_000).contains(&length), "{name} has {length} bytes");
+        // Lines that come together are written together, and begin the next file where they would be too many.
+        assert!((100..20_000).contains(&length), "{name} has {length} bytes");
     }
 }
