@@ -2,12 +2,12 @@
 //! left as it is.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use unary_testkit::TempDir;
+use unary_testkit::{TempDir, free_port};
 
 use crate::{eventually, has, run};
 
@@ -48,15 +48,6 @@ pub struct Pebble {
     ca: Child,
     dns: Child,
     management: u16,
-}
-
-/// A port that nobody listens on. Somebody may come before us, which is unlikely.
-///
-/// # Panics
-///
-/// If there is none.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("there is one").port()
 }
 
 /// Writes the certificate by which Pebble is known, and that of whoever issued it: `ca.pem`.

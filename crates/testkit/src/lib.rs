@@ -1,11 +1,13 @@
-//! Peers and laws for tests: bytes cut anywhere, sockets in memory.
+//! Peers and laws for tests: bytes cut anywhere, sockets in memory, ports that are free.
 #![forbid(unsafe_code)]
 
 pub mod cuts;
 pub mod far_end;
 pub mod laws;
+pub mod port;
 pub mod temp_dir;
 
 pub use cuts::{cuts, pairs_of_cuts};
 pub use far_end::{FarEnd, far_end, settle};
+pub use port::free_port;
 pub use temp_dir::TempDir;

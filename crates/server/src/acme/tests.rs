@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use unary_e2e::pebble::{self, CLIENT_KEY, NAMED, Pebble, Ports, ZONE_KEY, free_port};
+use unary_e2e::pebble::{self, CLIENT_KEY, NAMED, Pebble, Ports, ZONE_KEY};
 use unary_e2e::{eventually, run, skip};
 use unary_http::{Request, message};
 use unary_net::event_loop::EventLoops;
 use unary_net::tls::{Certificates, Terms, TlsSite, tls};
 use unary_net::{Drain, Listen, Peer, Run, connect, listen, process, reply};
 use unary_service::service_fn;
-use unary_testkit::TempDir;
+use unary_testkit::{TempDir, free_port};
 
 use super::settings::{Algorithm, BACK_OFF, Challenge, Dns, ExternalAccount, NameServer, Way};
 use super::*;

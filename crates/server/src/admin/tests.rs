@@ -80,7 +80,7 @@ fn pages_are_found() {
 #[test]
 fn a_token_that_was_replaced_counts_no_more_on_connections_that_stay() {
     let (admin, _) = resting();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::SocketAddr::from(([127, 0, 0, 1], unary_testkit::free_port()));
     let door = |token: &str| Door { address: free.into(), token: Secret(token.into()) };
     admin.listen(Some(door("the first, which is long enough")));
     let patience = std::time::Instant::now() + Duration::from_secs(20);

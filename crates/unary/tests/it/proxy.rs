@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tungstenite::{Message, client};
-use unary_testkit::TempDir;
+use unary_testkit::{TempDir, free_port};
 
 use crate::program::{Program, STUCK, ask, check, connect, start_http};
 
@@ -127,8 +127,7 @@ fn a_server_that_is_killed_amid_its_reply_cuts_it() {
 #[test]
 fn failures_have_their_own_status() {
     let status = |address| ask(address, "GET", "/", "")[9..12].to_owned();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (_program, address) = proxy(&nobody.to_string());
+    let (_program, address) = proxy(&format!("127.0.0.1:{}", free_port()));
     assert_eq!(status(address), "503");
     let answers: [&[u8]; 4] = [
         b"",

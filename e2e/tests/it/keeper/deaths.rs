@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use unary_e2e::pebble::free_port;
 use unary_e2e::server::Signal;
 use unary_e2e::wait::pause;
 use unary_e2e::{Client, PATIENCE, alone, eventually, run_config};
+use unary_testkit::free_port;
 
 use super::kept::{Kept, signal};
 use super::load::Load;

@@ -1,11 +1,12 @@
 //! What a running server says of itself: at its admin socket, at a port, and by `unary status`.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use unary_e2e::server::{Signal, binary};
 use unary_e2e::{Client, Ran, admin, eventually, has, run};
+use unary_testkit::free_port;
 
 use super::kept::{Kept, Site, signal};
 use super::reload::HERE;
@@ -125,8 +126,7 @@ fn a_reload_can_be_asked_for_over_http() {
 
 #[test]
 fn a_port_wants_a_token() {
-    // Free until the server takes it: the kernel gives ports out in turn.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).expect("a port is free");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let site = Site::new("");
     let text = std::fs::read_to_string(site.config()).expect("it is ours");
     let socket = format!("\"unix:{}\"", site.folder.join("admin.sock").display());

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use unary_e2e::pebble::free_port;
 use unary_e2e::{Client, eventually, run_config};
+use unary_testkit::free_port;
 
 use super::kept::{Kept, Site, signal};
 

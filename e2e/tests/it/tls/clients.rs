@@ -5,8 +5,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use unary_e2e::pebble::free_port;
 use unary_e2e::{Client, admin, alone, eventually, has, run};
+use unary_testkit::free_port;
 
 use super::Site;
 
