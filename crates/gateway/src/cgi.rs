@@ -2,4 +2,5 @@
 //!
 //! FastCGI and SCGI carry the same variables and the same replies over other wires.
 
+pub mod environment;
 pub mod head;
