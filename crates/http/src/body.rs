@@ -41,7 +41,8 @@ type BoxBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>
 
 #[derive(Default)]
 struct Extras {
-    guards: Vec<Box<dyn Send>>,
+    /// The last guard, and before it in the same piece of memory those that were there already.
+    guards: Option<Box<dyn Send>>,
     deadline: Option<Pin<Box<Sleep>>>,
     reading: Option<ReadingFile>,
     counters: Counters,
@@ -293,7 +294,11 @@ impl HasContext for Body {
 
 impl Lasting for Body {
     fn holding<G: Send + 'static>(mut self, guard: G) -> Self {
-        self.extras().guards.push(Box::new(guard));
+        let guards = &mut self.extras().guards;
+        *guards = Some(match guards.take() {
+            None => Box::new(guard),
+            Some(earlier) => Box::new((earlier, guard)),
+        });
         self
     }
 

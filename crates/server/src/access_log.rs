@@ -24,6 +24,6 @@ const KIND: Kind = Kind { name: "access log", waiting_max: 8192 };
 /// Starts writing there.
 pub(crate) fn start(to: To, format: Format) -> Result<(AccessLog, Writing), Error> {
     let detail = format.detail();
-    let (emitter, writing) = log::start(KIND, to, move |batch: Vec<Access>| format.lines(&batch))?;
+    let (emitter, writing) = log::start(KIND, to, move |batch: Vec<Box<Access>>| format.lines(&batch))?;
     Ok((AccessLog::new(emitter).keeping(detail), writing))
 }

@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use http::HeaderValue;
-use unary_web::filter::access_log::Access;
+use unary_web::filter::access_log::{Access, Text};
 
 use super::clock::Clock;
-use super::field::{Spaces, escape, protocol, status};
+use super::field::{Spaces, address, escape, protocol, status};
 
 /// The time within brackets.
 pub(super) const TIME: &str = "%d/%b/%Y:%H:%M:%S %z";
@@ -14,7 +13,7 @@ pub(super) const TIME: &str = "%d/%b/%Y:%H:%M:%S %z";
 /// `%h - %u [%t] "%r" %s %b`, as Apache names it.
 pub(super) fn common(access: &Access, clock: &mut Clock, line: &mut String) {
     match access.peer {
-        Some(peer) => drop(write!(line, "{}", peer.ip().to_canonical())),
+        Some(peer) => address(peer.ip().to_canonical(), line),
         None => line.push_str("unix:"),
     }
     line.push_str(" - ");
@@ -25,16 +24,16 @@ pub(super) fn common(access: &Access, clock: &mut Clock, line: &mut String) {
     let _ = write!(line, " [{}] \"", clock.at(access.began));
     escape(access.method.as_str().as_bytes(), Spaces::Kept, line);
     line.push(' ');
-    escape(access.target.as_bytes(), Spaces::Kept, line);
+    escape(access.texts.get(Text::Target).unwrap_or_default(), Spaces::Kept, line);
     let _ = write!(line, " {}\" {} {}", protocol(access.version), status(access), access.sent_bytes);
 }
 
 /// The same and `"%{Referer}i" "%{User-agent}i"`.
 pub(super) fn combined(access: &Access, clock: &mut Clock, line: &mut String) {
     common(access, clock, line);
-    for header in [&access.referer, &access.user_agent] {
+    for text in [Text::Referer, Text::UserAgent] {
         line.push_str(" \"");
-        escape(header.as_ref().map_or(b"-", HeaderValue::as_bytes), Spaces::Kept, line);
+        escape(access.texts.get(text).unwrap_or(b"-"), Spaces::Kept, line);
         line.push('"');
     }
 }
@@ -42,6 +41,7 @@ pub(super) fn combined(access: &Access, clock: &mut Clock, line: &mut String) {
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
+    use unary_web::filter::access_log::Texts;
     use unary_web::user::User;
 
     use super::super::line::tests::access;
@@ -63,12 +63,9 @@ mod tests {
 
     #[test]
     fn a_client_that_went_away_has_a_status_of_its_own() {
-        let access = Access { peer: None, status: None, target: "*".into(), referer: None, ..access() };
-        check(
-            combined,
-            &access,
-            r#"unix: - - [29/Feb/2000:00:00:00 +0000] "GET * HTTP/1.1" 499 2345 "-" "x\"\\\xff\x09y""#,
-        );
+        let texts = Texts::of([(Text::Target, &b"*"[..])]);
+        let access = Access { peer: None, status: None, texts, ..access() };
+        check(combined, &access, r#"unix: - - [29/Feb/2000:00:00:00 +0000] "GET * HTTP/1.1" 499 2345 "-" "-""#);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use unary_web::filter::access_log::Access;
 
 use super::clock::Clock;
-use super::field::{Field, Spaces, Value, escape};
+use super::field::{Field, Spaces, Value, address, escape};
 
 /// The time to the second, in UTC; what is left of it follows.
 pub(super) const TIME: &str = super::json::TIME;
@@ -53,6 +53,7 @@ impl Value<'_> {
             Self::Number(number) => write!(line, "{number}"),
             Self::Switch(is_on) => write!(line, "{is_on}"),
             Self::Milliseconds(time) => write!(line, "{:.3}", time.as_secs_f64() * 1e3),
+            Self::Address(client) => return address(*client, line),
             Self::Text(b"") => line.write_char('-'),
             Self::Text(bytes) => return escape(bytes, spaces, line),
             Self::Owned(text) => return escape(text.as_bytes(), spaces, line),
@@ -121,16 +122,16 @@ impl std::error::Error for BadTemplate {}
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use jiff::tz::TimeZone;
+    use unary_web::filter::access_log::Text;
 
     use super::super::line::tests::access;
     use super::*;
 
     #[track_caller]
     fn check(template: &str, expected: &str) {
-        let agent = HeaderValue::from_static("a b\" c");
-        let (mut line, access) = (String::new(), Access { user_agent: Some(agent), ..access() });
+        let (mut line, mut access) = (String::new(), access());
+        access.texts.put(Text::UserAgent, b"a b\" c");
         let template: Template = template.parse().unwrap();
         template.write(&access, &mut Clock::new(TimeZone::UTC, TIME), &mut line);
         assert_eq!(line, expected);

@@ -1,11 +1,12 @@
 //! What a line may say of a request, by the names that a config has for it.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, Version};
+use http::{StatusCode, Version};
 use unary_net::tls::TlsVersion;
-use unary_web::filter::access_log::{Access, More};
+use unary_web::filter::access_log::{Access, Text};
 use unary_web::scheme::Scheme;
 use unary_web::user::User;
 
@@ -45,6 +46,7 @@ pub(super) enum Value<'a> {
     Time,
     Text(&'a [u8]),
     Owned(String),
+    Address(IpAddr),
     Number(u64),
     Switch(bool),
     Milliseconds(Duration),
@@ -105,43 +107,39 @@ impl Field {
 
     /// What it says of a request; `None` if there is nothing to say.
     pub(super) fn of(self, access: &Access) -> Option<Value<'_>> {
-        let text = |text: &'static str| Some(Value::Text(text.as_bytes()));
-        let more = access.more.as_deref();
-        let place = || more.and_then(|more| more.place.as_ref());
-        let tls = || more.and_then(|more| more.connection.as_ref()?.tls());
+        let word = |word: &'static str| Some(Value::Text(word.as_bytes()));
+        let text = |which: Text| access.texts.get(which);
+        let tls = || access.connection.as_ref()?.tls();
         match self {
             Self::Time => Some(Value::Time),
-            Self::Client => access.peer.map(|peer| Value::Owned(peer.ip().to_canonical().to_string())),
+            Self::Client => access.peer.map(|peer| Value::Address(peer.ip().to_canonical())),
             Self::User => access.user.as_ref().map(|user| Value::Text(User::name(user).as_bytes())),
             Self::Method => Some(Value::Text(access.method.as_str().as_bytes())),
-            Self::Scheme => match more?.scheme {
-                Scheme::Http => text("http"),
-                Scheme::Https => text("https"),
+            Self::Scheme => match access.scheme {
+                Scheme::Http => word("http"),
+                Scheme::Https => word("https"),
             },
-            Self::Host => more?.host.as_ref().map(|host| Value::Text(host.as_bytes())),
-            Self::Path => Some(Value::Text(split(&access.target).0.as_bytes())),
-            Self::Query => split(&access.target).1.map(|query| Value::Text(query.as_bytes())),
-            Self::Protocol => text(protocol(access.version)),
+            Self::Host => text(Text::Host).map(Value::Text),
+            Self::Path => Some(Value::Text(split(text(Text::Target)?).0)),
+            Self::Query => split(text(Text::Target)?).1.map(Value::Text),
+            Self::Protocol => word(protocol(access.version)),
             Self::Status => Some(Value::Number(status(access).into())),
             Self::Bytes => Some(Value::Number(access.sent_bytes)),
             Self::Duration => Some(Value::Milliseconds(access.duration)),
-            Self::Site => place().map(|place| Value::Text(place.site.as_bytes())),
+            Self::Site => access.place.as_ref().map(|place| Value::Text(place.site.as_bytes())),
             Self::Route => {
-                place().filter(|place| !place.route.is_empty()).map(|place| Value::Text(place.route.as_bytes()))
+                let route = access.place.as_ref()?.route.as_bytes();
+                Some(Value::Text(route)).filter(|_| !route.is_empty())
             }
-            Self::Referer => access.referer.as_ref().map(header),
-            Self::UserAgent => access.user_agent.as_ref().map(header),
-            Self::RequestId => more?.request_id.as_ref().map(header),
-            Self::TraceId => trace_id(more?),
+            Self::Referer => text(Text::Referer).map(Value::Text),
+            Self::UserAgent => text(Text::UserAgent).map(Value::Text),
+            Self::RequestId => text(Text::RequestId).map(Value::Text),
+            Self::TraceId => access.trace.map(|trace| Value::Owned(trace.trace_id().to_string())),
             Self::Tls => tls().map(|tls| version(tls.version)),
             Self::TlsCipher => tls().map(|tls| Value::Text(tls.cipher.as_bytes())),
             Self::TlsResumed => tls().map(|tls| Value::Switch(tls.resumed)),
         }
     }
-}
-
-fn header(value: &HeaderValue) -> Value<'_> {
-    Value::Text(value.as_bytes())
 }
 
 fn version(version: TlsVersion) -> Value<'static> {
@@ -151,12 +149,24 @@ fn version(version: TlsVersion) -> Value<'static> {
     })
 }
 
-fn trace_id(more: &More) -> Option<Value<'_>> {
-    more.trace.map(|trace| Value::Owned(trace.trace_id().to_string()))
+/// Path and query.
+fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match target.iter().position(|&byte| byte == b'?') {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
+        None => (target, None),
+    }
 }
 
-fn split(target: &str) -> (&str, Option<&str>) {
-    target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)))
+/// Writes an address, as `Display` does. Most are of IPv4, and those are quick.
+pub(super) fn address(address: IpAddr, line: &mut String) {
+    let IpAddr::V4(address) = address else {
+        let _ = write!(line, "{address}"); // Writing to a `String` cannot fail.
+        return;
+    };
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        line.push_str(if at == 0 { "" } else { "." });
+        line.push_str(itoa::Buffer::new().format(octet));
+    }
 }
 
 /// As a request line has it.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use unary_web::filter::access_log::Access;
 
 use super::clock::Clock;
-use super::field::{Field, Value};
+use super::field::{Field, Value, address};
 
 /// The time to the second, in UTC; what is left of it follows.
 pub(super) const TIME: &str = "%Y-%m-%dT%H:%M:%S";
@@ -38,6 +38,11 @@ pub(super) fn json(access: &Access, fields: &[Field], clock: &mut Clock, line: &
             }
             Value::Text(bytes) => text(bytes, line),
             Value::Owned(owned) => text(owned.as_bytes(), line),
+            Value::Address(client) => {
+                line.push('"');
+                address(client, line);
+                line.push('"');
+            }
             Value::Number(number) => number_of(number, line),
             Value::Switch(is_on) => line.push_str(if is_on { "true" } else { "false" }),
             Value::Milliseconds(time) => {
@@ -127,7 +132,7 @@ mod tests {
     use jiff::tz::TimeZone;
     use unary_net::Peer;
     use unary_net::tls::{Alpn, TlsFacts, TlsVersion};
-    use unary_web::filter::access_log::{More, Place};
+    use unary_web::filter::access_log::{Place, Text, Texts};
     use unary_web::scheme::Scheme;
     use unary_web::user::User;
 
@@ -135,7 +140,7 @@ mod tests {
     use super::*;
 
     /// What is kept of a request that came by TLS.
-    fn more() -> More {
+    fn secured() -> Access {
         let peer = Peer::new(None, None);
         peer.secured(TlsFacts {
             version: TlsVersion::Tls13,
@@ -146,14 +151,11 @@ mod tests {
             client: None,
             client_ca: None,
         });
-        More {
-            scheme: Scheme::Https,
-            host: Some("example.com".into()),
-            request_id: None,
-            trace: None,
-            place: Some(Arc::new(Place { site: "example.com".into(), route: "/a*".into() })),
-            connection: Some(peer),
-        }
+        let place = Place { site: "example.com".into(), route: "/a*".into() };
+        let mut access =
+            Access { scheme: Scheme::Https, place: Some(Arc::new(place)), connection: Some(peer), ..access() };
+        access.texts.put(Text::Host, b"example.com");
+        access
     }
 
     fn line_of(access: &Access, fields: &[Field]) -> String {
@@ -164,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_line_says_what_there_is_to_say() {
-        let access = Access { user: Some(User::new("anna")), more: Some(Box::new(more())), ..access() };
+        let access = Access { user: Some(User::new("anna")), ..secured() };
         let expected = concat!(
             r#"{"time":"2000-02-29T00:00:00.250Z","client":"192.0.2.7","user":"anna","method":"GET","scheme":"https","#,
             r#""host":"example.com","path":"/a%20b","query":"c","protocol":"HTTP/1.1","status":200,"bytes":2345,"#,
@@ -175,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_line_says_how_tls_was_agreed_on() {
-        let access = Access { more: Some(Box::new(more())), ..access() };
+        let access = secured();
         let expected = r#"{"tls":"TLSv1.3","tls_cipher":"TLS13_AES_128_GCM_SHA256","tls_resumed":true}"#;
         assert_eq!(line_of(&access, &[Field::Tls, Field::TlsCipher, Field::TlsResumed]), expected);
     }
@@ -183,21 +185,23 @@ mod tests {
     #[test]
     fn where_no_route_was_found_none_is_named() {
         let place = Some(Arc::new(Place { site: "example.com".into(), route: "".into() }));
-        let access = Access { more: Some(Box::new(More { place, connection: None, ..more() })), ..access() };
+        let access = Access { place, connection: None, ..secured() };
         let fields = [Field::Site, Field::Route, Field::Tls];
         assert_eq!(line_of(&access, &fields), r#"{"site":"example.com"}"#);
     }
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let access = Access { peer: None, status: None, target: "*".into(), user_agent: None, ..access() };
+        let texts = Texts::of([(Text::Target, &b"*"[..])]);
+        let access = Access { peer: None, status: None, texts, ..access() };
         let fields = [Field::Client, Field::Query, Field::Status, Field::UserAgent, Field::Host];
         assert_eq!(line_of(&access, &fields), r#"{"status":499}"#);
     }
 
     #[track_caller]
     fn check(target: &str, expected: &str) {
-        let line = line_of(&Access { target: target.into(), ..access() }, &[Field::Path]);
+        let texts = Texts::of([(Text::Target, target.as_bytes())]);
+        let line = line_of(&Access { texts, ..access() }, &[Field::Path]);
         assert_eq!(line, format!(r#"{{"path":"{expected}"}}"#));
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["path"], target, "it reads as what was written");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use unary_web::filter::access_log::{Access, Detail};
+use unary_web::filter::access_log::{Access, Detail, Text};
 
 use super::clock::Clock;
 use super::custom::{self, Template};
@@ -33,6 +33,9 @@ pub(crate) enum Format {
     },
 }
 
+/// Most lines are shorter.
+const LINE_BYTES: usize = 256;
+
 /// The time in the terminal's lines.
 const TERMINAL_TIME: &str = "%H:%M:%S";
 
@@ -51,8 +54,8 @@ impl Format {
     }
 
     /// The lines of these requests, each with its end of line.
-    pub(super) fn lines(&self, batch: &[Access]) -> Vec<u8> {
-        let mut lines = String::with_capacity(batch.len() * 128);
+    pub(super) fn lines(&self, batch: &[Box<Access>]) -> Vec<u8> {
+        let mut lines = String::with_capacity(batch.len() * LINE_BYTES);
         let mut clock = self.clock();
         for access in batch {
             match self {
@@ -132,7 +135,7 @@ fn terminal(access: &Access, colour: bool, clock: &mut Clock, line: &mut String)
     escape(access.method.as_str().as_bytes(), Spaces::Kept, &mut method);
     let (time, size, duration) = (clock.at(access.began), size(access.sent_bytes), took(access.duration));
     let _ = write!(line, "{time}  {begin}{status}{end}  {method:<4}  {size:>8}  {duration:>8}  ");
-    escape(access.target.as_bytes(), Spaces::Kept, line);
+    escape(access.texts.get(Text::Target).unwrap_or_default(), Spaces::Kept, line);
 }
 
 /// Bytes in at most four characters and a unit.
@@ -164,7 +167,9 @@ fn took(duration: Duration) -> String {
 pub(super) mod tests {
     use std::time::SystemTime;
 
-    use http::{HeaderValue, Method, StatusCode, Version};
+    use http::{Method, StatusCode, Version};
+    use unary_web::filter::access_log::Texts;
+    use unary_web::scheme::Scheme;
 
     use super::*;
 
@@ -175,13 +180,18 @@ pub(super) mod tests {
             peer: Some("[::ffff:192.0.2.7]:4711".parse().unwrap()),
             user: None,
             method: Method::GET,
-            target: "/a%20b?c".into(),
             version: Version::HTTP_11,
+            scheme: Scheme::Http,
             status: Some(StatusCode::OK),
             sent_bytes: 2_345,
-            referer: Some(HeaderValue::from_static("http://a/")),
-            user_agent: Some(HeaderValue::from_bytes(b"x\"\\\xff\ty").unwrap()),
-            more: None,
+            trace: None,
+            place: None,
+            connection: None,
+            texts: Texts::of([
+                (Text::Target, &b"/a%20b?c"[..]),
+                (Text::Referer, b"http://a/"),
+                (Text::UserAgent, b"x\"\\\xff\ty"),
+            ]),
         }
     }
 
@@ -204,7 +214,8 @@ pub(super) mod tests {
         assert_eq!("json".parse(), Ok(Format::json()));
         assert_eq!("common".parse(), Ok(Format::Common));
         assert_eq!("combined".parse(), Ok(Format::Combined));
-        let lines = |format: &str| String::from_utf8(format.parse::<Format>().unwrap().lines(&[access()])).unwrap();
+        let lines =
+            |format: &str| String::from_utf8(format.parse::<Format>().unwrap().lines(&[access().into()])).unwrap();
         assert_eq!(lines("{status} {path}"), "200 /a%20b\n");
         assert!("xml".parse::<Format>().is_err() && "{x}".parse::<Format>().is_err());
     }

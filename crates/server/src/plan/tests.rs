@@ -4,7 +4,7 @@ use unary_net::tls::{Alpn, TlsFacts, TlsVersion};
 use unary_service::Context;
 use unary_service::flow::events;
 use unary_testkit::TempDir;
-use unary_web::filter::access_log::Access;
+use unary_web::filter::access_log::{Access, Text};
 
 use super::*;
 use crate::config::Config;
@@ -216,7 +216,7 @@ async fn a_line_names_what_served_and_a_routes_own_log_has_it_to_itself() {
     /// Logs by the files they are for.
     #[derive(Default)]
     struct Kept(HashMap<String, AccessLog>, Vec<(String, Lines)>);
-    type Lines = unary_service::flow::Line<unary_service::flow::Events<Access>, unary_service::flow::Id>;
+    type Lines = unary_service::flow::Line<unary_service::flow::Events<Box<Access>>, unary_service::flow::Id>;
 
     impl Logs for Kept {
         fn of(&mut self, settings: &AccessLogSettings) -> Result<AccessLog, String> {
@@ -255,15 +255,16 @@ async fn a_line_names_what_served_and_a_routes_own_log_has_it_to_itself() {
     for (name, lines) in logs.1 {
         let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
         let keep = seen.clone();
-        let sink = unary_service::flow::sink(move |batch: Vec<Access>| {
+        let sink = unary_service::flow::sink(move |batch: Vec<Box<Access>>| {
             keep.lock().unwrap().extend(batch);
             std::future::ready(Ok(()))
         });
         (lines >> sink).drive().await.unwrap();
         said.extend(seen.lock().unwrap().iter().map(|access| {
-            let place = access.more.as_ref().unwrap().place.as_ref();
+            let place = access.place.as_ref();
             let place = place.map(|place| format!("{} {:?}", place.site, place.route));
-            format!("{name} {} {} {}", access.target, access.status.unwrap().as_u16(), place.unwrap_or_default())
+            let target = String::from_utf8_lossy(access.texts.get(Text::Target).unwrap());
+            format!("{name} {target} {} {}", access.status.unwrap().as_u16(), place.unwrap_or_default())
         }));
     }
     let expected = [

@@ -3,12 +3,14 @@
 //! What becomes of the events (a line in a file, a count) is whoever holds the other end of the
 //! line's business, and happens off the request path.
 
+mod texts;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use tokio::time::Instant;
 use unary_http::{Request, Response, message};
 use unary_net::Peer;
@@ -20,10 +22,7 @@ use super::request_id::X_REQUEST_ID;
 use super::trace::TraceContext;
 use crate::scheme::Scheme;
 use crate::user::User;
-
-/// How much is kept of each text that a client chose: events wait in memory, and a text may be as
-/// long as a whole head. A longer one is cut.
-pub const TEXT_BYTES_MAX: usize = 1024;
+pub use texts::{TEXT_BYTES_MAX, Text, Texts};
 
 /// What is to be known of a request once it is over.
 #[derive(Clone, Debug)]
@@ -39,37 +38,22 @@ pub struct Access {
     pub user: Option<User>,
     /// Its method.
     pub method: Method,
-    /// What it asked for: path and query, or the host of a `CONNECT`.
-    pub target: Box<str>,
     /// Its version.
     pub version: Version,
+    /// How it came.
+    pub scheme: Scheme,
     /// How it was answered. `None` if the peer went away before that.
     pub status: Option<StatusCode>,
     /// Bytes of the reply's body that were sent.
     pub sent_bytes: u64,
-    /// Which page led here, as the client says.
-    pub referer: Option<HeaderValue>,
-    /// What the client is, as it says.
-    pub user_agent: Option<HeaderValue>,
-    /// What only some lines say.
-    pub more: Option<Box<More>>,
-}
-
-/// What is kept of a request for [`Detail::Full`].
-#[derive(Clone, Debug)]
-pub struct More {
-    /// How it came.
-    pub scheme: Scheme,
-    /// The host it named, with its port if it named one.
-    pub host: Option<Box<str>>,
-    /// Its name: the reply's `X-Request-ID`, else its own.
-    pub request_id: Option<HeaderValue>,
-    /// The trace it is part of.
+    /// The trace it is part of. This and what follows is kept for [`Detail::Full`].
     pub trace: Option<TraceContext>,
     /// The part of a config that served it.
     pub place: Option<Arc<Place>>,
     /// The connection it came by, if that speaks TLS.
     pub connection: Option<Peer>,
+    /// What the client, or a filter, put into words.
+    pub texts: Texts,
 }
 
 /// Which part of a config serves a request.
@@ -87,7 +71,7 @@ pub enum Detail {
     /// What the usual lines say.
     #[default]
     Usual,
-    /// [`More`], too. Costs an allocation or two a request.
+    /// All there is.
     Full,
 }
 
@@ -97,28 +81,28 @@ pub enum Detail {
 /// Requests that the engine refuses, since they are no HTTP, never become calls.
 #[derive(Clone)]
 pub struct AccessLog {
-    events: Arc<Emitter<Access>>,
+    events: Arc<Emitter<Box<Access>>>,
     detail: Detail,
 }
 
 /// A log that ends when nobody else has it any more.
 #[derive(Clone)]
 pub struct Remembered {
-    events: Weak<Emitter<Access>>,
+    events: Weak<Emitter<Box<Access>>>,
     detail: Detail,
 }
 
 /// Says how many calls are under way, and keeps no log open.
 #[derive(Clone)]
 pub struct UnderWay {
-    log: Weak<Emitter<Access>>,
+    log: Weak<Emitter<Box<Access>>>,
     /// Filters that hold the log, besides the calls.
     filters: usize,
 }
 
 impl AccessLog {
     /// A filter that emits there.
-    pub fn new(events: Emitter<Access>) -> Self {
+    pub fn new(events: Emitter<Box<Access>>) -> Self {
         Self { events: Arc::new(events), detail: Detail::Usual }
     }
 
@@ -144,7 +128,7 @@ impl AccessLog {
     {
         let call = Call::begin(self, place, &request);
         match next.call(request).await {
-            Ok(reply) => Ok(call.answered(reply)),
+            Ok(reply) => Ok(call.answered(reply, self.detail)),
             Err(error) => {
                 call.failed(&error);
                 Err(error)
@@ -192,37 +176,23 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for AccessL
 
 /// A call under way. Dropping it ends it, however that comes about.
 struct Call {
-    access: Option<Access>,
+    access: Option<Box<Access>>,
     began: Instant,
     sent: Arc<AtomicU64>,
-    log: Arc<Emitter<Access>>,
+    log: Arc<Emitter<Box<Access>>>,
 }
 
 impl Call {
     fn begin(log: &AccessLog, place: Option<&Arc<Place>>, request: &Request) -> Self {
-        let peer = request.context().and_then(|context| context.peer.as_ref()?.address());
-        let access = Access {
-            began: SystemTime::now(),
-            duration: Duration::ZERO,
-            peer,
-            user: None,
-            method: request.method().clone(),
-            target: target(request.uri()),
-            version: request.version(),
-            status: None,
-            sent_bytes: 0,
-            referer: header(request.headers(), header::REFERER),
-            user_agent: header(request.headers(), header::USER_AGENT),
-            more: (log.detail == Detail::Full).then(|| Box::new(More::of(request, place))),
-        };
+        let access = Box::new(Access::of(request, log.detail, place));
         Self { access: Some(access), began: Instant::now(), sent: Arc::default(), log: log.events.clone() }
     }
 
     /// Goes on until the reply's body has ended.
-    fn answered(mut self, reply: Response) -> Response {
-        self.set_status(reply.status());
+    fn answered(mut self, reply: Response, detail: Detail) -> Response {
         if let Some(access) = &mut self.access {
-            access.learn(&reply);
+            access.status = Some(reply.status());
+            access.learn(&reply, detail);
         }
         let sent = self.sent.clone();
         reply.map(|body| body.counted(sent)).holding(self)
@@ -231,16 +201,10 @@ impl Call {
     /// What the peer sees then is the engine's own reply.
     fn failed(mut self, error: &Error) {
         let reply = message::failure(error);
-        self.set_status(reply.status());
-        let is_head = self.access.as_ref().is_some_and(|access| access.method == Method::HEAD);
-        let length = if is_head { 0 } else { reply.body().length().unwrap_or(0) };
+        let Some(access) = &mut self.access else { return };
+        access.status = Some(reply.status());
+        let length = if access.method == Method::HEAD { 0 } else { reply.body().length().unwrap_or(0) };
         self.sent.store(length, Ordering::Relaxed);
-    }
-
-    fn set_status(&mut self, status: StatusCode) {
-        if let Some(access) = &mut self.access {
-            access.status = Some(status);
-        }
     }
 }
 
@@ -256,47 +220,58 @@ impl Drop for Call {
     }
 }
 
-impl More {
-    fn of(request: &Request, place: Option<&Arc<Place>>) -> Self {
-        Self {
-            scheme: Scheme::of(request),
-            host: host(request).map(|host| host[..host.floor_char_boundary(TEXT_BYTES_MAX)].into()),
-            request_id: header(request.headers(), X_REQUEST_ID),
-            trace: TraceContext::of(request.extensions()).copied(),
-            place: place.cloned(),
-            connection: connection(request).filter(|peer| peer.tls().is_some()),
-        }
-    }
-}
-
 impl Access {
+    /// What is known when the request has come.
+    fn of(request: &Request, detail: Detail, place: Option<&Arc<Place>>) -> Self {
+        let is_full = detail == Detail::Full;
+        Self {
+            began: SystemTime::now(),
+            duration: Duration::ZERO,
+            peer: request.context().and_then(|context| context.peer.as_ref()?.address()),
+            user: None,
+            method: request.method().clone(),
+            version: request.version(),
+            scheme: Scheme::of(request),
+            status: None,
+            sent_bytes: 0,
+            trace: TraceContext::of(request.extensions()).filter(|_| is_full).copied(),
+            place: place.filter(|_| is_full).cloned(),
+            connection: if is_full { connection(request).filter(|peer| peer.tls().is_some()) } else { None },
+            texts: texts(request, detail),
+        }
+    }
+
     /// What filters and handlers further in left in the reply.
-    fn learn(&mut self, reply: &Response) {
+    fn learn(&mut self, reply: &Response, detail: Detail) {
         self.user = User::of(reply.extensions()).cloned();
-        if let Some(more) = &mut self.more {
-            if let Some(trace) = TraceContext::of(reply.extensions()) {
-                more.trace = Some(*trace);
-            }
-            if let Some(id) = header(reply.headers(), X_REQUEST_ID) {
-                more.request_id = Some(id);
+        if detail == Detail::Full {
+            self.trace = TraceContext::of(reply.extensions()).copied().or(self.trace);
+            if let Some(id) = reply.headers().get(X_REQUEST_ID) {
+                self.texts.put(Text::RequestId, id.as_bytes());
             }
         }
     }
 }
 
-// Copies, short ones too: what they are part of holds the whole head.
-
-fn target(uri: &Uri) -> Box<str> {
-    let target = match uri.path_and_query() {
+fn texts(request: &Request, detail: Detail) -> Texts {
+    let target = match request.uri().path_and_query() {
         Some(path) => path.as_str(),
-        None => uri.authority().map_or("-", |authority| authority.as_str()),
+        None => request.uri().authority().map_or("-", |authority| authority.as_str()),
     };
-    target[..target.floor_char_boundary(TEXT_BYTES_MAX)].into()
-}
-
-fn header(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
-    let value = headers.get(name)?.as_bytes();
-    HeaderValue::from_bytes(&value[..value.len().min(TEXT_BYTES_MAX)]).ok()
+    let field = |name: HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+    let (referer, user_agent) = (field(header::REFERER), field(header::USER_AGENT));
+    let (host, id) = match detail {
+        Detail::Usual => (None, None),
+        Detail::Full => (host(request).map(str::as_bytes), field(X_REQUEST_ID)),
+    };
+    let texts = [
+        (Text::Target, Some(target.as_bytes())),
+        (Text::Referer, referer),
+        (Text::UserAgent, user_agent),
+        (Text::Host, host),
+        (Text::RequestId, id),
+    ];
+    Texts::of(texts.into_iter().filter_map(|(which, text)| Some((which, text?))))
 }
 
 #[cfg(test)]
@@ -311,7 +286,7 @@ mod tests {
 
     /// Answers a GET for `path` through the log, does `then` with the outcome, and gives what was
     /// logged.
-    async fn logged<Then, Done>(path: &str, then: Then) -> Vec<Access>
+    async fn logged<Then, Done>(path: &str, then: Then) -> Vec<Box<Access>>
     where
         Then: FnOnce(Result<Response, Error>, UnderWay) -> Done,
         Done: Future<Output = ()>,
@@ -320,7 +295,7 @@ mod tests {
         logged_of(request.body(Body::empty()).unwrap(), then).await
     }
 
-    async fn logged_of<Then, Done>(request: Request, then: Then) -> Vec<Access>
+    async fn logged_of<Then, Done>(request: Request, then: Then) -> Vec<Box<Access>>
     where
         Then: FnOnce(Result<Response, Error>, UnderWay) -> Done,
         Done: Future<Output = ()>,
@@ -347,7 +322,7 @@ mod tests {
         drop(app);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = seen.clone();
-        let keep = sink(move |batch: Vec<Access>| {
+        let keep = sink(move |batch: Vec<Box<Access>>| {
             log.lock().unwrap().extend(batch);
             std::future::ready(Ok(()))
         });
@@ -356,10 +331,10 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(logged: &[Access], status: Option<u16>, sent_bytes: u64) {
+    fn check(logged: &[Box<Access>], status: Option<u16>, sent_bytes: u64) {
         let [access] = logged else { panic!("not one line but {logged:?}") };
         assert_eq!((access.status.map(|status| status.as_u16()), access.sent_bytes), (status, sent_bytes));
-        assert_eq!(access.user_agent.as_ref().unwrap(), "test");
+        assert_eq!(access.texts.get(Text::UserAgent), Some(&b"test"[..]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -402,9 +377,9 @@ mod tests {
         let logged = logged_of(request.body(Body::empty()).unwrap(), async |reply, _| drop(reply)).await;
         let access = &logged[0];
         // One less: it is not cut inside a character.
-        assert_eq!(access.target.len(), TEXT_BYTES_MAX - 1);
-        assert_eq!(access.referer.as_ref().unwrap(), &long[..TEXT_BYTES_MAX]);
-        assert_eq!(access.user_agent.as_ref().unwrap(), &long[..TEXT_BYTES_MAX]);
+        assert_eq!(access.texts.get(Text::Target).unwrap().len(), TEXT_BYTES_MAX - 1);
+        assert_eq!(access.texts.get(Text::Referer).unwrap(), &long.as_bytes()[..TEXT_BYTES_MAX]);
+        assert_eq!(access.texts.get(Text::UserAgent).unwrap(), &long.as_bytes()[..TEXT_BYTES_MAX]);
     }
 
     #[tokio::test]
@@ -412,13 +387,14 @@ mod tests {
         let request =
             http::Request::get("/known").header("host", "example.com:8080").header("x-request-id", "request-1");
         let logged = logged_of(request.body(Body::empty()).unwrap(), async |reply, _| drop(reply)).await;
-        let more = logged[0].more.as_ref().unwrap();
+        let text = |logged: &[Box<Access>], which| logged[0].texts.get(which).map(<[u8]>::to_vec);
         assert_eq!(logged[0].user, Some(User::new("anna")));
-        assert_eq!((more.scheme, more.host.as_deref()), (Scheme::Http, Some("example.com:8080")));
-        assert_eq!(more.request_id.as_ref().unwrap(), "reply-1");
+        assert_eq!(logged[0].scheme, Scheme::Http);
+        assert_eq!(text(&logged, Text::Host).unwrap(), b"example.com:8080");
+        assert_eq!(text(&logged, Text::RequestId).unwrap(), b"reply-1");
         let request = http::Request::get("/").header("x-request-id", "request-1").body(Body::empty()).unwrap();
         let logged = logged_of(request, async |reply, _| drop(reply)).await;
-        assert_eq!(logged[0].more.as_ref().unwrap().request_id.as_ref().unwrap(), "request-1");
+        assert_eq!(text(&logged, Text::RequestId).unwrap(), b"request-1");
     }
 
     #[tokio::test]

@@ -5,10 +5,9 @@
 
 mod key;
 
-use std::fmt::Write;
+use std::io::Write;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use unary_http::{Request, Response, message};
 use unary_service::filter::rate_limit::{Rate, Store, Table, Verdict};
@@ -25,6 +24,9 @@ const NAME: &str = "default";
 
 /// The longest name of a limit: it is sent with every reply.
 const NAME_BYTES_MAX: usize = 64;
+
+/// The longest field: a name in quotation marks, two numbers, and what they are called.
+const FIELD_BYTES_MAX: usize = NAME_BYTES_MAX + 48;
 
 /// IPv6 addresses that begin with the same so many bits are one client: what a provider gives to one
 /// household, at the least.
@@ -53,7 +55,8 @@ pub struct RateLimit<S = std::sync::Arc<Table>> {
     ipv6_bits: u8,
     store: S,
     fields: Fields,
-    name: Box<str>,
+    /// How the field `RateLimit` begins.
+    stem: Box<str>,
     policy: HeaderValue,
 }
 
@@ -71,15 +74,15 @@ impl RateLimit {
     /// Limits requests to this rate for each of whatever is told apart.
     pub fn new(rate: Rate, by: By) -> Self {
         let (store, fields) = (std::sync::Arc::default(), Fields::default());
-        Self { rate, by, ipv6_bits: IPV6_BITS, store, fields, name: NAME.into(), policy: policy(NAME, &rate) }
+        Self { rate, by, ipv6_bits: IPV6_BITS, store, fields, stem: stem(NAME), policy: policy(NAME, &rate) }
     }
 }
 
 impl<S> RateLimit<S> {
     /// The same with its counts kept elsewhere, or in the same place as another's.
     pub fn kept_in<T: Store>(self, store: T) -> RateLimit<T> {
-        let Self { rate, by, ipv6_bits, store: _, fields, name, policy } = self;
-        RateLimit { rate, by, ipv6_bits, store, fields, name, policy }
+        let Self { rate, by, ipv6_bits, store: _, fields, stem, policy } = self;
+        RateLimit { rate, by, ipv6_bits, store, fields, stem, policy }
     }
 
     /// IPv6 addresses that begin with the same so many bits are one client, 64 unless told otherwise.
@@ -104,14 +107,19 @@ impl<S> RateLimit<S> {
                 "`{name}` cannot name a limit: write letters, digits, `-`, `_` and `.`, at most {NAME_BYTES_MAX}"
             )));
         }
-        Ok(Self { policy: policy(name, &self.rate), name: name.into(), ..self })
+        Ok(Self { policy: policy(name, &self.rate), stem: stem(name), ..self })
     }
 
     /// Adds the fields: how many of the quota are left, and in how long there is one more.
     fn tell(&self, headers: &mut HeaderMap, remaining: u32, next: Duration) {
-        let mut text = BytesMut::with_capacity(self.name.len() + 32);
-        let _ = write!(text, "\"{}\";r={remaining};t={}", self.name, seconds(next));
-        let limit = HeaderValue::from_maybe_shared(text.freeze()).expect("a name and numbers are visible ASCII");
+        let mut text = [0; FIELD_BYTES_MAX];
+        let mut room = &mut text[..];
+        let (left, time) = (&mut itoa::Buffer::new(), &mut itoa::Buffer::new());
+        for piece in [&*self.stem, left.format(remaining), ";t=", time.format(seconds(next))] {
+            let _ = room.write_all(piece.as_bytes()); // There is room for all of it.
+        }
+        let length = FIELD_BYTES_MAX - room.len();
+        let limit = HeaderValue::from_bytes(&text[..length]).expect("a name and numbers are visible ASCII");
         headers.append(RATE_LIMIT, limit);
         headers.append(RATE_LIMIT_POLICY, self.policy.clone());
     }
@@ -124,6 +132,10 @@ impl<S> RateLimit<S> {
         self.tell(headers, 0, retry);
         reply
     }
+}
+
+fn stem(name: &str) -> Box<str> {
+    format!("\"{name}\";r=").into()
 }
 
 fn policy(name: &str, rate: &Rate) -> HeaderValue {
