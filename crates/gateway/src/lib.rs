@@ -5,4 +5,5 @@
 #![forbid(unsafe_code)]
 
 pub mod cgi;
+pub mod fastcgi;
 pub mod scgi;
