@@ -3,4 +3,5 @@
 //! FastCGI and SCGI carry the same variables and the same replies over other wires.
 
 pub mod environment;
+pub mod guest;
 pub mod head;

@@ -6,4 +6,7 @@
 
 pub mod cgi;
 pub mod fastcgi;
+pub mod guest;
 pub mod scgi;
+
+pub use guest::Guest;
