@@ -3,6 +3,7 @@
 pub mod chunked;
 pub mod client_connection;
 pub mod connection;
+pub mod fastcgi;
 pub mod h2_connection;
 pub mod head;
 mod model;
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
         run: proxy_protocol::proxy_protocol,
         fixtures: &["crates/net/tests/proxy_protocol"],
     },
+    Target { name: "fastcgi", run: fastcgi::fastcgi, fixtures: &["crates/gateway/tests/fastcgi"] },
 ];
 
 /// Inputs are no longer than this: all limits but that on discarded bodies lie below.

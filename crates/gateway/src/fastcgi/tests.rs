@@ -223,6 +223,32 @@ fn a_worker_may_say_how_much_it_takes() {
     assert!(matches!(record::decode(&mut question), Ok(Some(Record::GetValues(names))) if names.len() == 3));
 }
 
+/// What a worker says in a fixture: whole replies, replies that are refused, replies that were cut.
+#[test]
+fn fixtures_are_what_they_are_called() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fastcgi");
+    let mut checked = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let mut input = BytesMut::from(&std::fs::read(&path).unwrap()[..]);
+        let (mut reply, mut has_ended) = (Reply::default(), false);
+        let outcome = loop {
+            match reply.decode(&mut input) {
+                Ok(Some(said)) => has_ended = matches!(said, Said::End { .. }),
+                Ok(None) if has_ended && input.is_empty() => break "ok",
+                Ok(None) => break "cut",
+                Err(_) => break "refused",
+            }
+        };
+        // A host hears no worker in what other hosts say.
+        let expected = if name.starts_with("request") { "refused" } else { name.split('_').next().unwrap() };
+        assert_eq!(outcome, expected, "{name}");
+        checked += 1;
+    }
+    assert!(checked > 20, "{checked}");
+}
+
 fn any_record() -> impl Strategy<Value = Record> {
     let bytes = prop::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
     let values = prop::collection::vec((bytes.clone(), bytes.clone()), 0..4);
