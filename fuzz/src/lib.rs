@@ -8,6 +8,7 @@
 pub mod driver;
 pub mod target;
 
+pub use target::cgi_reply::cgi_reply;
 pub use target::chunked::chunked;
 pub use target::client_connection::client_connection;
 pub use target::connection::connection;

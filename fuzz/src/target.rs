@@ -1,5 +1,6 @@
 //! What is fuzzed: each target checks its laws on any bytes.
 
+pub mod cgi_reply;
 pub mod chunked;
 pub mod client_connection;
 pub mod connection;
@@ -43,6 +44,7 @@ pub const TARGETS: &[Target] = &[
         fixtures: &["crates/net/tests/proxy_protocol"],
     },
     Target { name: "fastcgi", run: fastcgi::fastcgi, fixtures: &["crates/gateway/tests/fastcgi"] },
+    Target { name: "cgi_reply", run: cgi_reply::cgi_reply, fixtures: &[] },
 ];
 
 /// Inputs are no longer than this: all limits but that on discarded bodies lie below.

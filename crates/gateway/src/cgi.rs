@@ -5,3 +5,4 @@
 pub mod environment;
 pub mod guest;
 pub mod head;
+pub mod reply;

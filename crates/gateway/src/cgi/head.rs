@@ -30,7 +30,7 @@ impl Default for HeadLimits {
 pub enum Head {
     /// A document, or a redirect for the client: what follows is its body.
     Reply {
-        /// The status: that of `Status`, else 302 beside a `Location`, else 200.
+        /// The status: that of `Status` or of a status line, else 302 beside a `Location`, else 200.
         status: StatusCode,
         /// The fields for the client. Those that concern a connection of the program's are left out.
         headers: HeaderMap,
@@ -70,6 +70,8 @@ pub enum Reason {
     TransferEncoding,
     /// A `Content-Length` that is no number, or two that differ.
     InvalidLength(Bytes),
+    /// The body ended so many bytes before its `Content-Length`.
+    CutShort(u64),
 }
 
 /// Reads the header block of one program's output, once.
@@ -127,7 +129,9 @@ impl HeadDecoder {
         let (mut at, mut count) = (0, 0);
         for line in block.split(|&byte| byte == b'\n') {
             let text = line.strip_suffix(b"\r").unwrap_or(line);
-            if !text.is_empty() {
+            if at == 0 && text.starts_with(b"HTTP/") {
+                fields.status_line(text).map_err(|reason| HeadError { reason, at })?;
+            } else if !text.is_empty() {
                 count += 1;
                 if count > self.limits.fields_max {
                     return Err(HeadError { reason: Reason::TooManyFields(self.limits.fields_max), at });
@@ -136,7 +140,7 @@ impl HeadDecoder {
             }
             at += line.len() + 1;
         }
-        if count == 0 {
+        if count == 0 && fields.status.is_none() {
             return Err(HeadError { reason: Reason::Empty, at: 0 });
         }
         Ok(fields.head())
@@ -152,6 +156,14 @@ struct Fields {
 }
 
 impl Fields {
+    /// The line that programs begin with who write all of a reply themselves (RFC 3875 §5). They are read like all
+    /// others: what goes out is one reply, over HTTP/2 too.
+    fn status_line(&mut self, line: &[u8]) -> Result<(), Reason> {
+        let value = line.iter().position(|&byte| byte == b' ').map_or(&b""[..], |space| line[space..].trim_ascii());
+        self.status = Some(status(value)?);
+        Ok(())
+    }
+
     fn add(&mut self, line: &[u8]) -> Result<(), Reason> {
         if line[0] == b' ' || line[0] == b'\t' {
             return Err(Reason::FoldedLine);
@@ -194,7 +206,11 @@ impl Fields {
         if digits && same { Ok(()) } else { Err(Reason::InvalidLength(Bytes::copy_from_slice(value))) }
     }
 
-    fn head(self) -> Head {
+    fn head(mut self) -> Head {
+        // To leave HTTP is offered and taken by these alone (RFC 9110 §7.8).
+        if !matches!(self.status, Some(StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED)) {
+            self.headers.remove(header::UPGRADE);
+        }
         let local = self.headers.get(header::LOCATION).filter(|location| is_path(location.as_bytes()));
         match (local, self.status) {
             // With anything beside it, it is for the client: a cookie would be lost on the way.
@@ -209,9 +225,9 @@ impl Fields {
     }
 }
 
-/// A path on this server. Two slashes would begin the name of another.
+/// A path on this server. Two slashes would begin the name of another, and what is behind a `#` is the client's.
 fn is_path(location: &[u8]) -> bool {
-    location.starts_with(b"/") && !location.starts_with(b"//")
+    location.starts_with(b"/") && !location.starts_with(b"//") && !location.contains(&b'#')
 }
 
 /// `200 OK`, or the number alone. An interim reply is no answer, but for 101, which takes the connection over.
@@ -237,6 +253,7 @@ impl fmt::Display for HeadError {
             Reason::InvalidStatus(value) => write!(f, "its status is {:?}", shown(value)),
             Reason::TransferEncoding => f.write_str("it says Transfer-Encoding, which is the server's to say"),
             Reason::InvalidLength(value) => write!(f, "its Content-Length is {:?}", shown(value)),
+            Reason::CutShort(left) => write!(f, "its output ended {left} bytes before its Content-Length"),
         }
     }
 }

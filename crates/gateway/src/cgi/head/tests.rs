@@ -44,6 +44,7 @@ fn a_location_redirects_the_client_or_within() {
     check("Location: /elsewhere?x\n\n", Ok((0, &[], "/elsewhere?x")));
     check("Location: https://b.example/\n\n", Ok((302, &[("location", "https://b.example/")], "")));
     check("Location: //b.example/\n\n", Ok((302, &[("location", "//b.example/")], "")));
+    check("Location: /x#y\n\n", Ok((302, &[("location", "/x#y")], "")));
     check("Status: 301\nLocation: /x\n\n", Ok((301, &[("location", "/x")], "")));
     let with_cookie: Fields<'_> = &[("location", "/x"), ("set-cookie", "a=1")];
     check("Location: /x\nSet-Cookie: a=1\n\n", Ok((302, with_cookie, "")));
@@ -55,6 +56,24 @@ fn leaves_out_what_is_not_the_programs_to_say() {
     check("Set-Cookie: a=1\nConnection: close\nKeep-Alive: 5\nSet-Cookie: b=2\nTE: x\n\n", Ok((200, kept, "")));
     check("X: a\u{1}b\nSet-Cookie: a=1\nSet-Cookie: b=2\n\n", Ok((200, kept, "")));
     check("Transfer-Encoding: chunked\n\n", Err(Reason::TransferEncoding));
+}
+
+#[test]
+fn reads_a_status_line_of_programs_that_write_one() {
+    let fields: Fields<'_> = &[("content-type", "text/plain")];
+    check("HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\n\r\nbody", Ok((404, fields, "body")));
+    check("HTTP/1.0 200\n\n", Ok((200, &[], "")));
+    check("HTTP/1.1 302 Found\nLocation: /x\n\n", Ok((302, &[("location", "/x")], "")));
+    check("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n0\n\n", Err(Reason::TransferEncoding));
+    check("HTTP/1.1\n\n", Err(Reason::InvalidStatus("".into())));
+    check("HTTP/1.1 100 Continue\n\n", Err(Reason::InvalidStatus("100 Continue".into())));
+    check("A: x\nHTTP/1.1 200 OK\n\n", Err(Reason::NoField("HTTP/1.1 200 OK".into())));
+}
+
+#[test]
+fn only_who_leaves_http_says_so() {
+    check("Content-Type: a/b\nUpgrade: h2c\n\n", Ok((200, &[("content-type", "a/b")], "")));
+    check("Status: 101\nUpgrade: websocket\n\n", Ok((101, &[("upgrade", "websocket")], "")));
 }
 
 #[test]
