@@ -24,19 +24,19 @@ const VARIABLES_USUAL: usize = 48;
 
 /// Who asks, and how they reached the server.
 #[derive(Clone, Debug, Default)]
-pub struct Facts<'a> {
+pub struct Facts {
     /// Who the client is.
     pub client: Client,
     /// The server's own address and port on the connection.
     pub server: Option<SocketAddr>,
     /// The host the client asked for, with its port where it named one. The request's own, if this is `None`.
-    pub host: Option<&'a str>,
+    pub host: Option<Box<str>>,
     /// How it came.
     pub scheme: Scheme,
     /// Who it was found to be, if a filter has asked.
-    pub user: Option<User<'a>>,
+    pub user: Option<User>,
     /// The path and query it asked for, if filters have changed them since. The request's own, if this is `None`.
-    pub target: Option<&'a PathAndQuery>,
+    pub target: Option<PathAndQuery>,
 }
 
 /// Where a client is.
@@ -62,12 +62,12 @@ pub enum Scheme {
 }
 
 /// Who proved to be whom.
-#[derive(Clone, Copy, Debug)]
-pub struct User<'a> {
+#[derive(Clone, Debug)]
+pub struct User {
     /// By which scheme: `Basic`.
-    pub scheme: &'a str,
+    pub scheme: &'static str,
     /// The name.
-    pub name: &'a str,
+    pub name: Box<str>,
 }
 
 /// Which script is meant, and where it is.
@@ -118,7 +118,7 @@ impl Environment {
     /// `content_length` is how long the body is that the program will get: `None` for a request without one.
     pub fn of(
         head: &Parts,
-        facts: &Facts<'_>,
+        facts: &Facts,
         script: &Script<'_>,
         content_length: Option<u64>,
         settings: &Settings,
@@ -164,13 +164,13 @@ impl Environment {
     }
 
     /// What was asked, in which protocol, with which body.
-    fn add_request(&mut self, head: &Parts, facts: &Facts<'_>, content_length: Option<u64>) {
+    fn add_request(&mut self, head: &Parts, facts: &Facts, content_length: Option<u64>) {
         self.push("GATEWAY_INTERFACE", b"CGI/1.1");
         self.push("SERVER_SOFTWARE", SERVER_SOFTWARE.as_bytes());
         self.push("SERVER_PROTOCOL", protocol(head.version).as_bytes());
         self.push("REQUEST_METHOD", head.method.as_str().as_bytes());
         let own = head.uri.path_and_query();
-        let target = facts.target.or(own).map_or("/", PathAndQuery::as_str);
+        let target = facts.target.as_ref().or(own).map_or("/", PathAndQuery::as_str);
         self.push("REQUEST_URI", target.as_bytes());
         self.push("QUERY_STRING", head.uri.query().unwrap_or_default().as_bytes());
         if let Some(length) = content_length {
@@ -184,12 +184,12 @@ impl Environment {
     }
 
     /// Who is at either end.
-    fn add_ends(&mut self, head: &Parts, facts: &Facts<'_>) {
+    fn add_ends(&mut self, head: &Parts, facts: &Facts) {
         let (scheme, usual_port) = match facts.scheme {
             Scheme::Http => ("http", 80),
             Scheme::Https => ("https", 443),
         };
-        let host = facts.host.or_else(|| asked_host(&head.uri, &head.headers));
+        let host = facts.host.as_deref().or_else(|| asked_host(&head.uri, &head.headers));
         let asked: Option<Authority> = host.and_then(|host| host.parse().ok());
         let named_port = asked.as_ref().and_then(Authority::port_u16);
         let port = facts.server.map(|address| address.port()).or(named_port).unwrap_or(usual_port);
@@ -214,7 +214,7 @@ impl Environment {
         if client_port != 0 {
             self.push("REMOTE_PORT", client_port.to_string().as_bytes());
         }
-        if let Some(user) = facts.user {
+        if let Some(user) = &facts.user {
             self.push("AUTH_TYPE", user.scheme.as_bytes());
             self.push("REMOTE_USER", user.name.as_bytes());
         }

@@ -5,7 +5,7 @@ use super::*;
 /// A request as it may come, and what is known besides.
 struct Case<'a> {
     request: http::request::Builder,
-    facts: Facts<'a>,
+    facts: Facts,
     script: Script<'a>,
     content_length: Option<u64>,
     settings: Settings,
@@ -109,7 +109,7 @@ fn leaves_out_what_a_request_does_not_have() {
 #[test]
 fn tells_how_it_came() {
     let facts =
-        Facts { scheme: Scheme::Https, user: Some(User { scheme: "Basic", name: "alice" }), ..Facts::default() };
+        Facts { scheme: Scheme::Https, user: Some(User { scheme: "Basic", name: "alice".into() }), ..Facts::default() };
     let request = Request::get("https://a.example/x").version(Version::HTTP_2).header("host", "b.example");
     let expected = [
         ("HTTPS", Some("on")),
@@ -128,7 +128,7 @@ fn tells_how_it_came() {
 #[test]
 fn tells_what_was_asked_before_filters_changed_it() {
     let target = PathAndQuery::from_static("/before?1");
-    let facts = Facts { target: Some(&target), host: Some("asked.example:8443"), ..Facts::default() };
+    let facts = Facts { target: Some(target), host: Some("asked.example:8443".into()), ..Facts::default() };
     let request = Request::get("/behind?2").header("host", "inner");
     let expected = [
         ("REQUEST_URI", Some("/before?1")),
