@@ -189,6 +189,24 @@ impl Body {
         self.extras.as_ref().is_some_and(|extras| extras.reading.is_some())
     }
 
+    /// What is left of a call whose reply hands the connection over: what the body held, without content.
+    pub(crate) fn into_call(mut self) -> Self {
+        self.kind = Kind::Empty;
+        if let Some(deadline) = self.context.deadline {
+            self.alarm(deadline);
+        }
+        self
+    }
+
+    /// When it fails, unless it is over by then.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        Some(self.extras.as_ref()?.deadline.as_ref()?.deadline())
+    }
+
+    fn alarm(&mut self, deadline: Instant) {
+        self.extras().deadline = Some(Box::pin(tokio::time::sleep_until(deadline)));
+    }
+
     /// Fails once the deadline has passed.
     pub(crate) fn poll_deadline(&mut self, task: &mut TaskContext<'_>) -> Result<(), Error> {
         let deadline = self.extras.as_mut().and_then(|extras| extras.deadline.as_mut());
@@ -303,10 +321,13 @@ impl Lasting for Body {
     }
 
     fn until(mut self, deadline: Instant) -> Self {
-        let whole = matches!(self.kind, Kind::Empty | Kind::Bytes(_));
         let sooner = |set: &Pin<Box<Sleep>>| set.deadline() <= deadline;
-        if !whole && !self.extras().deadline.as_ref().is_some_and(sooner) {
-            self.extras().deadline = Some(Box::pin(tokio::time::sleep_until(deadline)));
+        if matches!(self.kind, Kind::Empty | Kind::Bytes(_)) {
+            // What is there already waits for nothing, unless its connection is handed over.
+            let set = self.context.deadline.unwrap_or(deadline);
+            self.context.deadline = Some(set.min(deadline));
+        } else if !self.extras().deadline.as_ref().is_some_and(sooner) {
+            self.alarm(deadline);
         }
         self
     }

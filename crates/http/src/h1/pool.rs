@@ -22,8 +22,11 @@ use shelf::Shelf;
 /// How many connections there may be, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Connections at once, over all event loops, upgraded ones included. 1024.
+    /// Connections at once, over all event loops. 1024.
     pub connections_max: usize,
+    /// Connections that have left HTTP, as for WebSockets, which count no more among the others. Offers to
+    /// leave it are refused while there are so many. 4096.
+    pub tunnels_max: usize,
     /// Connections each event loop keeps at rest. 128.
     pub idle_max: usize,
     /// How long one rests before it is closed, to the second. 4 s: some servers keep them for 5 s, and
@@ -41,6 +44,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections_max: 1024,
+            tunnels_max: 4096,
             idle_max: 128,
             idle_time_max: Duration::from_secs(4),
             waiting_max: 1024,
@@ -63,7 +67,7 @@ impl Default for Settings {
 /// | [`Kind`] | when |
 /// |---|---|
 /// | [`Unavailable`](Kind::Unavailable) | the server cannot be reached: nothing was begun |
-/// | [`Overloaded`](Kind::Overloaded) | all connections are busy, and too many wait, or for too long |
+/// | [`Overloaded`](Kind::Overloaded) | all connections are busy and too many wait, or for too long; all tunnels are taken |
 /// | [`Timeout`](Kind::Timeout) | it takes nothing of the request, or does not answer, for too long |
 /// | [`Upstream`](Kind::Upstream) | what it sends makes no sense, or ends too early |
 ///
@@ -108,6 +112,11 @@ where
         self.0.idle()
     }
 
+    /// How many have left HTTP, or are about to.
+    pub fn tunnels(&self) -> usize {
+        self.0.tunnels()
+    }
+
     fn failure(&self, failure: Failure) -> Error {
         match failure {
             Failure::Body(error) => error,
@@ -134,6 +143,7 @@ where
     async fn call(&self, request: Request) -> Result<Response, Error> {
         let shelf = &self.0;
         let mut exchange = Exchange::new(request);
+        let tunnel = exchange.offers_upgrade().then(|| shelf.tunnel()).transpose()?;
         let mut wire = match shelf.take_idle() {
             Some(wire) => wire,
             None => shelf.connect().await?,
@@ -142,7 +152,7 @@ where
         loop {
             exchange.begin(&mut wire);
             match poll_fn(|task| exchange.poll(task, &mut wire, shelf.bounds())).await {
-                Ok(()) => return exchange.reply(wire, shelf).map_err(|trouble| trouble.with(shelf.name())),
+                Ok(()) => return exchange.reply(wire, tunnel, shelf).map_err(|trouble| trouble.with(shelf.name())),
                 Err(Failure::Lost { untouched, .. }) if may_repeat && wire.is_used() && exchange.again(untouched) => {
                     may_repeat = false;
                     drop(wire);

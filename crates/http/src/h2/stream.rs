@@ -218,7 +218,7 @@ impl Asked {
         websocket::accepted(response);
         shared.gauge.earn(FRAMES_PER_REPLY);
         match self.respond.send_response(take_head(response), false) {
-            Ok(stream) => Reply::Tunnel(asking.open(stream, shared)),
+            Ok(stream) => Reply::Tunnel(asking.open(stream, response.body_mut(), shared)),
             Err(error) => {
                 tracing::debug!(id = %self.id, peer = ?shared.peer, %error, "a reply came too late");
                 Reply::Over

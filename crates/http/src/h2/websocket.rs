@@ -26,8 +26,8 @@ use super::flood::FRAMES_PER_PIECE;
 use super::sending::Piece;
 use super::stream::Shared;
 use super::wire::Gauge;
-use crate::Response;
 use crate::h1::connection::{Offer, offer};
+use crate::{Body, Response};
 
 /// What a server adds to a client's key before it hashes both (RFC 6455 §1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -72,14 +72,15 @@ impl Asking {
             && field(SEC_WEBSOCKET_ACCEPT) == Some(self.accept.as_bytes())
     }
 
-    /// Hands the stream over to whoever took the offer.
-    pub(super) fn open(self, send: SendStream<Piece>, shared: &Shared) -> Open {
+    /// Hands the stream over to whoever took the offer by a reply with this body.
+    pub(super) fn open(self, send: SendStream<Piece>, reply: &mut Body, shared: &Shared) -> Open {
         let (alive, open) = oneshot::channel();
         let gauge = shared.gauge.clone();
         let tunnel = Tunnel { send, stream: self.stream, input: Bytes::new(), ended: false, gauge, _alive: alive };
         let mut connection = Connection::new(tunnel, shared.peer.clone());
         connection.watch = shared.drain.watch(shared.peer.number());
-        if let Some(offer) = self.offer {
+        if let Some(mut offer) = self.offer {
+            offer.keep(reply);
             offer.accept(connection);
         }
         open

@@ -67,6 +67,7 @@ pub(crate) struct Proxy {
     #[serde(serialize_with = "json::duration")]
     pub(crate) idle_time: Duration,
     pub(crate) connections_max: u32,
+    pub(crate) tunnels_max: u32,
 }
 
 /// Where another server listens.
@@ -214,6 +215,7 @@ fn proxy_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Proxy {
         reply_time: given.one("reply-time"),
         idle_time: given.one("idle-time"),
         connections_max: given.one("connections"),
+        tunnels_max: given.one("tunnels"),
     }
 }
 

@@ -74,6 +74,7 @@ fn proxy(settings: &ProxyService) -> Result<Proxy, String> {
     };
     let pool = pool::Settings {
         connections_max: usize::try_from(settings.connections_max).unwrap_or(usize::MAX),
+        tunnels_max: usize::try_from(settings.tunnels_max).unwrap_or(usize::MAX),
         idle_time_max: settings.idle_time,
         limits,
         ..pool::Settings::default()

@@ -10,7 +10,7 @@ use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
 use tokio::net::TcpStream;
-use unary_e2e::{Server, run_config};
+use unary_e2e::{Server, eventually, run_config};
 use unary_testkit::TempDir;
 
 /// `hello`, in a frame of a client whose mask changes nothing, and of a server (RFC 6455 §5.2).
@@ -41,10 +41,15 @@ fn echo() -> SocketAddr {
 
 /// A server whose `server` block says this besides, in front of [`echo`].
 fn proxy(lines: &str) -> (TempDir, Server) {
+    proxy_behind("", lines)
+}
+
+/// The same with these filters before it.
+fn proxy_behind(filters: &str, lines: &str) -> (TempDir, Server) {
     let folder = TempDir::new();
     let state = folder.join("state");
     let server = format!("server {{\nlisten \"127.0.0.1:0\"\nadmin off\nstate \"{}\"\n{lines}\n}}\n", state.display());
-    let site = format!("site \"*\" {{\nroute {{\nproxy \"http://{}\"\n}}\n}}\n", echo());
+    let site = format!("site \"*\" {{\nroute {{\n{filters}\nproxy \"http://{}\"\n}}\n}}\n", echo());
     folder.write("unary.kdl", server + &site);
     let started = run_config(folder.join("unary.kdl"), 1).start();
     (folder, started)
@@ -119,4 +124,36 @@ fn a_websocket_is_refused_unless_told() {
         assert_eq!(reply.await.expect_err("it is refused").reason(), Some(Reason::PROTOCOL_ERROR));
         poll_fn(|task| requests.poll_ready(task)).await.expect("the connection goes on");
     });
+}
+
+#[test]
+fn a_websocket_is_a_call_until_it_ends() {
+    let (folder, server) = proxy_behind("in-flight 2", "http2 websockets=#true\naccess-log \"access.log\"");
+    let log = || std::fs::read_to_string(folder.join("access.log")).unwrap_or_default();
+    let stream = std::net::TcpStream::connect(server.address()).expect("it listens");
+    let (mut socket, _) = tungstenite::client("ws://a.test/one", stream).expect("it is taken");
+    block_on(async {
+        let mut requests = connect(&server).await;
+        let (reply, mut sender) = ask(&mut requests);
+        let mut stream = reply.await.expect("it answers").into_body();
+        sender.send_data(SAID.into(), false).expect("the stream is open");
+        assert_eq!(read(&mut stream, HEARD.len()).await, HEARD);
+        let asked = Request::get("http://a.test/").body(()).expect("it is one");
+        let (reply, _) = requests.send_request(asked, true).expect("the connection is open");
+        assert_eq!(reply.await.expect("it answers").status(), 503, "both places are taken");
+    });
+    socket.send("hello".into()).expect("it is open");
+    assert_eq!(socket.read().expect("it answers").into_text().expect("it is text"), "hello");
+    let line_of = |path: &str| {
+        let path = format!("\"{path}\"");
+        log().lines().find(|line| line.contains(&path)).map(str::to_owned)
+    };
+    eventually("the end of the one is logged", || line_of("/chat").is_some());
+    assert_eq!(line_of("/one"), None);
+    drop(socket);
+    eventually("the end of the other is logged", || line_of("/one").is_some());
+    for line in ["/one", "/chat"].map(line_of) {
+        let line = line.expect("it is there");
+        assert!(line.contains("\"status\":101") && line.contains("\"bytes\":7"), "{line}");
+    }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http::header::{EXPECT, TE, UPGRADE};
 use http::{Method, StatusCode, Uri};
+use tokio::sync::OwnedSemaphorePermit;
 use unary_net::Transport;
 use unary_service::{Error, Kind};
 
@@ -78,6 +79,11 @@ impl Exchange {
             is_answered: false,
             taken_before: 0,
         }
+    }
+
+    /// Whether its connection may leave HTTP by it.
+    pub(in crate::h1) fn offers_upgrade(&self) -> bool {
+        self.offers_upgrade
     }
 
     /// Encodes the request's head.
@@ -210,10 +216,12 @@ impl Exchange {
         may
     }
 
-    /// The reply, whose head is there. Its body takes the connection along, unless it is here already.
+    /// The reply, whose head is there. Its body takes the connection along, unless it is here already; a
+    /// connection that leaves HTTP takes the place among the tunnels.
     pub(in crate::h1) fn reply<S: Transport, H: Home<S>>(
         self,
         mut wire: Box<Wire<S>>,
+        tunnel: Option<OwnedSemaphorePermit>,
         home: &Arc<H>,
     ) -> Result<Response, Trouble> {
         let ResponseHead { status, headers, framing, keep_alive, upgrade, .. } = self.head;
@@ -226,7 +234,7 @@ impl Exchange {
                 let trouble = Trouble::new(Kind::Upstream, "reading the reply of");
                 return Err(trouble.because("it takes up a protocol that was not offered"));
             }
-            upgrade::put(*wire, &mut response);
+            upgrade::put(*wire, tunnel, &mut response);
             return Ok(response);
         }
         let persistence = match sent {

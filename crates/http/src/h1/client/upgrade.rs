@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::OwnedSemaphorePermit;
 use unary_net::Transport;
 
 use super::wire::Wire;
@@ -22,8 +23,8 @@ impl Upgraded {
     }
 }
 
-/// Puts the connection into the reply that agreed.
-pub(super) fn put<S: Transport>(wire: Wire<S>, response: &mut Response) {
-    let (connection, place) = wire.into_parts();
-    response.extensions_mut().insert(Shared(Arc::new(Mutex::new(Some(Upgraded::new(connection, Some(place)))))));
+/// Puts the connection into the reply that agreed. It has left its pool; among the tunnels this is its place.
+pub(super) fn put<S: Transport>(wire: Wire<S>, tunnel: Option<OwnedSemaphorePermit>, response: &mut Response) {
+    let upgraded = Upgraded::of_client(wire.into_connection(), tunnel);
+    response.extensions_mut().insert(Shared(Arc::new(Mutex::new(Some(upgraded)))));
 }

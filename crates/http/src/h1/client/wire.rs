@@ -163,10 +163,10 @@ impl<S: Transport> Wire<S> {
         }
     }
 
-    /// The bare connection, with the bytes that were read too many, and its place.
-    pub(super) fn into_parts(mut self) -> (Connection<S>, Place) {
+    /// The bare connection, with the bytes that were read too many. Its place is free.
+    pub(super) fn into_connection(mut self) -> Connection<S> {
         self.connection.buffered = self.input;
-        (self.connection, self.place)
+        self.connection
     }
 }
 

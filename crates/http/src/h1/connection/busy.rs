@@ -408,7 +408,10 @@ impl<'a, S: Transport> Busy<'a, S> {
         }
         let body = response.body_mut();
         match (plan.framing, body.bytes()) {
-            (Framing::Empty, _) => self.tools.output.keep(body),
+            (Framing::Empty, _) => match &mut self.upgrade {
+                Some(offer) => offer.keep(body),
+                None => self.tools.output.keep(body),
+            },
             (Framing::Length(length), Some(bytes)) if length == bytes.len() as u64 => {
                 self.tools.output.put(bytes);
                 body.took(length);

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use unary_net::{Connection, Transport};
 use unary_service::Error;
 
+use crate::Body;
 use crate::h1::Upgraded;
 
 /// The offer to take a request's connection over. A service that answers 101 (or 2xx to
@@ -27,7 +28,11 @@ use crate::h1::Upgraded;
 pub struct Upgrade(oneshot::Receiver<Upgraded>);
 
 /// The connection's end of an offer.
-pub(crate) struct Offer(oneshot::Sender<Upgraded>);
+pub(crate) struct Offer {
+    taker: oneshot::Sender<Upgraded>,
+    /// Of the reply that accepts it: the call goes on until the other protocol ends.
+    reply: Body,
+}
 
 /// Request extensions have to be `Clone`; an offer can be taken once.
 #[derive(Clone)]
@@ -53,13 +58,18 @@ pub(crate) fn offer() -> (Option<Offer>, Extensions) {
     let (sender, receiver) = oneshot::channel();
     let mut extensions = Extensions::new();
     extensions.insert(Shared(Arc::new(Mutex::new(Some(Upgrade(receiver))))));
-    (Some(Offer(sender)), extensions)
+    (Some(Offer { taker: sender, reply: Body::empty() }), extensions)
 }
 
 impl Offer {
+    /// Keeps what the reply that accepts it holds.
+    pub(crate) fn keep(&mut self, reply: &mut Body) {
+        self.reply = std::mem::take(reply);
+    }
+
     /// Hands the connection over. If nobody waits for it any more, it closes.
     pub(crate) fn accept<S: Transport>(self, connection: Connection<S>) {
-        let _ = self.0.send(Upgraded::new(connection, None));
+        let _ = self.taker.send(Upgraded::of_server(connection, self.reply));
     }
 }
 

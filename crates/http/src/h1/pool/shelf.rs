@@ -32,6 +32,7 @@ pub(super) struct Shelf<D, S> {
     idle_sweeps_max: u32,
     shards: Box<[Mutex<Shard<S>>]>,
     permits: Arc<Semaphore>,
+    tunnels: Arc<Semaphore>,
     waiters: Mutex<VecDeque<oneshot::Sender<Box<Wire<S>>>>>,
     /// How many those are. Looked at whenever a connection comes back.
     waiting: AtomicUsize,
@@ -68,6 +69,10 @@ impl<D, S> Shelf<D, S> {
         self.settings.connections_max - self.permits.available_permits()
     }
 
+    pub(super) fn tunnels(&self) -> usize {
+        self.settings.tunnels_max - self.tunnels.available_permits()
+    }
+
     pub(super) fn idle(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).idle.len()).sum()
     }
@@ -80,7 +85,8 @@ where
 {
     pub(super) fn new(address: Address, dial: D, settings: Settings) -> Arc<Self> {
         let connections_max = settings.connections_max.clamp(1, Semaphore::MAX_PERMITS);
-        let settings = Settings { connections_max, ..settings };
+        let tunnels_max = settings.tunnels_max.min(Semaphore::MAX_PERMITS);
+        let settings = Settings { connections_max, tunnels_max, ..settings };
         let sweeps = settings.idle_time_max.as_millis().div_ceil(SWEEP_EVERY.as_millis());
         let shard = || Mutex::new(Shard { idle: Vec::new(), sweeps: 0, is_swept: false });
         Arc::new_cyclic(|this| Self {
@@ -93,6 +99,7 @@ where
             idle_sweeps_max: u32::try_from(sweeps).unwrap_or(u32::MAX),
             shards: (0..shards()).map(|_| shard()).collect(),
             permits: Arc::new(Semaphore::new(connections_max)),
+            tunnels: Arc::new(Semaphore::new(tunnels_max)),
             waiters: Mutex::default(),
             waiting: AtomicUsize::new(0),
         })
@@ -125,6 +132,13 @@ where
         let connection = self.dial.call(self.address.clone()).await?;
         let place = Place::new(here() % self.shards.len(), permit);
         Ok(Box::new(Wire::new(connection, self.bounds.head, place)))
+    }
+
+    /// A place for a connection that is about to leave HTTP.
+    pub(super) fn tunnel(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let taken = || format!("all {} are taken", self.settings.tunnels_max);
+        let refusal = || Error::overloaded(format!("opening a tunnel to {}", self.text)).because(taken());
+        self.tunnels.clone().try_acquire_owned().map_err(|_| refusal())
     }
 
     async fn wait(&self) -> Result<Waited<S>, Error> {

@@ -1,5 +1,8 @@
 //! WebSockets by extended CONNECT (RFC 8441).
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ::h2::ext::Protocol;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -7,6 +10,7 @@ use http::HeaderValue;
 use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncWriteExt, copy, split};
+use unary_service::Lasting;
 
 use super::*;
 use crate::h1::connection::Upgrade;
@@ -128,4 +132,30 @@ async fn what_is_not_taken_is_answered() {
     assert_eq!(reply.status(), 500);
     let (reply, _sender) = ask(&mut client, "/", "connect-ip").await;
     assert_eq!(reply.status(), 501);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_taken_is_part_of_its_call() {
+    let (guard, sent) = (Arc::new(()), Arc::new(AtomicU64::new(0)));
+    let (held, counted) = (Arc::downgrade(&guard), sent.clone());
+    let guard = Arc::new(Mutex::new(Some(guard)));
+    let app = service_fn(move |request: Request| {
+        let (guard, sent) = (guard.lock().unwrap().take(), sent.clone());
+        async move {
+            let reply = repeating().call(request).await?;
+            Ok(reply.map(|body| body.counted(sent)).holding(guard))
+        }
+    });
+    let mut client = Server { websockets: true, ..Server::default() }.meet(app).await;
+    settle().await;
+    let (reply, mut sender) = ask(&mut client, "/", "websocket").await;
+    let mut stream = reply.into_body();
+    sender.send_data("one".into(), false).unwrap();
+    assert_eq!(read(&mut stream, 10).await, b"hello; one");
+    assert!(held.upgrade().is_some());
+    assert_eq!(counted.load(Ordering::Relaxed), 10);
+    sender.send_data(Bytes::new(), true).unwrap();
+    assert!(read(&mut stream, usize::MAX).await.is_empty());
+    settle().await;
+    assert!(held.upgrade().is_none());
 }

@@ -84,6 +84,12 @@ pub(super) static SERVICES: &[Word] = &[
                 "so long an idle connection to it is kept; less than it keeps one itself",
             ),
             or("connections", Kind::Count(1, 100_000), "256", "how many there are to it at once"),
+            or(
+                "tunnels",
+                Kind::Count(0, 1_000_000),
+                "4096",
+                "how many WebSockets and the like, besides; 503 beyond it",
+            ),
         ]),
     Word::new("respond", "Answers every request alike.")
         .takes(&[

@@ -1,6 +1,6 @@
 //! What is left of a proxy once both ends have left HTTP: bytes, both ways, until both have ended.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep_until};
 use unary_http::h1::Upgraded as Server;
 use unary_http::h1::connection::Upgrade;
 use unary_net::pipeline::drain::Phase;
@@ -18,11 +19,12 @@ use unary_net::timer::{Ticks, Timer};
 const HELD_BYTES_MAX: usize = 16 * 1024;
 
 /// Passes bytes on between the two, once the client has been told. A task of its own: the call that
-/// led to it is over.
+/// led to it has been answered, but ends with it.
 pub(super) fn begin(client: Upgrade, server: Server, idle_max: Duration) {
     tokio::spawn(async move {
         let Ok(client) = client.taken().await else { return };
         let mut watch = client.watch();
+        let deadline = client.deadline();
         tokio::select! {
             ended = run(client, server, Ticks::of(idle_max)) => {
                 if let Err(error) = ended {
@@ -30,8 +32,17 @@ pub(super) fn begin(client: Upgrade, server: Server, idle_max: Duration) {
                 }
             }
             () = watch.reached(Phase::Over) => {}
+            () = reached(deadline) => tracing::debug!("a tunnel ended, as its call's time was over"),
         }
     });
+}
+
+/// Waits for that time, for ever if there is none.
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
 }
 
 /// Runs until both directions have ended, either end is lost, or neither has said anything for too
@@ -136,7 +147,6 @@ fn write<W: AsyncWrite + Unpin>(task: &mut Context<'_>, far: &mut W, bytes: &[u8
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio::time::Instant;
 
     use super::*;
 

@@ -30,10 +30,44 @@ async fn a_connection_that_switches_is_handed_over_with_what_came_behind() {
     assert_eq!(&bytes, b"hello");
     stream.write_all(b"world").await.unwrap();
     server.expect("world").await;
-    assert_eq!(server.pool.connections(), 1);
+    assert_eq!((server.pool.connections(), server.pool.tunnels()), (0, 1));
     drop(stream);
     server.expect_end().await;
-    assert_eq!(server.pool.connections(), 0);
+    assert_eq!((server.pool.connections(), server.pool.tunnels()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_switches_leaves_its_place_in_the_pool() {
+    let settings = Settings { connections_max: 1, tunnels_max: 2, ..Settings::default() };
+    let (pool, mut servers) = pool(settings);
+    let begin = |request| {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.call(request).await })
+    };
+    let mut switched = Vec::new();
+    for _ in 0..2 {
+        let call = begin(offering());
+        let mut server = servers.recv().await.unwrap();
+        server.expect(SENT).await;
+        server.send(SWITCHING).await;
+        let mut reply = call.await.unwrap().unwrap();
+        switched.push((Upgraded::of(&mut reply).expect("it was handed over"), server));
+    }
+    assert_eq!((pool.connections(), pool.tunnels()), (0, 2));
+    let refused = begin(offering()).await.unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "overloaded while opening a tunnel to there:80: all 2 are taken");
+    // What offers nothing goes on, and a tunnel that ends makes room for the next.
+    let call = begin(get());
+    let mut server = servers.recv().await.unwrap();
+    server.expect(GET).await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    switched.pop();
+    let call = begin(offering());
+    server.expect(SENT).await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    assert_eq!((pool.connections(), pool.tunnels()), (1, 1)); // It declined.
 }
 
 #[tokio::test(start_paused = true)]

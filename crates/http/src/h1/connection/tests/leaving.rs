@@ -1,5 +1,7 @@
 //! Leaving HTTP: upgrades and tunnels.
 
+use std::sync::atomic::AtomicU64;
+
 use super::*;
 use crate::h1::connection::Upgrade;
 
@@ -156,4 +158,51 @@ async fn no_tunnel_opens_amid_a_body() {
     client.ask("123456789".to_owned() + &get("/"), ok("/ stays")).await;
     let mut client = serve(tunnel());
     client.ask(connect.to_owned() + "123456789abc", format!("{TUNNEL}hello; abc")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_leaves_http_ends_with_the_other_protocol() {
+    let (guard, sent) = (Arc::new(()), Arc::new(AtomicU64::new(0)));
+    let (held, counted) = (Arc::downgrade(&guard), sent.clone());
+    let guard = Mutex::new(Some(guard));
+    let mut client = serve(service_fn(move |request: Request| {
+        let (guard, sent) = (guard.lock().unwrap().take(), sent.clone());
+        async move {
+            let reply = take_over(request, StatusCode::SWITCHING_PROTOCOLS).await?;
+            Ok(reply.map(|body| body.counted(sent)).holding(guard))
+        }
+    }));
+    client.ask(offer("/"), format!("{SWITCHED}hello; ")).await;
+    client.expect_silence(Duration::from_secs(1000)).await;
+    assert!(held.upgrade().is_some());
+    client.ask("one", "one").await;
+    assert_eq!(counted.load(Ordering::Relaxed), "hello; one".len() as u64);
+    client.half_close().await;
+    client.expect_end().await;
+    settle().await;
+    assert!(held.upgrade().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_the_other_protocol_too() {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut client = serve(service_fn(move |request: Request| async move {
+        Ok(take_over(request, StatusCode::SWITCHING_PROTOCOLS).await?.until(deadline))
+    }));
+    client.ask(offer("/"), format!("{SWITCHED}hello; ")).await;
+    assert_eq!(client.expect_end().await.as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declined_offer_holds_nothing() {
+    let guard = Arc::new(());
+    let held = Arc::downgrade(&guard);
+    let guard = Mutex::new(Some(guard));
+    let mut client = serve(service_fn(move |request: Request| {
+        let guard = guard.lock().unwrap().take();
+        async move { Ok(take_over(request, StatusCode::SWITCHING_PROTOCOLS).await?.holding(guard)) }
+    }));
+    client.ask(offer("/no"), ok("/no stays")).await;
+    settle().await;
+    assert!(held.upgrade().is_none());
 }
