@@ -64,6 +64,7 @@ pub(crate) struct Proxy {
     pub(crate) connect_time: Duration,
     #[serde(serialize_with = "json::duration")]
     pub(crate) reply_time: Duration,
+    pub(crate) stall_time: Duration,
     #[serde(serialize_with = "json::duration")]
     pub(crate) idle_time: Duration,
     pub(crate) connections_max: u32,
@@ -213,6 +214,7 @@ fn proxy_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Proxy {
         host,
         connect_time: given.one("connect-time"),
         reply_time: given.one("reply-time"),
+        stall_time: given.one("stall-time"),
         idle_time: given.one("idle-time"),
         connections_max: given.one("connections"),
         tunnels_max: given.one("tunnels"),

@@ -67,28 +67,61 @@ fn files(settings: &FileService) -> Result<Files, String> {
 
 fn proxy(settings: &ProxyService) -> Result<Proxy, String> {
     let endpoint = settings.endpoints.first().ok_or_else(|| "it names no endpoint".to_owned())?;
-    let limits = client::Limits {
-        head_time_max: settings.reply_time,
-        stall_time_max: settings.reply_time,
-        ..client::Limits::default()
-    };
-    let pool = pool::Settings {
-        connections_max: usize::try_from(settings.connections_max).unwrap_or(usize::MAX),
-        tunnels_max: usize::try_from(settings.tunnels_max).unwrap_or(usize::MAX),
-        idle_time_max: settings.idle_time,
-        limits,
-        ..pool::Settings::default()
-    };
     let dial = Dial::new().connect_time_max(settings.connect_time);
     let host = match settings.host {
         ProxyHost::Keep => Host::Client,
         ProxyHost::Endpoint => Host::Endpoint,
     };
     let target: Endpoint = endpoint.text().parse().map_err(in_words)?;
-    let pool = pool::Pool::new(target.address().clone(), dial, pool);
+    let pool = pool::Pool::new(target.address().clone(), dial, bounds(settings));
     Ok(Proxy::over(pool, target).host(host))
+}
+
+/// What the server behind may do, and how long it may take.
+fn bounds(settings: &ProxyService) -> pool::Settings {
+    let limits = client::Limits {
+        head_time_max: settings.reply_time,
+        stall_time_max: settings.stall_time,
+        ..client::Limits::default()
+    };
+    pool::Settings {
+        connections_max: usize::try_from(settings.connections_max).unwrap_or(usize::MAX),
+        tunnels_max: usize::try_from(settings.tunnels_max).unwrap_or(usize::MAX),
+        idle_time_max: settings.idle_time,
+        limits,
+        ..pool::Settings::default()
+    }
 }
 
 fn in_words(cause: impl ToString) -> String {
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use unary_testkit::TempDir;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// How long a server behind a proxy of which this is said may take to answer, and be silent.
+    #[track_caller]
+    fn check(settings: &str, seconds: [u64; 2]) {
+        let text = format!("site \"a.test\" {{ tls off; route {{ proxy \"http://b.test\" {settings}; }}; }}");
+        let folder = TempDir::with([("unary.kdl", &*text)]);
+        let config = Config::read(&folder.join("unary.kdl")).ok().expect("it is in order");
+        let (_, route) = config.sites[0].routes.iter().next().expect("it has one");
+        let Service::Proxy(settings) = &route.service.what else { panic!("{:?}", route.service.what) };
+        let limits = bounds(settings).limits;
+        assert_eq!([limits.head_time_max, limits.stall_time_max], seconds.map(Duration::from_secs));
+    }
+
+    #[test]
+    fn a_reply_that_has_begun_is_not_held_to_the_time_for_its_beginning() {
+        check("", [60, 60]);
+        check("reply-time=\"1s\"", [1, 60]);
+        check("reply-time=\"10m\" stall-time=\"5s\"", [600, 5]);
+    }
 }

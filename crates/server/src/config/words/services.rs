@@ -76,7 +76,13 @@ pub(super) static SERVICES: &[Word] = &[
                 "the host that it is asked for: the client's, or its own",
             ),
             or("connect-time", Kind::Duration, "5s", "until it accepts a connection"),
-            or("reply-time", Kind::Duration, "60s", "until its reply begins"),
+            or("reply-time", Kind::Duration, "60s", "until its reply begins; 504 beyond it"),
+            or(
+                "stall-time",
+                Kind::Duration,
+                "60s",
+                "in which it takes nothing of a request, or sends nothing of a reply that has begun",
+            ),
             or(
                 "idle-time",
                 Kind::Duration,
