@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use futures_util::future::{Either, ready};
 use http::StatusCode;
 use serde::Serialize;
 use unary_http::{Request, Response, message};
@@ -187,12 +188,16 @@ impl Available for Plan {}
 impl Service<Request> for Plan {
     type Reply = Response;
 
-    async fn call(&self, request: Request) -> Result<Response, Error> {
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response, Error>> + Send {
         let found = self.find(&request);
-        let logged = Logged { log: found.log.or(self.log.as_ref()), found: &found };
-        match found.trace.or(self.trace.as_ref()) {
-            Some(trace) => trace.apply_at(found.place, request, &logged).await,
-            None => logged.call(request).await,
+        let trace = found.trace.or(self.trace.as_ref());
+        let logged = Logged { log: found.log.or(self.log.as_ref()), found };
+        match trace {
+            Some(trace) => {
+                let traced = async move { trace.apply_at(logged.found.place, request, &logged).await };
+                Either::Left(Box::pin(traced))
+            }
+            None => Either::Right(logged.pass(request)),
         }
     }
 }
@@ -200,18 +205,30 @@ impl Service<Request> for Plan {
 /// What becomes of a request, and a line for it.
 struct Logged<'p> {
     log: Option<&'p AccessLog>,
-    found: &'p Found<'p>,
+    found: Found<'p>,
 }
 
 impl Available for Logged<'_> {}
 
-impl Service<Request> for Logged<'_> {
+impl<'p> Service<Request> for Logged<'p> {
     type Reply = Response;
 
-    async fn call(&self, request: Request) -> Result<Response, Error> {
-        match self.log {
-            Some(log) => log.apply_at(self.found.place, request, self.found).await,
-            None => self.found.call(request).await,
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response, Error>> + Send {
+        self.pass(request)
+    }
+}
+
+impl<'p> Logged<'p> {
+    /// What it takes is known when this returns: the future needs the plan alone.
+    fn pass(&self, request: Request) -> impl Future<Output = Result<Response, Error>> + Send + use<'p> {
+        let logged = self.log.map(|log| log.begin(self.found.place, &request));
+        let answer = self.found.pass(request);
+        async move {
+            let outcome = answer.await;
+            match logged {
+                Some(logged) => logged.with(outcome),
+                None => outcome,
+            }
         }
     }
 }
@@ -229,6 +246,7 @@ struct Found<'p> {
 }
 
 /// Whoever answers a request.
+#[derive(Clone, Copy)]
 enum Answer<'p> {
     By(&'p BoxService<Request, Response>),
     Challenge(&'p Answers),
@@ -240,24 +258,19 @@ impl<'p> Found<'p> {
     fn nobody(status: StatusCode, metrics: Option<&'p Metrics>, place: Option<&'p Arc<Place>>) -> Self {
         Self { answer: Answer::Status(status), metrics, place, log: Own::Nothing, trace: Own::Nothing }
     }
-}
 
-impl Available for Found<'_> {}
-
-impl Service<Request> for Found<'_> {
-    type Reply = Response;
-
-    async fn call(&self, request: Request) -> Result<Response, Error> {
-        let answer = match (&self.answer, self.metrics) {
-            (Answer::By(service), Some(metrics)) => return metrics.apply(request, *service).await,
-            (Answer::By(service), None) => return service.call(request).await,
+    /// Passes the request on to whoever answers it.
+    fn pass(&self, request: Request) -> impl Future<Output = Result<Response, Error>> + Send + use<'p> {
+        let answer = match (self.answer, self.metrics) {
+            (Answer::By(service), Some(metrics)) => return Either::Left(metrics.apply(request, service)),
+            (Answer::By(service), None) => return Either::Right(Either::Left(service.call(request))),
             (Answer::Challenge(answers), _) => answers.answer(&request),
-            (Answer::Status(status), _) => message::status(*status),
+            (Answer::Status(status), _) => message::status(status),
         };
         if let Some(metrics) = self.metrics {
             metrics.count(&request, &answer);
         }
-        Ok(answer)
+        Either::Right(Either::Right(ready(Ok(answer))))
     }
 }
 

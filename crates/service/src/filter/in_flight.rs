@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -82,10 +83,13 @@ impl InFlight {
         self.places.available_permits() == 0
     }
 
+    /// A place, if there is one now.
+    fn place_at_once(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
+    }
+
+    /// A place, or why there is none.
     async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return Ok(place);
-        }
         let Some(queue) = &self.queue else {
             return Err(self.refusal(format!("all {} are taken", self.max)));
         };
@@ -129,10 +133,17 @@ where
 {
     type Reply = Next::Reply;
 
-    async fn apply(&self, request: Req, next: &Next) -> Result<Next::Reply, Error> {
-        let place = self.place().await?;
-        let reply = next.call(request).await?;
-        Ok(reply.holding(place))
+    fn apply(&self, request: Req, next: &Next) -> impl Future<Output = Result<Next::Reply, Error>> + Send {
+        let Some(place) = self.place_at_once() else {
+            // Boxed, lest every call have room for a request that waits.
+            let waiting = Box::pin(async move {
+                let place = self.place().await?;
+                Ok(next.call(request).await?.holding(place))
+            });
+            return Either::Left(waiting);
+        };
+        let answer = next.call(request);
+        Either::Right(async move { Ok(answer.await?.holding(place)) })
     }
 
     fn status(&self, next: Status) -> Status {

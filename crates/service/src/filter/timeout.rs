@@ -60,16 +60,19 @@ where
 {
     type Reply = Next::Reply;
 
-    async fn apply(&self, mut request: Req, next: &Next) -> Result<Next::Reply, Error> {
+    fn apply(&self, mut request: Req, next: &Next) -> impl Future<Output = Result<Next::Reply, Error>> + Send {
         let deadline = match request.context_mut() {
             Some(context) => context.shrink(self.limit),
             None => Instant::now() + self.limit,
         };
-        match before(deadline, next.call(request)).await {
-            Some(answer) => Ok(answer?.until(deadline)),
-            None => {
-                let missed = format!("none within {:?}, or by an earlier deadline", self.limit);
-                Err(Error::timeout("waiting for the answer").because(missed))
+        let answer = next.call(request);
+        async move {
+            match before(deadline, answer).await {
+                Some(answer) => Ok(answer?.until(deadline)),
+                None => {
+                    let missed = format!("none within {:?}, or by an earlier deadline", self.limit);
+                    Err(Error::timeout("waiting for the answer").because(missed))
+                }
             }
         }
     }

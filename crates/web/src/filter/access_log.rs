@@ -111,29 +111,12 @@ impl AccessLog {
         Self { detail, ..self }
     }
 
-    /// Passes a request on and logs it, as [`Filter::apply`] does, for whoever knows which part of a
-    /// config serves it.
-    ///
-    /// # Errors
-    ///
-    /// What `next` fails with.
-    pub async fn apply_at<Next>(
-        &self,
-        place: Option<&Arc<Place>>,
-        request: Request,
-        next: &Next,
-    ) -> Result<Response, Error>
-    where
-        Next: Service<Request, Reply = Response>,
-    {
-        let call = Call::begin(self, place, &request);
-        match next.call(request).await {
-            Ok(reply) => Ok(call.answered(reply, self.detail)),
-            Err(error) => {
-                call.failed(&error);
-                Err(error)
-            }
-        }
+    /// Notes what there is to know of a request that is about to be passed on, as [`Filter::apply`] does, for
+    /// whoever knows which part of a config serves it.
+    pub fn begin(&self, place: Option<&Arc<Place>>, request: &Request) -> Logged {
+        let access = Box::new(Access::of(request, self.detail, place));
+        let (began, sent, log) = (Instant::now(), Arc::default(), self.events.clone());
+        Logged { access: Some(access), began, sent, log, detail: self.detail }
     }
 
     /// The same log, which may end meanwhile.
@@ -169,30 +152,43 @@ impl UnderWay {
 impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for AccessLog {
     type Reply = Response;
 
-    async fn apply(&self, request: Request, next: &Next) -> Result<Response, Error> {
-        self.apply_at(None, request, next).await
+    fn apply(&self, request: Request, next: &Next) -> impl Future<Output = Result<Response, Error>> + Send {
+        let logged = self.begin(None, &request);
+        let answer = next.call(request);
+        async move { logged.with(answer.await) }
     }
 }
 
-/// A call under way. Dropping it ends it, however that comes about.
-struct Call {
+/// A call under way that is logged. Dropping it ends it, however that comes about.
+pub struct Logged {
     access: Option<Box<Access>>,
     began: Instant,
     sent: Arc<AtomicU64>,
     log: Arc<Emitter<Box<Access>>>,
+    detail: Detail,
 }
 
-impl Call {
-    fn begin(log: &AccessLog, place: Option<&Arc<Place>>, request: &Request) -> Self {
-        let access = Box::new(Access::of(request, log.detail, place));
-        Self { access: Some(access), began: Instant::now(), sent: Arc::default(), log: log.events.clone() }
+impl Logged {
+    /// The same outcome of the call, which is logged when its reply's body has ended.
+    ///
+    /// # Errors
+    ///
+    /// What the call failed with.
+    pub fn with(self, outcome: Result<Response, Error>) -> Result<Response, Error> {
+        match outcome {
+            Ok(reply) => Ok(self.answered(reply)),
+            Err(error) => {
+                self.failed(&error);
+                Err(error)
+            }
+        }
     }
 
     /// Goes on until the reply's body has ended.
-    fn answered(mut self, reply: Response, detail: Detail) -> Response {
+    fn answered(mut self, reply: Response) -> Response {
         if let Some(access) = &mut self.access {
             access.status = Some(reply.status());
-            access.learn(&reply, detail);
+            access.learn(&reply, self.detail);
         }
         let sent = self.sent.clone();
         reply.map(|body| body.counted(sent)).holding(self)
@@ -208,7 +204,7 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for Logged {
     fn drop(&mut self) {
         let Some(mut access) = self.access.take() else { return };
         access.duration = self.began.elapsed();

@@ -120,15 +120,18 @@ impl Headers {
 impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Headers {
     type Reply = Response;
 
-    async fn apply(&self, mut request: Request, next: &Next) -> Result<Response, Error> {
+    fn apply(&self, mut request: Request, next: &Next) -> impl Future<Output = Result<Response, Error>> + Send {
         for edit in &self.request {
             edit.apply(request.headers_mut());
         }
-        let mut outcome = next.call(request).await;
-        if let Ok(reply) = &mut outcome {
-            self.reply.iter().for_each(|edit| edit.apply(reply.headers_mut()));
+        let answer = next.call(request);
+        async move {
+            let mut outcome = answer.await;
+            if let Ok(reply) = &mut outcome {
+                self.reply.iter().for_each(|edit| edit.apply(reply.headers_mut()));
+            }
+            outcome // As it was got: to take the reply out and put it back would move it twice.
         }
-        outcome // As it was got: to take the reply out and put it back would move it twice.
     }
 }
 

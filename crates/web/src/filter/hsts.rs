@@ -73,15 +73,18 @@ impl Hsts {
 impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Hsts {
     type Reply = Response;
 
-    async fn apply(&self, request: Request, next: &Next) -> Result<Response, Error> {
+    fn apply(&self, request: Request, next: &Next) -> impl Future<Output = Result<Response, Error>> + Send {
         let scheme = Scheme::of(&request);
-        let mut outcome = next.call(request).await;
-        if scheme == Scheme::Https
-            && let Ok(reply) = &mut outcome
-        {
-            self.say(reply.headers_mut());
+        let answer = next.call(request);
+        async move {
+            let mut outcome = answer.await;
+            if scheme == Scheme::Https
+                && let Ok(reply) = &mut outcome
+            {
+                self.say(reply.headers_mut());
+            }
+            outcome
         }
-        outcome
     }
 }
 

@@ -53,21 +53,24 @@ impl Metrics {
 impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Metrics {
     type Reply = Response;
 
-    async fn apply(&self, request: Request, next: &Next) -> Result<Response, Error> {
+    fn apply(&self, request: Request, next: &Next) -> impl Future<Output = Result<Response, Error>> + Send {
         let asked = Asked::of(&request);
         let begun = Coarse::now();
-        let mut called = pin!(next.call(request));
-        let (mut call, outcome) = match poll_fn(|task| Poll::Ready(called.as_mut().poll(task))).await {
-            Poll::Ready(outcome) if is_over(&outcome) => {
-                self.figures.count(asked.outcome(&outcome), begun.elapsed());
-                return outcome;
-            }
-            Poll::Ready(outcome) => (self.begin(asked), outcome),
-            // The call is dropped with this future, if the peer goes away.
-            Poll::Pending => (self.begin(asked), called.await),
-        };
-        call.ended = asked.outcome(&outcome);
-        if is_over(&outcome) { outcome } else { outcome.map(|reply| call.until_sent(reply)) }
+        let called = next.call(request);
+        async move {
+            let mut called = pin!(called);
+            let (mut call, outcome) = match poll_fn(|task| Poll::Ready(called.as_mut().poll(task))).await {
+                Poll::Ready(outcome) if is_over(&outcome) => {
+                    self.figures.count(asked.outcome(&outcome), begun.elapsed());
+                    return outcome;
+                }
+                Poll::Ready(outcome) => (self.begin(asked), outcome),
+                // The call is dropped with this future, if the peer goes away.
+                Poll::Pending => (self.begin(asked), called.await),
+            };
+            call.ended = asked.outcome(&outcome);
+            if is_over(&outcome) { outcome } else { outcome.map(|reply| call.until_sent(reply)) }
+        }
     }
 }
 

@@ -87,12 +87,17 @@ fn new_id() -> HeaderValue {
 impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for RequestIds {
     type Reply = Response;
 
-    async fn apply(&self, mut request: Request, next: &Next) -> Result<Response, Error> {
+    fn apply(&self, mut request: Request, next: &Next) -> impl Future<Output = Result<Response, Error>> + Send {
         let id = self.brought(&request).unwrap_or_else(new_id);
         request.headers_mut().insert(&self.field, id.clone());
-        let mut reply = next.call(request).await?;
-        reply.headers_mut().insert(&self.field, id);
-        Ok(reply)
+        let answer = next.call(request);
+        async move {
+            let mut outcome = answer.await;
+            if let Ok(reply) = &mut outcome {
+                reply.headers_mut().insert(&self.field, id);
+            }
+            outcome
+        }
     }
 }
 
