@@ -1,5 +1,6 @@
 //! The body of a request or a reply: nothing, bytes, part of a file, or a stream.
 
+mod begun;
 mod incoming;
 
 use std::error::Error as StdError;

@@ -260,7 +260,7 @@ where
             tracing::debug!(peer = ?self.shared.peer, ?refusal, "refused a request");
             match refusal {
                 Refusal::Malformed(_) => asked.respond.send_reset(Reason::PROTOCOL_ERROR),
-                Refusal::TooLarge(status) => asked.refuse(status, &self.shared),
+                Refusal::TooLarge(status) | Refusal::Unsupported(status) => asked.refuse(status, &self.shared),
             }
             return None;
         }
@@ -273,6 +273,7 @@ where
             }
             // As RFC 9220 §3 has it, of which RFC 8441 says nothing.
             Some(_) => {
+                count(&self.shared.counters.unsupported);
                 asked.refuse(StatusCode::NOT_IMPLEMENTED, &self.shared);
                 return None;
             }

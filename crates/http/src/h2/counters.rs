@@ -9,6 +9,7 @@ pub struct Counters {
     pub(super) connections: AtomicU64,
     pub(super) malformed: AtomicU64,
     pub(super) too_large: AtomicU64,
+    pub(super) unsupported: AtomicU64,
     pub(super) resets: AtomicU64,
     pub(super) stalls: AtomicU64,
     pub(super) floods: AtomicU64,
@@ -26,6 +27,8 @@ pub struct Counts {
     pub malformed: u64,
     /// Requests answered 414 or 431.
     pub too_large: u64,
+    /// Requests answered 417, or 501 to an unknown protocol.
+    pub unsupported: u64,
     /// Calls given up because the peer reset their stream.
     pub resets: u64,
     /// Replies, and connections, given up because the peer took nothing of them.
@@ -50,6 +53,7 @@ impl Counters {
             connections: read(&self.connections),
             malformed: read(&self.malformed),
             too_large: read(&self.too_large),
+            unsupported: read(&self.unsupported),
             resets: read(&self.resets),
             stalls: read(&self.stalls),
             floods: read(&self.floods),

@@ -149,6 +149,11 @@ impl Receipt {
     /// Whether the service waits, or has waited, for the body. The task is woken when it first does.
     pub(super) fn poll_wanted(&self, task: &mut Context<'_>) -> bool {
         self.connection.register(task.waker());
+        self.is_wanted()
+    }
+
+    /// The same as of now.
+    pub(super) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Acquire)
     }
 

@@ -21,6 +21,8 @@ pub(super) enum Refusal {
     Malformed(&'static str),
     /// It is too large, and is told so.
     TooLarge(StatusCode),
+    /// It wants what nobody here can do, and is told so.
+    Unsupported(StatusCode),
 }
 
 impl Refusal {
@@ -28,6 +30,7 @@ impl Refusal {
         count(match self {
             Self::Malformed(_) => &counters.malformed,
             Self::TooLarge(_) => &counters.too_large,
+            Self::Unsupported(_) => &counters.unsupported,
         });
     }
 }
@@ -37,6 +40,9 @@ pub(super) fn translate(head: &mut Parts, limits: &HeadLimits) -> Result<(), Ref
     let crumbs = check_fields(&head.headers, limits)?;
     if crumbs > 1 {
         join_cookie(&mut head.headers);
+    }
+    if head.headers.contains_key(EXPECT) && !expects_continue(&head.headers) {
+        return Err(Refusal::Unsupported(StatusCode::EXPECTATION_FAILED));
     }
     let uri = std::mem::take(&mut head.uri).into_parts();
     translate_host(uri.authority.as_ref(), &mut head.headers)?;
@@ -54,9 +60,10 @@ pub(super) fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Whether the peer waits for `100 Continue` before it sends the body.
+/// Whether the peer waits for `100 Continue` before it sends the body, and expects nothing else.
 pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
-    headers.get(EXPECT).is_some_and(|expectation| expectation.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    let mut expected = headers.get_all(EXPECT).iter().peekable();
+    expected.peek().is_some() && expected.all(|what| what.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// How many `Cookie` fields there are, if all fields are in order.
@@ -177,6 +184,14 @@ mod tests {
         check("http://a/", &[("x", " y")], malformed("a field's value has white space around it"));
         check("http://a/", &[("x", "y\t")], malformed("a field's value has white space around it"));
         check("*", &[("host", "a")], malformed("its path is none"));
+    }
+
+    #[test]
+    fn what_is_expected_beyond_the_go_ahead_is_refused() {
+        let refused = Err(Refusal::Unsupported(StatusCode::EXPECTATION_FAILED));
+        check("http://a/", &[("expect", "100-Continue")], Ok(["/", "a", ""]));
+        check("http://a/", &[("expect", "tea")], refused);
+        check("http://a/", &[("expect", "100-continue"), ("expect", "tea")], refused);
     }
 
     #[test]

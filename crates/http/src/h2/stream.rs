@@ -22,7 +22,6 @@ use super::response::{is_interim, plan, take_head};
 use super::sending::{Cut, Piece, Sending};
 use super::websocket::{self, Asking, Open};
 use super::wire::Gauge;
-use crate::body::Kind as BodyKind;
 use crate::h1::head::Framing;
 use crate::message::{failure, status};
 use crate::{Body, Request, Response, failed};
@@ -182,11 +181,14 @@ impl Asked {
             tracing::error!(id = %self.id, status = %response.status(), "a service answered with a status it must not");
             *response = status(StatusCode::INTERNAL_SERVER_ERROR);
         }
-        if matches!(response.body().kind, BodyKind::Stream(_)) {
-            self.tell_continue(); // It may pass the request's body on, which is asked for only then.
+        let framing = plan(&self.method, response);
+        if self.expects_continue && framing != Framing::Empty {
+            response.body_mut().begin(); // It may pass the request's body on, which is asked for only then.
+            if self.receipt.as_ref().is_some_and(|receipt| receipt.is_wanted()) {
+                self.tell_continue();
+            }
         }
         shared.gauge.earn(FRAMES_PER_REPLY);
-        let framing = plan(&self.method, response);
         let head = take_head(response);
         let sent = self.respond.send_response(head, framing == Framing::Empty);
         let mut stream = match sent {

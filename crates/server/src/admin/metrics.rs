@@ -148,6 +148,7 @@ impl Page {
         let events = [
             ("malformed", counts.malformed),
             ("too-large", counts.too_large),
+            ("unsupported", counts.unsupported),
             ("reset", counts.resets),
             ("stall", counts.stalls),
             ("flood", counts.floods),

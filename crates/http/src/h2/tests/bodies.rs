@@ -100,6 +100,38 @@ async fn who_waits_for_it_is_told_to_go_on_once_the_service_asks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_it_is_not_told_to_go_on_where_it_is_refused() {
+    for streams in [true, false] {
+        let service = service_fn(move |_: Request| async move {
+            let body = match streams {
+                true => Body::stream(http_body_util::Full::<Bytes>::from("no")),
+                false => "no".into(),
+            };
+            let mut response = Response::new(body);
+            *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            Ok(response)
+        });
+        let mut client = Server::default().meet(service).await;
+        let mut request = head(Method::POST, "/");
+        request.headers_mut().insert("expect", "100-continue".parse().unwrap());
+        let (mut reply, _sender) = client.send(request, false).await;
+        let interim = poll_fn(|task| reply.poll_informational(task)).await;
+        assert!(interim.is_none(), "streams: {streams}: {interim:?}");
+        assert_eq!(got(reply.await.unwrap()).await.unwrap(), said(413, "no"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_else_is_to_be_expected() {
+    let mut client = Server::default().meet(site()).await;
+    let mut request = head(Method::GET, "/");
+    request.headers_mut().insert("expect", "tea".parse().unwrap());
+    let (reply, _) = client.send(request, true).await;
+    assert_eq!(reply.await.unwrap().status(), 417);
+    assert_eq!(client.started.counters.read().unsupported, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_short_body_nobody_reads_does_no_harm() {
     let mut client = Server::default().meet(site()).await;
     let (reply, mut sender) = client.send(head(Method::POST, "/"), false).await;
