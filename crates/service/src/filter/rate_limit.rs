@@ -72,11 +72,20 @@ pub trait Store: Send + Sync {
     /// The call fails with whatever this fails with, so a store that may be out of reach decides
     /// itself what happens then; [`Table`] never fails.
     fn take(&self, key: Key<'_>, rate: &Rate) -> impl Future<Output = Result<Verdict, Error>> + Send;
+
+    /// The same, if that can be done without waiting for anything. `None` if it cannot; then nothing was counted.
+    fn take_at_once(&self, _key: &Key<'_>, _rate: &Rate) -> Option<Verdict> {
+        None
+    }
 }
 
 impl<S: Store> Store for Arc<S> {
     fn take(&self, key: Key<'_>, rate: &Rate) -> impl Future<Output = Result<Verdict, Error>> + Send {
         (**self).take(key, rate)
+    }
+
+    fn take_at_once(&self, key: &Key<'_>, rate: &Rate) -> Option<Verdict> {
+        (**self).take_at_once(key, rate)
     }
 }
 

@@ -8,6 +8,7 @@ mod key;
 use std::io::Write;
 use std::time::Duration;
 
+use futures_util::future::{Either, ready};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use unary_http::{Request, Response, message};
 use unary_service::filter::rate_limit::{Rate, Store, Table, Verdict};
@@ -110,6 +111,33 @@ impl<S> RateLimit<S> {
         Ok(Self { policy: policy(name, &self.rate), stem: stem(name), ..self })
     }
 
+    /// What becomes of a request of which this was found.
+    fn judged<Next>(
+        &self,
+        verdict: Verdict,
+        request: Request,
+        next: &Next,
+    ) -> impl Future<Output = Result<Response, Error>> + Send
+    where
+        S: Store,
+        Next: Service<Request, Reply = Response>,
+    {
+        let (remaining, more) = match verdict {
+            Verdict::Admitted { remaining, next } => (remaining, next),
+            Verdict::Refused { retry } => return Either::Left(ready(Ok(self.refusal(retry)))),
+        };
+        let answer = next.call(request);
+        Either::Right(async move {
+            let mut outcome = answer.await;
+            if self.fields == Fields::Always
+                && let Ok(reply) = &mut outcome
+            {
+                self.tell(reply.headers_mut(), remaining, more);
+            }
+            outcome
+        })
+    }
+
     /// Adds the fields: how many of the quota are left, and in how long there is one more.
     fn tell(&self, headers: &mut HeaderMap, remaining: u32, next: Duration) {
         let mut text = [0; FIELD_BYTES_MAX];
@@ -157,16 +185,13 @@ where
 {
     type Reply = Response;
 
-    async fn apply(&self, request: Request, next: &Next) -> Result<Response, Error> {
-        match self.store.take(self.by.key(&request, self.ipv6_bits), &self.rate).await? {
-            Verdict::Refused { retry } => Ok(self.refusal(retry)),
-            Verdict::Admitted { remaining, next: more } => {
-                let mut reply = next.call(request).await?;
-                if self.fields == Fields::Always {
-                    self.tell(reply.headers_mut(), remaining, more);
-                }
-                Ok(reply)
-            }
+    fn apply(&self, request: Request, next: &Next) -> impl Future<Output = Result<Response, Error>> + Send {
+        match self.store.take_at_once(&self.by.key(&request, self.ipv6_bits), &self.rate) {
+            Some(verdict) => Either::Left(self.judged(verdict, request, next)),
+            None => Either::Right(Box::pin(async move {
+                let verdict = self.store.take(self.by.key(&request, self.ipv6_bits), &self.rate).await?;
+                self.judged(verdict, request, next).await
+            })),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! A name for each request, by which it is found again in every log: [`RequestIds`].
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use unary_http::{Request, Response};
 use unary_service::{Error, Filter, Service};
@@ -74,27 +73,31 @@ fn is_sound(id: &[u8]) -> bool {
     (1..=ID_BYTES_MAX).contains(&id.len()) && id.iter().all(is_part)
 }
 
-fn new_id() -> HeaderValue {
+fn new_id() -> [u8; DIGITS] {
     let mut bits = random_u128();
     let mut digits = [0; DIGITS];
     for digit in &mut digits {
         *digit = ALPHABET[(bits & 31) as usize];
         bits >>= 5;
     }
-    HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&digits)).expect("the alphabet is visible ASCII")
+    digits
 }
 
 impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for RequestIds {
     type Reply = Response;
 
     fn apply(&self, mut request: Request, next: &Next) -> impl Future<Output = Result<Response, Error>> + Send {
-        let id = self.brought(&request).unwrap_or_else(new_id);
-        request.headers_mut().insert(&self.field, id.clone());
+        let [inward, outward] = self.brought(&request).map_or_else(
+            // Two copies: one that is shared would cost as many allocations, and a count.
+            || [new_id(); 2].map(|id| HeaderValue::from_bytes(&id).expect("the alphabet is visible ASCII")),
+            |brought| [brought.clone(), brought],
+        );
+        request.headers_mut().insert(&self.field, inward);
         let answer = next.call(request);
         async move {
             let mut outcome = answer.await;
             if let Ok(reply) = &mut outcome {
-                reply.headers_mut().insert(&self.field, id);
+                reply.headers_mut().insert(&self.field, outward);
             }
             outcome
         }

@@ -123,10 +123,10 @@ impl Table {
             if sets.length > 0 {
                 let at = set_of(hash, sets.length);
                 let set = sets.at(at);
-                let (known, (way, nearest)) = (set.way_of(hash), set.nearest());
-                if let Some(way) = known {
+                if let Some(way) = set.way_of(hash) {
                     return (at, way, true);
                 }
+                let (way, nearest) = set.nearest();
                 if nearest <= now_ns || sets.length >= self.sets_max {
                     return (at, way, false);
                 }
@@ -151,6 +151,10 @@ impl Table {
 impl Store for Table {
     async fn take(&self, key: Key<'_>, rate: &Rate) -> Result<Verdict, Error> {
         Ok(self.count(&key, rate))
+    }
+
+    fn take_at_once(&self, key: &Key<'_>, rate: &Rate) -> Option<Verdict> {
+        Some(self.count(key, rate))
     }
 }
 
