@@ -3,6 +3,7 @@
 
 pub mod any;
 pub mod body;
+mod early_hints;
 pub mod failed;
 pub mod h1;
 pub mod h2;
@@ -12,5 +13,6 @@ pub mod tower;
 
 pub use any::{Http, LiveHttp, http};
 pub use body::Body;
+pub use early_hints::EarlyHints;
 pub use message::{Request, Response};
 pub use source::Source;

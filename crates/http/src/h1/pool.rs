@@ -16,7 +16,7 @@ use unary_net::{Address, Connection, Dial, Socket, Transport};
 use unary_service::{Available, Error, Kind, Service, Status};
 
 use super::client::{Exchange, Failure, Home, Limits};
-use crate::{Request, Response};
+use crate::{EarlyHints, Request, Response};
 use shelf::Shelf;
 
 /// How many connections there may be, and for how long.
@@ -38,6 +38,8 @@ pub struct Settings {
     pub wait_time_max: Duration,
     /// What the server may do.
     pub limits: Limits,
+    /// What becomes of its early hints. They are dropped.
+    pub early_hints: EarlyHints,
 }
 
 impl Default for Settings {
@@ -50,6 +52,7 @@ impl Default for Settings {
             waiting_max: 1024,
             wait_time_max: Duration::from_secs(5),
             limits: Limits::default(),
+            early_hints: EarlyHints::Dropped,
         }
     }
 }
@@ -142,7 +145,7 @@ where
 
     async fn call(&self, request: Request) -> Result<Response, Error> {
         let shelf = &self.0;
-        let mut exchange = Exchange::new(request);
+        let mut exchange = Exchange::new(request, shelf.early_hints());
         let tunnel = exchange.offers_upgrade().then(|| shelf.tunnel()).transpose()?;
         let mut wire = match shelf.take_idle() {
             Some(wire) => wire,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use ::h2::server::SendResponse;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use unary_net::pipeline::Awaited;
 use unary_net::timer::Ticks;
 use unary_net::{Drain, Exchange, Peer};
@@ -24,7 +24,7 @@ use super::websocket::{self, Asking, Open};
 use super::wire::Gauge;
 use crate::h1::head::Framing;
 use crate::message::{failure, status};
-use crate::{Body, Request, Response, failed};
+use crate::{Body, Request, Response, early_hints, failed};
 
 /// What all streams of a connection share.
 pub(super) struct Shared {
@@ -112,6 +112,9 @@ impl<F: Future<Output = Result<(), Error>>> Stream<F> {
             this.call.set(None);
         }
         if let Reply::Awaited(asked) = this.reply {
+            if early_hints::are_there() {
+                asked.hint();
+            }
             let answered = this.awaited.poll_with(task, |answer| asked.answer(answer, shared));
             match answered {
                 Poll::Ready(reply) => *this.reply = reply,
@@ -228,6 +231,15 @@ impl Asked {
         }
     }
 
+    /// Passes early hints on (RFC 8297).
+    #[cold]
+    fn hint(&mut self) {
+        for links in early_hints::take(self.id) {
+            // It fails where the stream is over, of which we hear elsewhere.
+            let _ = self.respond.send_informational(interim(StatusCode::EARLY_HINTS, links));
+        }
+    }
+
     /// Tells a peer that waits for it that its body is wanted.
     fn poll_continue(&mut self, task: &mut Context<'_>) {
         if self.expects_continue && self.receipt.as_ref().is_some_and(|receipt| receipt.poll_wanted(task)) {
@@ -237,12 +249,16 @@ impl Asked {
 
     fn tell_continue(&mut self) {
         if std::mem::take(&mut self.expects_continue) {
-            let mut interim = http::Response::new(());
-            *interim.status_mut() = StatusCode::CONTINUE;
             // It fails where the stream is over, of which we hear elsewhere.
-            let _ = self.respond.send_informational(interim);
+            let _ = self.respond.send_informational(interim(StatusCode::CONTINUE, HeaderMap::new()));
         }
     }
+}
+
+fn interim(status: StatusCode, headers: HeaderMap) -> http::Response<()> {
+    let mut interim = http::Response::new(());
+    (*interim.status_mut(), *interim.headers_mut()) = (status, headers);
+    interim
 }
 
 /// A body that is all there.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use unary_http::h1::{client, pool};
-use unary_http::{Request, Response};
+use unary_http::{EarlyHints, Request, Response};
 use unary_net::Dial;
 use unary_service::BoxService;
 use unary_web::handler::files::Files;
@@ -89,6 +89,7 @@ fn bounds(settings: &ProxyService) -> pool::Settings {
         tunnels_max: usize::try_from(settings.tunnels_max).unwrap_or(usize::MAX),
         idle_time_max: settings.idle_time,
         limits,
+        early_hints: EarlyHints::PassedOn,
         ..pool::Settings::default()
     }
 }

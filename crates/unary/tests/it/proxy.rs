@@ -113,6 +113,28 @@ fn a_websocket_passes() {
 }
 
 #[test]
+fn early_hints_pass_where_they_are_understood() {
+    let serve = |stream: &mut TcpStream| {
+        stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nX: y\r\n\r\n").unwrap();
+        stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n").unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi").unwrap();
+    };
+    let asked = |version: &str| {
+        let (_program, address, server) = proxy_to(serve);
+        let mut stream = connect(address);
+        stream.write_all(format!("GET / HTTP/{version}\r\nHost: test\r\n\r\n").as_bytes()).unwrap();
+        let head = read_head(&mut stream);
+        server.join().unwrap();
+        (head, stream)
+    };
+    let (head, mut stream) = asked("1.1");
+    assert_eq!(head, "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
+    assert!(read_head(&mut stream).starts_with("HTTP/1.1 200 OK\r\n"));
+    let (head, _stream) = asked("1.0");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+}
+
+#[test]
 fn a_server_that_is_killed_amid_its_reply_cuts_it() {
     let (program, address, server) = proxy_to(|stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").unwrap();

@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use http::header::{HOST, HeaderValue, VIA};
 use http::uri::PathAndQuery;
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri, Version};
 use unary_http::h1::Upgraded;
 use unary_http::h1::connection::Upgrade;
 use unary_http::h1::pool::{Pool, Settings};
-use unary_http::{Request, Response};
+use unary_http::{EarlyHints, Request, Response};
 use unary_net::{Dial, Peer};
 use unary_service::{Available, Error, Kind, Service, Status};
 
@@ -38,7 +38,8 @@ const TUNNEL_IDLE_MAX: Duration = Duration::from_secs(60 * 60);
 /// held. An `Upgrade` that the server agrees to, WebSocket's above all, becomes a tunnel, but for
 /// `h2c`, by which requests would pass unseen; `CONNECT` is refused. `Expect: 100-continue` is the
 /// server's to answer. `Max-Forwards` of `OPTIONS` and `TRACE` is counted down, and answered here at
-/// zero: `TRACE` with 501.
+/// zero: `TRACE` with 501. Of early hints (103) `Link` is passed on, if the pool is told so; other interim
+/// replies are not.
 ///
 /// When the client goes away, so does the connection to the server: at once if it resets its connection,
 /// or its stream, and if it closes while its reply is awaited. Closing its sending half alone looks the
@@ -61,9 +62,30 @@ pub struct Proxy<U = Pool> {
     upstream: U,
     endpoint: Endpoint,
     host: Host,
-    via: Option<HeaderValue>,
+    via: Option<Via>,
     tell: Tell,
     tunnel_idle_max: Duration,
+}
+
+/// What is added to `Via`, by the version a request came in.
+struct Via([HeaderValue; 3]);
+
+impl Via {
+    /// By this name, if it is one.
+    fn of(name: &str) -> Option<Self> {
+        let values = ["1.0", "1.1", "2.0"].map(|version| HeaderValue::from_str(&format!("{version} {name}")).ok());
+        let [Some(old), Some(usual), Some(new)] = values else { return None };
+        (!name.is_empty()).then_some(Self([old, usual, new]))
+    }
+
+    fn received_in(&self, version: Version) -> &HeaderValue {
+        let Self([old, usual, new]) = self;
+        match version {
+            Version::HTTP_2 => new,
+            Version::HTTP_10 => old,
+            _ => usual,
+        }
+    }
 }
 
 /// Which `Host` the server behind is told.
@@ -94,7 +116,7 @@ pub enum Tell {
 impl Proxy {
     /// Passes requests on to this endpoint, over connections that are kept.
     pub fn to(endpoint: Endpoint) -> Self {
-        Self::with(endpoint, Settings::default())
+        Self::with(endpoint, Settings { early_hints: EarlyHints::PassedOn, ..Settings::default() })
     }
 
     /// The same with other bounds.
@@ -107,7 +129,7 @@ impl Proxy {
 impl<U> Proxy<U> {
     /// Passes requests on to `upstream`, which stands for this endpoint.
     pub fn over(upstream: U, endpoint: Endpoint) -> Self {
-        let (host, via, tell) = (Host::default(), Some(HeaderValue::from_static("1.1 unary")), Tell::default());
+        let (host, via, tell) = (Host::default(), Via::of("unary"), Tell::default());
         Self { upstream, endpoint, host, via, tell, tunnel_idle_max: TUNNEL_IDLE_MAX }
     }
 
@@ -123,10 +145,10 @@ impl<U> Proxy<U> {
         self
     }
 
-    /// What is added to `Via` (RFC 9110 §7.6.3), as in `1.1 name`; nothing, if this is `None`.
-    /// `1.1 unary` unless told.
-    pub fn via(mut self, via: Option<HeaderValue>) -> Self {
-        self.via = via;
+    /// By which name it is added to `Via` (RFC 9110 §7.6.3), behind the version that the request came in:
+    /// `2.0 name`; not at all, if this is `None`, or no name. `unary` unless told.
+    pub fn via(mut self, name: Option<&str>) -> Self {
+        self.via = name.and_then(Via::of);
         self
     }
 
@@ -146,7 +168,7 @@ impl<U> Proxy<U> {
         if self.endpoint.has_base() {
             *request.uri_mut() = self.based(request.uri())?;
         }
-        let told = forward::Told::of(request, self.tell);
+        let (told, version) = (forward::Told::of(request, self.tell), request.version());
         let headers = request.headers_mut();
         hop::strip(headers, if offer.is_some() { hop::Upgrading::Yes } else { hop::Upgrading::No });
         told.write(headers);
@@ -154,7 +176,7 @@ impl<U> Proxy<U> {
             headers.insert(HOST, self.endpoint.host().clone());
         }
         if let Some(via) = &self.via {
-            headers.append(VIA, via.clone());
+            headers.append(VIA, via.received_in(version).clone());
         }
         Ok(offer)
     }

@@ -9,7 +9,8 @@ use http::header::{EXPECT, TE, UPGRADE};
 use http::{Method, StatusCode, Uri};
 use tokio::sync::OwnedSemaphorePermit;
 use unary_net::Transport;
-use unary_service::{Error, Kind};
+use unary_service::context::RequestId;
+use unary_service::{Error, HasContext, Kind};
 
 use super::reply::Reading;
 use super::upgrade;
@@ -19,7 +20,7 @@ use super::{Bounds, Home, Trouble, pump};
 use crate::h1::encode::{BodyPlan, OutgoingRequest, Persistence, TargetForm, encode_request};
 use crate::h1::error::DecodeError;
 use crate::h1::head::{Framing, ResponseHead};
-use crate::{Body, Request, Response};
+use crate::{Body, EarlyHints, Request, Response, early_hints};
 
 /// One request and its reply, up to the reply's head.
 pub(in crate::h1) struct Exchange {
@@ -35,6 +36,9 @@ pub(in crate::h1) struct Exchange {
     /// What the request says of the connection.
     persistence: Persistence,
     interims: u8,
+    early_hints: EarlyHints,
+    /// Whose answer the reply is to be.
+    id: RequestId,
     /// Whether bytes of a reply have come.
     is_answered: bool,
     /// Bytes the socket had taken before this request.
@@ -63,8 +67,9 @@ enum Decoded {
 }
 
 impl Exchange {
-    pub(in crate::h1) fn new(request: Request) -> Self {
+    pub(in crate::h1) fn new(request: Request, early_hints: EarlyHints) -> Self {
         let (parts, body) = request.into_parts();
+        let id = body.context().map_or_else(RequestId::default, |context| context.id);
         let offers_upgrade = parts.method == Method::CONNECT || parts.headers.contains_key(UPGRADE);
         Self {
             method: parts.method,
@@ -76,6 +81,8 @@ impl Exchange {
             takes_trailers: false,
             persistence: Persistence::KeepAlive,
             interims: 0,
+            early_hints,
+            id,
             is_answered: false,
             taken_before: 0,
         }
@@ -159,6 +166,9 @@ impl Exchange {
             if self.interims > bounds.interim_max {
                 let step = "reading the interim replies of";
                 return Err(Trouble::new(Kind::Upstream, step).because("there are too many"));
+            }
+            if status == StatusCode::EARLY_HINTS && self.early_hints == EarlyHints::PassedOn {
+                early_hints::leave(self.id, &self.head.headers);
             }
             if status == StatusCode::CONTINUE && self.upload.as_mut().is_some_and(Upload::release) {
                 return Ok(Decoded::Continue);

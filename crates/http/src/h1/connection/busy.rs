@@ -31,7 +31,7 @@ use crate::h1::error::Reason;
 use crate::h1::head::{Framing, RequestHead};
 use crate::h1::output::{OUTPUT_BYTES, Then};
 use crate::message::{failure, status};
-use crate::{Body, Request, Response, failed};
+use crate::{Body, Request, Response, early_hints, failed};
 
 /// How much room is made for the next read while a head, or a body, is arriving.
 const HEAD_READ_BYTES: usize = 4 * 1024;
@@ -320,8 +320,22 @@ impl<'a, S: Transport> Busy<'a, S> {
         self.linger = true;
     }
 
+    /// Passes early hints on (RFC 8297), if the reply they are for is next. HTTP/1.0 knows none.
+    #[cold]
+    fn hint(&mut self) {
+        let Tools { entries, output, .. } = &mut *self.tools;
+        let next = entries.front().map(|entry| &entry.asked).filter(|_| self.sending.is_none() && output.has_room());
+        let whose = next.filter(|asked| asked.version == Version::HTTP_11).map(|asked| asked.id);
+        for links in early_hints::take(whose.unwrap_or_default()) {
+            encode_interim(StatusCode::EARLY_HINTS, &links, &mut output.front);
+        }
+    }
+
     /// Encodes answers that are there, in order; whether there were any.
     fn encode(&mut self, task: &mut Context<'_>) -> Result<bool, Error> {
+        if early_hints::are_there() {
+            self.hint();
+        }
         let mut progress = false;
         loop {
             if self.going == Going::ToOutput || self.upgrade.is_some() {

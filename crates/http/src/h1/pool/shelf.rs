@@ -13,6 +13,7 @@ use unary_net::{Address, Connection, Transport};
 use unary_service::{Error, Service};
 
 use super::Settings;
+use crate::EarlyHints;
 use crate::h1::client::{Bounds, Home, Place, Wire};
 
 /// How often connections at rest are looked at.
@@ -59,6 +60,10 @@ impl<D, S> Shelf<D, S> {
 
     pub(super) fn dial(&self) -> &D {
         &self.dial
+    }
+
+    pub(super) fn early_hints(&self) -> EarlyHints {
+        self.settings.early_hints
     }
 
     pub(super) fn is_full(&self) -> bool {

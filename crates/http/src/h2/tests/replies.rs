@@ -10,6 +10,8 @@ use unary_net::file::{FileRange, OpenFile};
 use unary_service::{Kind, Lasting};
 use unary_testkit::TempDir;
 
+use unary_service::HasContext;
+
 use super::*;
 
 /// What a fresh client gets for this path.
@@ -269,4 +271,21 @@ async fn what_never_left_of_a_reply_does_not_count() {
     drop(reply);
     settle().await;
     assert_eq!(sent.load(Ordering::Relaxed), 65_535, "what its window has room for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn early_hints_come_before_their_reply() {
+    let service = service_fn(async |request: Request| {
+        let id = request.body().context().expect("bodies have one").id;
+        crate::early_hints::leave(id, &HeaderMap::from_iter([(http::header::LINK, "</a>".parse().unwrap())]));
+        sleep(Duration::from_secs(1)).await;
+        Ok(text("hi"))
+    });
+    let mut client = Server::default().meet(service).await;
+    for _ in 0..2 {
+        let (mut reply, _) = client.send(head(Method::GET, "/"), true).await;
+        let hint = poll_fn(|task| reply.poll_informational(task)).await.unwrap().unwrap();
+        assert_eq!((hint.status().as_u16(), hint.headers()["link"].as_bytes()), (103, &b"</a>"[..]));
+        assert_eq!(got(reply.await.unwrap()).await.unwrap(), said(200, "hi"));
+    }
 }

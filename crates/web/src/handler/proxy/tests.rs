@@ -73,8 +73,12 @@ async fn the_endpoint_may_be_called_by_its_own_name() {
 
 #[tokio::test]
 async fn via_is_added_to_what_is_there() {
-    let proxy = proxy("http://a").via(Some(HeaderValue::from_static("1.1 me")));
-    check(&proxy, request("/", &[("via", "1.0 you")]), "/; host: example.com; via: 1.0 you; via: 1.1 me").await;
+    let proxy = proxy("http://a").via(Some("me"));
+    for (version, said) in [(Version::HTTP_10, "1.0"), (Version::HTTP_11, "1.1"), (Version::HTTP_2, "2.0")] {
+        let mut request = request("/", &[("via", "0.9 you")]);
+        *request.version_mut() = version;
+        check(&proxy, request, &format!("/; host: example.com; via: 0.9 you; via: {said} me")).await;
+    }
 }
 
 /// What a client may write to pass for somebody else.

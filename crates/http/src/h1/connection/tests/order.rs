@@ -1,5 +1,7 @@
 //! One request after another, and several at once.
 
+use unary_service::HasContext;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -183,4 +185,28 @@ async fn an_unsafe_request_waits_for_the_end_of_the_reply_before_it() {
     drop(feed);
     sleep(Duration::from_secs(5)).await;
     assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn early_hints_leave_in_the_turn_of_their_reply() {
+    let hinting = || {
+        service_fn(async |request: Request| {
+            let id = request.body().context().expect("bodies have one").id;
+            let links = HeaderMap::from_iter([(http::header::LINK, HeaderValue::from_static("</a>"))]);
+            let [first, late] = ["/first", "/late"].map(|path| request.uri().path() == path);
+            if first {
+                crate::early_hints::leave(id, &links);
+            }
+            sleep(Duration::from_secs(if late { 2 } else { 1 })).await;
+            if late {
+                crate::early_hints::leave(id, &links);
+            }
+            body("hi")
+        })
+    };
+    let hint = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    check_with(hinting, get("/first") + &get("/late"), format!("{hint}{0}{hint}{0}", ok("hi"))).await;
+    // Whatever is left out of turn, or by a request of HTTP/1.0, is for nobody.
+    check_with(hinting, get("/") + &get("/first"), ok("hi").repeat(2)).await;
+    check_with(hinting, "GET /first HTTP/1.0\r\n\r\n", last("hi")).await;
 }
