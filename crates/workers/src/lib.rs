@@ -1,7 +1,11 @@
 //! Processes that work for a server.
 //!
-//! Today that is the server process itself: the [`keeper`] holds privileges and listening sockets, and
-//! starts, replaces and upgrades the process that serves.
+//! The server process itself is one: the [`keeper`] holds privileges and listening sockets, and starts, replaces and
+//! upgrades the process that serves. Others answer for a route: programs that speak [`fastcgi`] or [`scgi`].
 
+pub mod asked;
+pub mod fastcgi;
+pub mod host;
 pub mod keeper;
+pub mod scgi;
 pub mod service_manager;
