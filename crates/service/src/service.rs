@@ -30,8 +30,9 @@ pub trait Available {
 /// Implementations write a plain `async fn call`. A service is called through `&self`, by many
 /// at once; there is nothing to poll first and nothing to clone.
 ///
-/// Rust's futures are lazy: nothing happens until the returned future is awaited, and dropping
-/// it cancels the call.
+/// Rust's futures are lazy: what takes time begins when the returned future is awaited, and dropping
+/// it cancels the call. What takes none (a deadline set, a place taken, a line begun) may be done when
+/// `call` returns.
 pub trait Service<Req>: Available + Send + Sync {
     /// What it answers with.
     type Reply: Send;
