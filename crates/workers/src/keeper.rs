@@ -26,19 +26,19 @@
 
 mod activation;
 pub mod admin;
-mod channel;
+pub(crate) mod channel;
 mod files;
 mod guest;
 mod hands;
 mod keeping;
 mod message;
 mod program;
+pub(crate) mod programs;
 mod run;
 mod signals;
 mod sockets;
 mod spawn;
 mod succession;
-mod user;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -47,6 +47,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use unary_net::Address;
+
+use crate::program::Programs;
 
 pub use files::Files;
 pub use guest::{Attendant, Guest, Serving};
@@ -78,6 +80,9 @@ pub struct Wanted {
     /// Files that the server needs though its user may not read them: the keeper opens these for it.
     #[serde(default)]
     pub files: BTreeSet<PathBuf>,
+    /// What the server may have run.
+    #[serde(default)]
+    pub programs: Programs,
 }
 
 /// Why a config cannot be had, and the code to end with where nothing runs yet.

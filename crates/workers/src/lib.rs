@@ -1,11 +1,16 @@
 //! Processes that work for a server.
 //!
-//! The server process itself is one: the [`keeper`] holds privileges and listening sockets, and starts, replaces and
-//! upgrades the process that serves. Others answer for a route: programs that speak [`fastcgi`] or [`scgi`].
+//! - The [`keeper`] holds privileges and listening sockets, and starts, replaces and upgrades the process that serves.
+//! - [`program`] says what else it may run, as the config names it, and the [`spawner`] is how a server asks for that.
+//! - Others answer for a route: programs that speak [`fastcgi`] or [`scgi`].
 
 pub mod asked;
 pub mod fastcgi;
 pub mod host;
 pub mod keeper;
+mod process;
+pub mod program;
 pub mod scgi;
 pub mod service_manager;
+pub mod spawner;
+mod user;

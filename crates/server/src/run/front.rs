@@ -8,7 +8,7 @@ use unary_net::Address;
 use unary_workers::keeper::{Front, Refusal, Wanted};
 
 use super::background::aside;
-use super::places;
+use super::{places, programs};
 use crate::config::{Colour, Config, Kept, Refused, Tls};
 use crate::diagnostics;
 use crate::failure::Failure;
@@ -65,6 +65,7 @@ impl Front for ConfigFile {
             drain_deadline: server.drain.timeout,
             watch: if server.watch { config.files.clone() } else { Vec::new() },
             files: files_of(&config),
+            programs: programs::of(&config),
         };
         Ok((wanted, kept.to_bytes()))
     }

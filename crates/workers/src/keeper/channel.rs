@@ -3,35 +3,38 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 use super::message::MESSAGE_BYTES_MAX;
 
 /// Descriptors in one message. The kernel takes 253.
-pub(super) const DESCRIPTORS_MAX: usize = 128;
+pub(crate) const DESCRIPTORS_MAX: usize = 128;
 
 /// Room for a server that is busy starting while it is told of all sockets.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// One end.
 #[derive(Debug)]
-pub(super) struct Channel(OwnedFd);
+pub(crate) struct Channel(OwnedFd);
 
 /// A message, and the descriptors that came with it.
 #[derive(Debug)]
-pub(super) struct Received {
-    pub(super) message: Vec<u8>,
-    pub(super) descriptors: Vec<OwnedFd>,
+pub(crate) struct Received {
+    pub(crate) message: Vec<u8>,
+    pub(crate) descriptors: Vec<OwnedFd>,
 }
 
 impl Channel {
     /// Both ends. The first never waits.
-    pub(super) fn pair() -> io::Result<(Self, Self)> {
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         rustix::io::ioctl_fionbio(&ours, true)?;
@@ -40,13 +43,22 @@ impl Channel {
     }
 
     /// An end that another process handed down; `None` if this is something else.
-    pub(super) fn of(descriptor: OwnedFd) -> Option<Self> {
+    pub(crate) fn of(descriptor: OwnedFd) -> Option<Self> {
         let kind = rustix::net::sockopt::socket_type(&descriptor).ok()?;
         (kind == SocketType::SEQPACKET).then_some(Self(descriptor))
     }
 
-    /// Sends one message.
-    pub(super) fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    /// Sends one message, and waits where the other side is slow, unless this end never waits.
+    pub(crate) fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_with(message, descriptors, SendFlags::NOSIGNAL)
+    }
+
+    /// Sends one message, and never waits.
+    pub(crate) fn try_send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_with(message, descriptors, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+    }
+
+    fn send_with(&self, message: &[u8], descriptors: &[BorrowedFd<'_>], flags: SendFlags) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut beside = SendAncillaryBuffer::new(&mut space);
         if descriptors.len() > DESCRIPTORS_MAX {
@@ -55,18 +67,31 @@ impl Channel {
         if !descriptors.is_empty() {
             beside.push(SendAncillaryMessage::ScmRights(descriptors));
         }
-        rustix::net::sendmsg(&self.0, &[IoSlice::new(message)], &mut beside, SendFlags::NOSIGNAL)?;
+        rustix::net::sendmsg(&self.0, &[IoSlice::new(message)], &mut beside, flags)?;
         Ok(())
     }
 
     /// The next message; `None` once the other side is gone.
-    pub(super) fn receive(&self) -> io::Result<Option<Received>> {
+    pub(crate) fn receive(&self) -> io::Result<Option<Received>> {
         let mut message = vec![0; MESSAGE_BYTES_MAX];
+        let received = self.receive_with(&mut message, RecvFlags::empty())?;
+        Ok(received.map(|(bytes, descriptors)| {
+            message.truncate(bytes);
+            Received { message, descriptors }
+        }))
+    }
+
+    /// The next message, if there is one and it fits: how long it is, and what came with it. Never waits.
+    pub(crate) fn try_receive(&self, message: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+        self.receive_with(message, RecvFlags::DONTWAIT)
+    }
+
+    fn receive_with(&self, message: &mut [u8], flags: RecvFlags) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC;
+        let flags = flags | RecvFlags::CMSG_CLOEXEC;
         let received = loop {
-            match rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut message)], &mut beside, flags) {
+            match rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(message)], &mut beside, flags) {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::CONNRESET) => return Ok(None), // It died with messages unread.
                 received => break received?,
@@ -84,11 +109,22 @@ impl Channel {
         if received.bytes == 0 {
             return Ok(None);
         }
-        message.truncate(received.bytes);
-        Ok(Some(Received { message, descriptors }))
+        Ok(Some((received.bytes, descriptors)))
     }
 
-    pub(super) fn into_descriptor(self) -> OwnedFd {
+    /// Another descriptor of the same end.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    /// Watched by the event loop of this thread.
+    pub(crate) fn watched(self, interest: Interest) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the descriptor is owned, so that it stays open, and its number the same, until this is dropped.
+        let watched = unsafe { AsyncFd::register_with_interest(self, interest) };
+        watched.map_err(|error| error.into_parts().1)
+    }
+
+    pub(crate) fn into_descriptor(self) -> OwnedFd {
         self.0
     }
 }
@@ -96,6 +132,12 @@ impl Channel {
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Channel {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

@@ -24,6 +24,7 @@ use super::files::Files;
 use super::keeping::SUCCESSION;
 use super::message::{Order, Report};
 use super::signals;
+use crate::spawner::Spawner;
 
 /// How often the keeper is told that the loops turn, and how long one of them may hang before it is not.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -42,6 +43,7 @@ pub struct Guest {
     opened: Vec<Opened>,
     config: Vec<u8>,
     files: Files,
+    spawner: Spawner,
 }
 
 /// What serves, as far as orders concern it.
@@ -85,13 +87,19 @@ impl Guest {
         give_up_privileges()?;
         ignore_signals();
         signals::let_through()?;
-        let mut guest =
-            Self { channel: Arc::new(channel), opened: Vec::new(), config: Vec::new(), files: Files::default() };
+        let mut guest = Self {
+            channel: Arc::new(channel),
+            opened: Vec::new(),
+            config: Vec::new(),
+            files: Files::default(),
+            spawner: Spawner::default(),
+        };
         loop {
             let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the keeper is gone");
             let Received { message, descriptors } = guest.channel.receive()?.ok_or_else(gone)?;
             match Order::decode(&message) {
                 Some(Order::Listener(address)) => guest.opened.push(Opened { address, sockets: descriptors }),
+                Some(Order::Programs) => guest.spawner.connect_over(descriptors),
                 Some(Order::Start) => {
                     let mut descriptors = descriptors.into_iter();
                     guest.config = read(descriptors.next())?;
@@ -111,6 +119,11 @@ impl Guest {
     /// The way to files that this process may not read, and the config names.
     pub fn files(&self) -> Files {
         self.files.clone()
+    }
+
+    /// The way to programs that the config names.
+    pub fn spawner(&self) -> Spawner {
+        self.spawner.clone()
     }
 
     /// The sockets to listen on.
@@ -141,6 +154,7 @@ impl Guest {
         thread::Builder::new().name("pulse".to_owned()).spawn(alive)?;
         let obeying = Obeying {
             channel: self.channel,
+            spawner: self.spawner,
             serving,
             listener,
             drain,
@@ -183,6 +197,7 @@ impl Attendant {
 /// A thread that does what it is told.
 struct Obeying<S> {
     channel: Arc<Channel>,
+    spawner: Spawner,
     serving: S,
     listener: Listener,
     drain: Drain,
@@ -260,6 +275,7 @@ impl<S: Serving> Obeying<S> {
                     self.serving.admin(stream.into(), read);
                 }
             }
+            Some(Order::Programs) => self.spawner.connect_over(descriptors),
             Some(Order::Start) | None => tracing::warn!("the keeper said what makes no sense"),
         }
     }

@@ -19,13 +19,14 @@ use super::admin::{Admin, PATH_BYTES_MAX};
 use super::channel::Channel;
 use super::keeping::{self, Asker, Heirloom, Outcome, Pid, SUCCESSION, State};
 use super::message::Order;
+use super::programs::{Found, Programs};
 use super::sockets::{Change, Held, Sockets};
 use super::spawn::spawn;
 use super::succession::{self, Estate};
-use super::user::User;
 use super::watch::Watch;
 use super::{Front, Refusal, Wanted, files, program};
 use crate::service_manager;
+use crate::user::User;
 
 /// How long the server of a keeper that was killed may take to let go of the ports, and how often is looked.
 const ORPHAN_MAX: Duration = Duration::from_secs(2);
@@ -45,6 +46,7 @@ pub(super) struct Hands<F> {
     pub(super) channels: Vec<(Pid, Channel)>,
     /// Where servers ask for files that their user may not read.
     pub(super) files: Vec<(Pid, Channel)>,
+    pub(super) programs: Programs,
     pub(super) watch: Watch,
     /// Where it has said that it listens.
     told: Vec<Address>,
@@ -64,6 +66,7 @@ impl<F: Front> Hands<F> {
         let failed = |why: String| Refusal { why, code: 1 };
         let (wanted, text) = front.read()?;
         let user = user_of(&wanted).map_err(failed)?;
+        let programs = Found::of(&wanted.programs, user.as_ref()).map_err(failed)?;
         // First, as the admin socket may be in there, and what a folder for it is made by is root's.
         if let Some(note) = make_state_folder(&wanted, user.as_ref()).map_err(failed)? {
             front.say(&note);
@@ -80,7 +83,7 @@ impl<F: Front> Hands<F> {
             ));
         }
         let admin = wanted.admin.as_deref().map(open_admin).transpose().map_err(failed)?.unwrap_or_default();
-        Self::with(front, server_arguments, sockets, admin, lock, wanted, &text)
+        Self::with(front, server_arguments, sockets, admin, lock, wanted, programs, &text)
             .map_err(|error| failed(error.to_string()))
     }
 
@@ -91,6 +94,7 @@ impl<F: Front> Hands<F> {
         admin: Admin,
         lock: Option<OwnedFd>,
         wanted: Wanted,
+        programs: Found,
         text: &[u8],
     ) -> io::Result<Self> {
         Ok(Self {
@@ -104,6 +108,7 @@ impl<F: Front> Hands<F> {
             proposal: None,
             channels: Vec::new(),
             files: Vec::new(),
+            programs: Programs::new(programs)?,
             watch: Watch::new(&wanted.watch, Instant::now()),
             told: Vec::new(),
             is_watched: service_manager::watches(),
@@ -135,7 +140,10 @@ impl<F: Front> Hands<F> {
         let given = given.into_iter().map(own).collect::<Result<_, _>>()?;
         let sockets = Sockets { held, given };
         let told = sockets.addresses();
-        let hands = Self::with(front, server_arguments, sockets, admin, lock.map(own).transpose()?, wanted, b"")?;
+        let lock = lock.map(own).transpose()?;
+        let user = user_of(&wanted).map_err(io::Error::other)?;
+        let programs = Found::of(&wanted.programs, user.as_ref()).map_err(io::Error::other)?;
+        let hands = Self::with(front, server_arguments, sockets, admin, lock, wanted, programs, b"")?;
         Ok(Self { channels, files, told, config: own(config)?, ..hands })
     }
 
@@ -160,6 +168,7 @@ impl<F: Front> Hands<F> {
     pub(super) fn forget(&mut self, server: Pid) {
         self.channels.retain(|(pid, _)| *pid != server);
         self.files.retain(|(pid, _)| *pid != server);
+        self.programs.forget(server);
     }
 
     pub(super) fn finish(&self) {
@@ -186,13 +195,17 @@ impl<F: Front> Hands<F> {
         let in_words = |error: io::Error| format!("cannot start a server: {error}");
         let (ours, theirs) = Channel::pair().map_err(in_words)?;
         let pid = spawn(&self.program, &self.server_arguments, theirs, user.as_ref())?;
+        let (asked, asks) = Channel::pair().map_err(in_words)?;
         // One that is who the keeper is may read the same.
         let files = user.map(|_| Channel::pair()).transpose().map_err(in_words)?;
         let theirs = files.as_ref().map(|(_, theirs)| theirs.as_fd());
         let beside: Vec<BorrowedFd<'_>> = [config.as_fd()].into_iter().chain(theirs).collect();
         let held = self.sockets.held_after(proposal.map(|proposal| &proposal.change));
-        let told = send_sockets(&ours, held).and_then(|()| ours.send(&Order::Start.encode(), &beside));
+        let told = send_sockets(&ours, held)
+            .and_then(|()| ours.send(&Order::Programs.encode(), &[asks.as_fd()]))
+            .and_then(|()| ours.send(&Order::Start.encode(), &beside));
         self.channels.push((pid, ours));
+        self.programs.serve(pid, asked);
         self.files.extend(files.map(|(ours, _)| (pid, ours)));
         if let Err(error) = told {
             // It ends before it served, and that is handled where it is noticed.
@@ -211,6 +224,7 @@ impl<F: Front> Hands<F> {
         }
         let user = user_of(&wanted)?;
         let config = succession::sealed("unary-config", &text).map_err(|error| error.to_string())?;
+        let programs = Found::of(&wanted.programs, user.as_ref())?;
         make_state_folder(&wanted, user.as_ref())?;
         let change = self.sockets.prepare(&wanted.listen, wanted.sockets_each, user.as_ref())?;
         if let Some(channel) = to.and_then(|server| self.channel(server)) {
@@ -222,6 +236,7 @@ impl<F: Front> Hands<F> {
                 return Err(format!("cannot tell the server of the new config: {error}"));
             }
         }
+        self.programs.propose(programs);
         self.proposal = Some(Proposal { wanted, config, watch, change });
         Ok(())
     }
@@ -254,6 +269,7 @@ impl<F: Front> keeping::Hands for Hands<F> {
     fn accept_proposal(&mut self) {
         if let Some(Proposal { wanted, config, watch, change }) = self.proposal.take() {
             self.sockets.make(change);
+            self.programs.accept_proposal();
             (self.wanted, self.config, self.watch) = (wanted, config, watch);
         }
     }
@@ -261,6 +277,7 @@ impl<F: Front> keeping::Hands for Hands<F> {
     fn drop_proposal(&mut self) {
         if let Some(Proposal { change, .. }) = self.proposal.take() {
             self.sockets.undo(change);
+            self.programs.drop_proposal();
         }
     }
 

@@ -201,6 +201,11 @@ impl<H: Hands> Keeping<H> {
         self.servers.iter().find(|server| server.phase == Phase::Serving).map(|server| server.pid)
     }
 
+    /// All servers.
+    pub(super) fn servers(&self) -> Vec<Pid> {
+        self.servers.iter().map(|server| server.pid).collect()
+    }
+
     /// When something is to be done, if nothing happens before.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let servers = self.servers.iter().map(|server| server.deadline);

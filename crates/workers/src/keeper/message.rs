@@ -21,6 +21,8 @@ pub(super) enum Order {
     /// Take over the sockets beside this, which listen on the address. Not to accept from before `Start`
     /// or the `Reload` that follows.
     Listener(Address),
+    /// Have programs run over the channel beside this. Comes before `Start`, or once the keeper can do so.
+    Programs,
     /// Serve what the config beside this says. A channel to ask for files by may be there, too.
     Start,
     /// Go over to the config beside this, and to these addresses. Answer `Reloaded` or `Refused`.
@@ -86,6 +88,7 @@ impl Order {
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Listener(address) => format!("listener {address}").into_bytes(),
+            Self::Programs => b"programs".to_vec(),
             Self::Start => b"start".to_vec(),
             Self::Reload(addresses) => {
                 let mut message = "reload".to_owned();
@@ -107,6 +110,7 @@ impl Order {
         let (word, value, rest) = parts(message)?;
         Some(match (word, value) {
             ("listener", address) => Self::Listener(address.parse().ok()?),
+            ("programs", "") => Self::Programs,
             ("start", "") => Self::Start,
             ("reload", "") => Self::Reload(rest.lines().map(str::parse).collect::<Result<_, _>>().ok()?),
             ("drain", ms) => Self::Drain(Duration::from_millis(ms.parse().ok()?)),
@@ -187,6 +191,7 @@ mod tests {
     fn orders_are_read_as_they_were_written() {
         check_order(Order::Listener(address("[::1]:443")), "listener [::1]:443");
         check_order(Order::Listener(address("unix:/run/a b.sock")), "listener unix:/run/a b.sock");
+        check_order(Order::Programs, "programs");
         check_order(Order::Start, "start");
         check_order(Order::Reload(vec![]), "reload");
         check_order(Order::Reload(vec![address(":80"), address("unix:/a")]), "reload\n:80\nunix:/a");

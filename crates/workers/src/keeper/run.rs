@@ -51,6 +51,10 @@ pub fn run<F: Front>(front: F, server_arguments: Vec<OsString>) -> Result<(), Re
         wait(&keeping, &signals).map_err(failed)?;
         hear(&mut keeping);
         keeping.hands.hand_files();
+        keeping.hands.programs.tend(Instant::now());
+        if keeping.hands.programs.has_reaped() {
+            reap(&mut keeping); // Those behind it.
+        }
         for signal in signals.take() {
             obey(&mut keeping, signal);
         }
@@ -72,10 +76,11 @@ pub fn run<F: Front>(front: F, server_arguments: Vec<OsString>) -> Result<(), Re
 fn wait<F: Front>(keeping: &Keeping<Hands<F>>, signals: &Signals) -> io::Result<()> {
     let hands = &keeping.hands;
     let channels = hands.channels.iter().chain(&hands.files).map(|(_, channel)| channel.as_fd());
-    let descriptors = [signals.as_fd()].into_iter().chain(hands.admin.waits_for()).chain(channels);
+    let programs = hands.programs.waits_for();
+    let descriptors = [signals.as_fd()].into_iter().chain(hands.admin.waits_for()).chain(channels).chain(programs);
     let mut descriptors: Vec<PollFd<'_>> =
         descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
-    let deadlines = [keeping.deadline(), hands.admin.deadline(), hands.watch.deadline()];
+    let deadlines = [keeping.deadline(), hands.admin.deadline(), hands.watch.deadline(), hands.programs.deadline()];
     let timeout = deadlines.into_iter().flatten().min().map(|deadline| {
         let left = deadline.saturating_duration_since(Instant::now());
         Timespec { tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }
@@ -123,14 +128,38 @@ fn obey<F: Front>(keeping: &mut Keeping<Hands<F>>, signal: Signal) {
     }
 }
 
-/// Waits for all children that have ended, also those that others left behind.
+/// Waits for all children that have ended, also those that others left behind; but not for programs, which are waited
+/// for by who knows them.
 fn reap<F: Front>(keeping: &mut Keeping<Hands<F>>) {
-    while let Ok(Some((pid, status))) = process::wait(WaitOptions::NOHANG) {
-        let pid = pid.as_raw_nonzero().get();
-        hear_one(keeping, pid); // Its last words may be why.
-        keeping.hands.forget(pid);
-        keeping.died(Instant::now(), pid, &in_words(status));
+    while let Some(pid) = first_ended().filter(|pid| !keeping.hands.programs.knows(pid.as_raw_nonzero().get())) {
+        let Ok(Some((_, status))) = process::waitpid(Some(pid), WaitOptions::NOHANG) else { return };
+        ended(keeping, pid, status);
     }
+    // A program that is held on to hides those that ended after it.
+    for server in keeping.servers() {
+        let Some(pid) = process::Pid::from_raw(server) else { continue };
+        if let Ok(Some((_, status))) = process::waitpid(Some(pid), WaitOptions::NOHANG) {
+            ended(keeping, pid, status);
+        }
+    }
+}
+
+fn ended<F: Front>(keeping: &mut Keeping<Hands<F>>, pid: process::Pid, status: WaitStatus) {
+    let pid = pid.as_raw_nonzero().get();
+    hear_one(keeping, pid); // Its last words may be why.
+    keeping.hands.forget(pid);
+    keeping.died(Instant::now(), pid, &in_words(status));
+}
+
+/// A child that has ended and was not waited for.
+fn first_ended() -> Option<process::Pid> {
+    let mut about = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: it writes what the pointer leads to, which may be all zeroes, and is if nobody has ended.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, about.as_mut_ptr(), options) };
+    // SAFETY: it was filled with zeroes, or by the call, which then filled this part of it.
+    let pid = unsafe { about.assume_init().si_pid() };
+    (result == 0).then(|| process::Pid::from_raw(pid)).flatten()
 }
 
 fn in_words(status: WaitStatus) -> String {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use unary_net::{Address, Opened};
 
 use super::channel::DESCRIPTORS_MAX;
-use super::user::User;
+use crate::user::User;
 
 /// Addresses one server listens on.
 pub const ADDRESSES_MAX: usize = 256;

@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 
 use super::channel::Channel;
 use super::keeping::Pid;
-use super::user::User;
 use super::{activation, succession};
 use crate::service_manager;
+use crate::user::User;
 
 /// Starts it. It is in a process group of its own, so that Ctrl-C on a terminal is the keeper's to handle.
 pub(super) fn spawn(

@@ -168,7 +168,7 @@ impl Execution {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::time::Duration;
 
     use super::*;
@@ -208,6 +208,7 @@ mod tests {
                 drain_deadline: Duration::ZERO,
                 watch: Vec::new(),
                 files: BTreeSet::new(),
+                programs: BTreeMap::new(),
             },
         };
         assert_eq!(become_program(Path::new("/none"), &estate).kind(), io::ErrorKind::NotFound);

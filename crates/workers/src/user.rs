@@ -1,4 +1,4 @@
-//! The user a server runs as, and becoming them.
+//! The user a server or a program runs as, and becoming them.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -19,15 +19,15 @@ const GROUPS_MAX: usize = 1024;
 
 /// A user, and the groups they are in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    groups: Vec<u32>,
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
 }
 
 impl User {
     /// Looks somebody up by name; in this group, or their own.
-    pub(super) fn named(name: &str, group: Option<&str>) -> Result<Self, String> {
+    pub(crate) fn named(name: &str, group: Option<&str>) -> Result<Self, String> {
         let cannot = |why: &str| format!("cannot run as the user `{name}`: {why}");
         let c_name = CString::new(name).map_err(|_| cannot("a name has no zero byte"))?;
         let found = look_up(&c_name).map_err(|error| cannot(&error.to_string()))?;
@@ -42,13 +42,13 @@ impl User {
     }
 
     /// Whether this process is theirs already.
-    pub(super) fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         rustix::process::geteuid().as_raw() == self.uid
     }
 
     /// What makes a process theirs for good, to be run in it before it becomes another program. It takes
     /// no memory and no lock, as between fork and exec nothing may.
-    pub(super) fn becoming(&self) -> impl FnMut() -> io::Result<()> + Send + Sync + 'static {
+    pub(crate) fn becoming(&self) -> impl FnMut() -> io::Result<()> + Send + Sync + 'static {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         let groups: Vec<Gid> = self.groups.iter().copied().map(Gid::from_raw).collect();
         move || {

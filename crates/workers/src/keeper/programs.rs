@@ -1,0 +1,489 @@
+//! The programs that servers have running: starts them, tells how they ended, and ends them.
+//!
+//! Nothing here waits. A program is started beside us ([`process`](crate::process)), and what becomes of it is read
+//! from descriptors: a pipe that ends when it is the program, one that is readable when it has ended, and the channel
+//! over which its server is told, and wishes. All are watched by one epoll(7), so that what is at rest costs nothing.
+//!
+//! A program that has ended stays a zombie for as long as its server holds on to it, and [`HOLD_MAX`] at most: so long
+//! its number is its own, and a signal to its process group reaches those it started and nobody else.
+
+mod file;
+mod found;
+mod plan;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
+
+use super::channel::Channel;
+use crate::process::{self, Stack, Starting};
+use crate::spawner::message::{News, Refused, Wish};
+use crate::spawner::{Asked, AskedAfter, Exit, LAUNCH_BYTES_MAX};
+pub(crate) use found::Found;
+
+/// Programs that run at once, of all servers.
+pub(super) const RUNNING_MAX: usize = 4096;
+
+/// Programs that are started at once. Further launches wait in their channel.
+const STARTING_MAX: usize = 32;
+
+/// Launches of one server that are begun before others have their turn.
+const LAUNCHES_AT_ONCE_MAX: usize = 32;
+
+/// How long a process may take to become its program.
+const BECOME_MAX: Duration = crate::spawner::START_MAX;
+
+/// How long a program that has ended may be held on to.
+const HOLD_MAX: Duration = Duration::from_secs(60);
+
+/// Events taken at once.
+const EVENTS_MAX: usize = 64;
+
+/// A server process.
+type Server = i32;
+
+/// Running programs are numbered, and three descriptors of each are watched.
+type Number = u64;
+const HANDLE: u64 = 0;
+const PROCESS: u64 = 1;
+const PIPE: u64 = 2;
+const KINDS: u64 = 4;
+
+pub(crate) struct Programs {
+    epoll: OwnedFd,
+    /// What may be run: of the config that is in force, and of the one that is proposed.
+    wanted: Found,
+    proposed: Option<Found>,
+    servers: Vec<(Server, Channel)>,
+    running: HashMap<Number, Instance>,
+    last: Number,
+    starting: usize,
+    stacks: Vec<Stack>,
+    /// Somebody was waited for, behind whom others may be waiting who are not programs.
+    has_reaped: bool,
+    message: Vec<u8>,
+}
+
+struct Instance {
+    program: String,
+    pid: Pid,
+    phase: Phase,
+    /// `None` once the server has let go of it.
+    handle: Option<Channel>,
+    pidfd: Option<OwnedFd>,
+    after: After,
+    stop_time: Duration,
+    /// When something is done to it, unless something happens before.
+    deadline: Option<Instant>,
+}
+
+enum Phase {
+    Starting(Starting),
+    Running,
+    /// Its server is gone, or does not want it any more; it has been told to end, or may finish first.
+    Leaving {
+        is_told: bool,
+    },
+    /// It is a zombie.
+    Ended,
+}
+
+/// What becomes of it once its server is gone.
+enum After {
+    Finish { within: Duration },
+    Keep { label: Vec<u8>, descriptors: Vec<OwnedFd> },
+}
+
+impl Programs {
+    pub(crate) fn new(wanted: Found) -> io::Result<Self> {
+        Ok(Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            wanted,
+            proposed: None,
+            servers: Vec::new(),
+            running: HashMap::new(),
+            last: 0,
+            starting: 0,
+            stacks: Vec::new(),
+            has_reaped: false,
+            message: vec![0; LAUNCH_BYTES_MAX],
+        })
+    }
+
+    /// What to wait for: what becomes of programs, and launches if there is room for them.
+    pub(crate) fn waits_for(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let servers = self.servers.iter().filter(|_| self.starting < STARTING_MAX);
+        std::iter::once(self.epoll.as_fd()).chain(servers.map(|(_, channel)| channel.as_fd()))
+    }
+
+    /// When something is to be done, if nothing happens before.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.running.values().filter_map(|instance| instance.deadline).min()
+    }
+
+    /// A server that goes over to another config may ask for its programs, too.
+    pub(crate) fn propose(&mut self, programs: Found) {
+        self.proposed = Some(programs);
+    }
+
+    pub(crate) fn accept_proposal(&mut self) {
+        self.wanted = self.proposed.take().unwrap_or_default();
+    }
+
+    pub(crate) fn drop_proposal(&mut self) {
+        self.proposed = None;
+    }
+
+    /// A server asks here.
+    pub(crate) fn serve(&mut self, server: Server, channel: Channel) {
+        self.servers.push((server, channel));
+    }
+
+    /// A server has ended. Those of its programs that go on are seen by their channels.
+    pub(crate) fn forget(&mut self, server: Server) {
+        self.servers.retain(|(pid, _)| *pid != server);
+    }
+
+    /// Whether this is a program's process: then nobody else may wait for it.
+    pub(crate) fn knows(&self, pid: i32) -> bool {
+        self.running.values().any(|instance| instance.pid.as_raw_nonzero().get() == pid)
+    }
+
+    /// Whether somebody was waited for since this was asked last.
+    pub(crate) fn has_reaped(&mut self) -> bool {
+        std::mem::take(&mut self.has_reaped)
+    }
+
+    /// Does what there is to do now.
+    pub(crate) fn tend(&mut self, now: Instant) {
+        self.watch(now);
+        self.hear(now);
+        self.do_what_is_due(now);
+    }
+
+    /// Waits until something happens, or is due.
+    #[cfg(test)]
+    pub(crate) fn wait(&self, now: Instant) {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let mut all: Vec<_> = self.waits_for().map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN)).collect();
+        let timeout = self.deadline().map(|deadline| deadline.saturating_duration_since(now));
+        let timeout = timeout.map(|timeout| Timespec::try_from(timeout).unwrap());
+        poll(&mut all, timeout.as_ref()).unwrap();
+    }
+
+    /// Whether there is nobody to ask for programs, and none runs.
+    #[cfg(test)]
+    pub(crate) fn is_done(&self) -> bool {
+        self.servers.is_empty() && self.running.is_empty()
+    }
+
+    /// Takes launches.
+    fn hear(&mut self, now: Instant) {
+        let mut at = 0;
+        while at < self.servers.len() {
+            if self.hear_one(at, now) {
+                at += 1;
+            } else {
+                self.servers.swap_remove(at);
+            }
+        }
+    }
+
+    /// `false` if there is nobody to hear any more.
+    fn hear_one(&mut self, at: usize, now: Instant) -> bool {
+        let mut message = std::mem::take(&mut self.message);
+        let mut is_there = true;
+        for _ in 0..LAUNCHES_AT_ONCE_MAX {
+            if self.starting >= STARTING_MAX {
+                break;
+            }
+            let (server, channel) = &self.servers[at];
+            match channel.try_receive(&mut message) {
+                Ok(Some((bytes, descriptors))) => {
+                    let server = *server;
+                    self.asked(server, &message[..bytes], descriptors, now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(None) | Err(_) => {
+                    is_there = false;
+                    break;
+                }
+            }
+        }
+        self.message = message;
+        is_there
+    }
+
+    fn asked(&mut self, server: Server, message: &[u8], descriptors: Vec<OwnedFd>, now: Instant) {
+        let mut descriptors = descriptors.into_iter();
+        let Some(handle) = descriptors.next().and_then(Channel::of) else {
+            tracing::warn!(server, "a server asked for a program in a way that makes no sense");
+            return;
+        };
+        let begun = match Asked::decode(message) {
+            Some(asked) => self.begin(&asked, descriptors.collect()),
+            None => Err((Refused::Unknown, "what was asked makes no sense".to_owned())),
+        };
+        match begun {
+            Ok(instance) => self.take_in(Instance { handle: Some(handle), ..instance }, now),
+            Err((refused, why)) => tell(&handle, &News::Refused(refused, why)),
+        }
+    }
+
+    /// Starts a process for it.
+    fn begin(&mut self, asked: &Asked<'_>, mut descriptors: Vec<OwnedFd>) -> Result<Instance, (Refused, String)> {
+        let mut all = self.proposed.iter().chain([&self.wanted]);
+        let Some(found) = all.find_map(|programs| programs.get(asked.program)) else {
+            return Err((Refused::Unknown, "the config has no such program".to_owned()));
+        };
+        if self.running.len() >= RUNNING_MAX {
+            return Err((Refused::NoRoom, format!("{RUNNING_MAX} programs run")));
+        }
+        if descriptors.len() < 3 + asked.sockets {
+            return Err((Refused::Unknown, "descriptors are missing".to_owned()));
+        }
+        let kept = descriptors.split_off(3 + asked.sockets);
+        let after = match asked.after {
+            AskedAfter::Finish(within_ms) => After::Finish { within: Duration::from_millis(within_ms) },
+            AskedAfter::Keep(label) => After::Keep { label: label.to_vec(), descriptors: kept },
+        };
+        let plan = plan::of(found, asked, descriptors)?;
+        let failed = |error: io::Error| (refused_of(&error), in_words(&error));
+        let stack = self.stacks.pop().map_or_else(Stack::new, Ok).map_err(failed)?;
+        let stop_time = found.program.stop_time;
+        let (starting, pidfd) = process::start(plan, stack).map_err(failed)?;
+        let pid = Pid::from_raw(starting.pid).ok_or_else(|| failed(Errno::SRCH.into()))?;
+        let phase = Phase::Starting(starting);
+        let program = asked.program.to_owned();
+        Ok(Instance { program, pid, phase, handle: None, pidfd: Some(pidfd), after, stop_time, deadline: None })
+    }
+
+    /// Watches it from here on.
+    fn take_in(&mut self, instance: Instance, now: Instant) {
+        self.last += 1;
+        let number = self.last;
+        let watch = |descriptor: BorrowedFd<'_>, kind| {
+            let key = epoll::EventData::new_u64(number * KINDS + kind);
+            epoll::add(&self.epoll, descriptor, key, epoll::EventFlags::IN)
+        };
+        let pipe = match &instance.phase {
+            Phase::Starting(starting) => Some(starting.pipe.as_fd()),
+            _ => None,
+        };
+        let handle = instance.handle.as_ref().map(AsFd::as_fd);
+        let pidfd = instance.pidfd.as_ref().map(AsFd::as_fd);
+        let all = [(pipe, PIPE), (handle, HANDLE), (pidfd, PROCESS)];
+        let watched = all.into_iter().try_for_each(|(one, kind)| one.map_or(Ok(()), |one| watch(one, kind)));
+        if let Err(error) = watched {
+            if let Some(handle) = &instance.handle {
+                tell(handle, &News::Refused(Refused::NoRoom, in_words(&error.into())));
+            }
+            [pipe, handle, pidfd].into_iter().flatten().for_each(|one| unwatch(&self.epoll, one));
+            kill(instance.pid, Signal::KILL);
+            drop(instance.phase);
+            let _ = waitid(WaitId::Pid(instance.pid), WaitIdOptions::EXITED);
+            return;
+        }
+        self.starting += 1;
+        self.running.insert(number, Instance { deadline: Some(now + BECOME_MAX), ..instance });
+    }
+
+    /// Sees what has happened.
+    fn watch(&mut self, now: Instant) {
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&at_once)).is_err() {
+            return;
+        }
+        for event in events {
+            let key = event.data.u64();
+            match key % KINDS {
+                PIPE => self.became(key / KINDS),
+                PROCESS => self.ended(key / KINDS, now),
+                _ => self.heard(key / KINDS, now),
+            }
+        }
+    }
+
+    /// A process has become its program, or could not.
+    fn became(&mut self, number: Number) {
+        let Some(instance) = self.running.get_mut(&number) else { return };
+        if !matches!(instance.phase, Phase::Starting(_)) {
+            return;
+        }
+        let Phase::Starting(starting) = std::mem::replace(&mut instance.phase, Phase::Running) else { return };
+        unwatch(&self.epoll, &starting.pipe);
+        self.starting -= 1;
+        instance.deadline = None;
+        let (outcome, stack) = starting.outcome();
+        self.stacks.extend(stack);
+        let news = match outcome {
+            Ok(()) => News::Started(instance.pid.as_raw_nonzero().get().unsigned_abs()),
+            Err((step, error)) => {
+                let (refused, why) = plan::failed(step, &error);
+                News::Refused(refused, why)
+            }
+        };
+        if let Some(handle) = &instance.handle {
+            tell(handle, &news);
+        }
+        if let News::Refused(..) = news {
+            let _ = waitid(WaitId::Pid(instance.pid), WaitIdOptions::EXITED); // It exits at once.
+            self.let_go(number);
+        } else if instance.handle.is_none() {
+            instance.phase = Phase::Leaving { is_told: true };
+        }
+    }
+
+    /// A process has ended.
+    fn ended(&mut self, number: Number, now: Instant) {
+        let Some(instance) = self.running.get_mut(&number) else { return };
+        if matches!(instance.phase, Phase::Starting(_)) {
+            return self.became(number); // And is looked at again.
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let Ok(Some(status)) = waitid(WaitId::Pid(instance.pid), options) else { return };
+        instance.phase = Phase::Ended;
+        instance.deadline = Some(now + HOLD_MAX);
+        if let Some(pidfd) = instance.pidfd.take() {
+            unwatch(&self.epoll, &pidfd);
+        }
+        match &instance.handle {
+            Some(handle) => tell(handle, &News::Ended(exit_of(&status))),
+            None => self.reap(number),
+        }
+    }
+
+    /// A server says something of a program, or is gone.
+    fn heard(&mut self, number: Number, now: Instant) {
+        let Some(instance) = self.running.get_mut(&number) else { return };
+        let Some(handle) = &instance.handle else { return };
+        let mut message = [0; crate::spawner::message::MESSAGE_BYTES_MAX];
+        match handle.try_receive(&mut message) {
+            Ok(Some((bytes, _))) => match Wish::decode(&message[..bytes]) {
+                Some(Wish::Signal(signal)) => kill(instance.pid, signal),
+                Some(Wish::End) => {
+                    kill(instance.pid, Signal::KILL);
+                    self.abandoned(number, now, IsEnded::Yes);
+                }
+                None => tracing::warn!(program = instance.program, "a server wishes what makes no sense"),
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(None) | Err(_) => self.abandoned(number, now, IsEnded::No),
+        }
+    }
+
+    /// Nobody holds on to it any more: it may finish, or has been ended.
+    fn abandoned(&mut self, number: Number, now: Instant, is_ended: IsEnded) {
+        let Some(instance) = self.running.get_mut(&number) else { return };
+        drop_handle(&self.epoll, instance);
+        match instance.phase {
+            Phase::Ended => self.reap(number),
+            Phase::Starting(_) => kill(instance.pid, Signal::KILL),
+            Phase::Running | Phase::Leaving { .. } => {
+                let within = match (&is_ended, &instance.after) {
+                    (IsEnded::No, After::Finish { within }) => *within,
+                    _ => Duration::ZERO,
+                };
+                instance.phase = Phase::Leaving { is_told: matches!(is_ended, IsEnded::Yes) };
+                instance.deadline = Some(now + within);
+            }
+        }
+    }
+
+    fn do_what_is_due(&mut self, now: Instant) {
+        let is_due = |(number, instance): (&Number, &Instance)| {
+            instance.deadline.filter(|deadline| *deadline <= now).map(|_| *number)
+        };
+        let due: Vec<Number> = self.running.iter().filter_map(is_due).collect();
+        for number in due {
+            let Some(instance) = self.running.get_mut(&number) else { continue };
+            instance.deadline = None;
+            match &mut instance.phase {
+                Phase::Leaving { is_told } if !*is_told => {
+                    *is_told = true;
+                    instance.deadline = Some(now + instance.stop_time);
+                    kill(instance.pid, Signal::TERM);
+                }
+                Phase::Starting(_) | Phase::Leaving { .. } => kill(instance.pid, Signal::KILL),
+                Phase::Ended => self.reap(number),
+                Phase::Running => {}
+            }
+        }
+    }
+
+    /// Waits for what has ended: its number is anybody's from here on.
+    fn reap(&mut self, number: Number) {
+        if let Some(instance) = self.running.get(&number) {
+            let _ = waitid(WaitId::Pid(instance.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        }
+        self.let_go(number);
+    }
+
+    fn let_go(&mut self, number: Number) {
+        if let Some(mut instance) = self.running.remove(&number) {
+            drop_handle(&self.epoll, &mut instance);
+            if let Some(pidfd) = instance.pidfd {
+                unwatch(&self.epoll, pidfd);
+            }
+        }
+        self.has_reaped = true;
+    }
+}
+
+/// Whether a program that nobody holds on to has been ended already.
+enum IsEnded {
+    Yes,
+    No,
+}
+
+/// To be told before it is closed: the server, or a process that is being started, may have another descriptor of the
+/// same, for which it would be watched on.
+fn unwatch(epoll: &OwnedFd, descriptor: impl AsFd) {
+    let _ = epoll::delete(epoll, descriptor); // It fails for what is not watched, which is what is wanted.
+}
+
+fn drop_handle(epoll: &OwnedFd, instance: &mut Instance) {
+    if let Some(handle) = instance.handle.take() {
+        unwatch(epoll, &handle);
+    }
+}
+
+fn tell(handle: &Channel, news: &News) {
+    let _ = handle.try_send(&news.encode(), &[]); // A server that is gone is seen otherwise.
+}
+
+/// Sends a signal to the process and those it started, as far as they stayed in its group.
+fn kill(pid: Pid, signal: Signal) {
+    // It begins a group as the first thing it does; one that was so quick to be told is told alone.
+    if kill_process_group(pid, signal).is_err() {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+fn exit_of(status: &WaitIdStatus) -> Exit {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (_, Some(signal)) => Exit::Signal(signal),
+        _ => Exit::Unknown,
+    }
+}
+
+fn refused_of(error: &io::Error) -> Refused {
+    match Errno::from_io_error(error) {
+        Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => Refused::NoRoom,
+        _ => Refused::Failed,
+    }
+}
+
+/// An error without its number.
+fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}

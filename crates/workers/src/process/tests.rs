@@ -1,0 +1,121 @@
+//! Real processes: `/bin/sh` says what it was given.
+
+use std::fs::File;
+use std::io::Read;
+
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+use super::*;
+
+/// What a program writes that is run by this plan, and its exit code; or which step failed, and how.
+fn run(plan: Plan) -> Result<(String, Option<i32>), (Step, Option<i32>)> {
+    let (mut reading, writing) = io::pipe().unwrap();
+    let null = || OwnedFd::from(File::open("/dev/null").unwrap());
+    let mut descriptors: Vec<OwnedFd> = vec![null(), writing.into(), null()];
+    descriptors.extend(plan.descriptors);
+    let (starting, pidfd) = start(Plan { descriptors, ..plan }, Stack::new().unwrap()).unwrap();
+    let pid = Pid::from_raw(starting.pid).unwrap();
+    poll(&mut [PollFd::new(&starting.pipe, PollFlags::IN)], None).unwrap();
+    let (outcome, _) = starting.outcome();
+    let mut text = String::new();
+    reading.read_to_string(&mut text).unwrap();
+    poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None).unwrap();
+    let status = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).unwrap().unwrap();
+    match outcome {
+        Ok(()) => Ok((text, status.exit_status())),
+        Err((step, error)) => {
+            assert_eq!(status.exit_status(), Some(127));
+            Err((step, error.raw_os_error()))
+        }
+    }
+}
+
+fn shell(script: &str) -> Plan {
+    let arguments = ["sh", "-c", script].map(|word| word.as_bytes().to_vec()).to_vec();
+    Plan { program: b"/bin/sh".to_vec(), arguments, umask: 0o022, ..Plan::default() }
+}
+
+#[track_caller]
+fn check(plan: Plan, expected: &str) {
+    assert_eq!(run(plan).unwrap(), (expected.to_owned(), Some(0)));
+}
+
+#[test]
+fn it_has_what_it_was_given_and_nothing_else() {
+    let environment = vec![b"A=1".to_vec(), b"B=".to_vec()];
+    let plan = Plan { program: b"/usr/bin/env".to_vec(), arguments: vec![b"env".to_vec()], ..Plan::default() };
+    check(Plan { environment, ..plan }, "A=1\nB=\n");
+    // The shell opens nothing itself; `ls` has the folder it lists.
+    check(shell("exec /bin/ls /proc/self/fd"), "0\n1\n2\n3\n");
+    let socket = || OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    check(Plan { descriptors: vec![socket(), socket()], ..shell("exec /bin/ls /proc/self/fd") }, "0\n1\n2\n3\n4\n5\n");
+}
+
+#[test]
+fn it_knows_its_own_number() {
+    let plan = Plan { knows_own_pid: true, ..shell("test $LISTEN_PID = $$ && echo yes") };
+    check(plan, "yes\n");
+}
+
+#[test]
+fn it_is_in_a_session_of_its_own_without_anything_of_our_signals() {
+    let script = "test $(/usr/bin/cut -d' ' -f6 /proc/$$/stat) = $$ && /bin/grep -E '^Sig(Blk|Ign)' /proc/self/status";
+    check(shell(script), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+#[test]
+fn it_runs_where_and_as_it_is_told() {
+    let directory = Some(b"/usr/bin".to_vec());
+    check(Plan { directory, ..shell("pwd; umask; ulimit -t") }, "/usr/bin\n0022\nunlimited\n");
+    let limits = vec![(libc::RLIMIT_NOFILE as u32, 100, 200), (libc::RLIMIT_CPU as u32, 5, 5)];
+    let plan = Plan { limits, umask: 0o077, nice: Some(7), ..shell("umask; ulimit -n; ulimit -t; /usr/bin/nice") };
+    check(plan, "0077\n100\n5\n7\n");
+}
+
+#[test]
+fn it_becomes_its_user_for_good() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root may become somebody else");
+        return;
+    }
+    let user = Some(User { uid: 65534, gid: 65534, groups: vec![65534, 1] });
+    let script = "/usr/bin/id -u; /usr/bin/id -G; /bin/grep -E '^(CapPrm|NoNewPrivs)' /proc/self/status";
+    let expected = "65534\n65534 1\nCapPrm:\t0000000000000000\nNoNewPrivs:\t1\n";
+    check(Plan { user: user.clone(), is_fixed: true, ..shell(script) }, expected);
+    let folder = unary_testkit::TempDir::new();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let directory = Some(folder.path().as_os_str().as_encoded_bytes().to_vec());
+    let refused = run(Plan { user, directory, ..shell("true") }).unwrap_err();
+    assert_eq!(refused, (Step::Directory, Some(libc::EACCES)));
+}
+
+#[test]
+fn what_cannot_be_run_says_why() {
+    let folder = unary_testkit::TempDir::with([("text", "no program"), ("script", "#!/none/such\n")]);
+    let plan = |name: &str| {
+        let program = folder.join(name);
+        let program = program.as_os_str().as_encoded_bytes().to_vec();
+        Plan { arguments: vec![program.clone()], program, ..Plan::default() }
+    };
+    let check = |name, expected| assert_eq!(run(plan(name)).unwrap_err(), (Step::Execute, Some(expected)), "{name}");
+    check("none", libc::ENOENT);
+    check("text", libc::EACCES);
+    for name in ["text", "script"] {
+        std::fs::set_permissions(folder.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    check("text", libc::ENOEXEC);
+    check("script", libc::ENOENT);
+    start(Plan { program: b"a\0b".to_vec(), ..Plan::default() }, Stack::new().unwrap()).err().unwrap();
+}
+
+#[test]
+fn what_is_dropped_before_it_runs_ends() {
+    for _ in 0..20 {
+        let (starting, pidfd) = start(shell("sleep 60"), Stack::new().unwrap()).unwrap();
+        let pid = Pid::from_raw(starting.pid).unwrap();
+        drop(starting);
+        let _ = kill_process(pid, Signal::KILL); // It may have been quicker.
+        poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None).unwrap();
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).unwrap();
+    }
+}

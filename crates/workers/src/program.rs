@@ -1,0 +1,126 @@
+//! What a keeper runs when a server asks for it: programs that the config names, and on which terms.
+//!
+//! A server names one and gives what belongs to a request. What is run, as whom and with what limits is said here
+//! alone, and the keeper reads it from the config itself.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The programs of a config by their names, which logs and `unary status` show, as in `example.com/route#2`.
+pub type Programs = BTreeMap<String, Program>;
+
+/// Where programs are looked for that are named without a path, and what they find in `PATH` unless told.
+pub const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The longest name of a program.
+pub const NAME_BYTES_MAX: usize = 512;
+
+/// A program, and on which terms it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// What is run.
+    pub run: Run,
+    /// Who it runs as; `None` for whoever the server runs as.
+    pub user: Option<String>,
+    /// Their group; `None` for the user's own.
+    pub group: Option<String>,
+    /// Where it runs; `None` for the folder that its file is in.
+    pub directory: Option<PathBuf>,
+    /// What it finds in its environment beside what a request brings, and all that it finds but `PATH`.
+    pub environment: Vec<(String, String)>,
+    /// Which rights files that it makes do not get; `None` for 022.
+    pub umask: Option<u32>,
+    /// How willingly it gives way to others, from -20 to 19.
+    pub nice: Option<i32>,
+    /// What one process of it may take.
+    pub limits: Limits,
+    /// What all processes of it may take together.
+    pub together: Together,
+    /// Whether it may become more than its user: what `sudo` and mail programs need.
+    pub privileges: Privileges,
+    /// How long it may take to end once it is told to, before it is ended.
+    pub stop_time: Duration,
+}
+
+/// What is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Run {
+    /// This command: a path, or a name that is looked for in `PATH`, and its arguments.
+    Command(Vec<String>),
+    /// Any executable file beneath this folder. Which one is said by whoever asks; nothing outside is ever run.
+    Folder(PathBuf),
+}
+
+/// What one process may take: limits of setrlimit(2). `None` leaves what the keeper has itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Descriptors; `None` for 1,024, as programs that use select(2) cannot count further.
+    pub open_files: Option<u64>,
+    /// Processes and threads of its user.
+    pub processes: Option<u64>,
+    /// Bytes of address space.
+    pub memory_bytes: Option<u64>,
+    /// Seconds of CPU.
+    pub cpu_seconds: Option<u64>,
+    /// Bytes of a file that it writes.
+    pub file_bytes: Option<u64>,
+    /// Bytes of a core dump.
+    pub core_bytes: Option<u64>,
+}
+
+/// What all processes of a program may take together: limits of a cgroup, where the machine lets the keeper make one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Together {
+    /// Bytes of memory: `memory.max`.
+    pub memory_bytes_max: Option<u64>,
+    /// Thousandths of a core: `cpu.max`.
+    pub cpu_milli_max: Option<u64>,
+    /// Processes and threads: `pids.max`.
+    pub processes_max: Option<u64>,
+}
+
+/// Whether a program may become more than its user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Privileges {
+    /// Never: `no_new_privs`.
+    #[default]
+    Fixed,
+    /// By files that make whoever runs them somebody else.
+    MayGain,
+}
+
+impl Program {
+    /// How long a program may take to end, unless told.
+    pub const STOP_TIME: Duration = Duration::from_secs(5);
+
+    /// This command, as the server's user and without limits of its own.
+    pub fn command<I: IntoIterator<Item: Into<String>>>(words: I) -> Self {
+        Self::new(Run::Command(words.into_iter().map(Into::into).collect()))
+    }
+
+    /// Any executable file beneath the folder, as the server's user and without limits of its own.
+    pub fn folder(folder: impl Into<PathBuf>) -> Self {
+        Self::new(Run::Folder(folder.into()))
+    }
+
+    fn new(run: Run) -> Self {
+        Self {
+            run,
+            user: None,
+            group: None,
+            directory: None,
+            environment: Vec::new(),
+            umask: None,
+            nice: None,
+            limits: Limits::default(),
+            together: Together::default(),
+            privileges: Privileges::default(),
+            stop_time: Self::STOP_TIME,
+        }
+    }
+}
