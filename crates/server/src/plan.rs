@@ -25,6 +25,7 @@ use unary_web::filter::metrics::Registry;
 use unary_web::filter::trace::{Sampling, Spans};
 use unary_web::filter::{AccessLog, Metrics, Trace, forwarded};
 use unary_web::networks::Trust;
+use unary_workers::spawner::Spawner;
 
 use crate::acme::Answers;
 use crate::config::{AccessLog as AccessLogSettings, At, Config, Metrics as MetricsSettings, Trace as TraceSettings};
@@ -70,14 +71,8 @@ impl Plan {
     /// Builds what the config says, with what can be kept of the plan before.
     ///
     /// Waits for the disk: not for an event loop.
-    pub(crate) fn build(
-        config: &Config,
-        before: Option<&Self>,
-        logs: &mut dyn Logs,
-        certificates: &Certificates,
-        figures: &Registry,
-        spans: &Spans,
-    ) -> Self {
+    pub(crate) fn build(config: &Config, before: Option<&Self>, logs: &mut dyn Logs, means: Means<'_>) -> Self {
+        let Means { certificates, figures, spans, spawner } = means;
         let counting = Counting { figures, settings: config.server.metrics };
         let mut plan = Self {
             sites: Vec::with_capacity(config.sites.len()),
@@ -90,7 +85,7 @@ impl Plan {
             answers: None,
         };
         let tls_port = config.server.unusual_tls_port();
-        let services = ending::Services::default();
+        let services = ending::Services::with(spawner.clone());
         let mut parts = Parts { services, logs, certificates, counting, tls_port, spans };
         for site in &config.sites {
             let name = site::name_of(site);
@@ -289,6 +284,15 @@ impl std::fmt::Display for Broken {
 pub(crate) trait Logs {
     /// The log with these settings; the same settings are the same log.
     fn of(&mut self, settings: &AccessLogSettings) -> Result<AccessLog, String>;
+}
+
+/// What a plan is made with that outlasts it.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'m> {
+    pub(crate) certificates: &'m Certificates,
+    pub(crate) figures: &'m Registry,
+    pub(crate) spans: &'m Spans,
+    pub(crate) spawner: &'m Spawner,
 }
 
 /// What the routes of a plan have in common.

@@ -7,7 +7,7 @@ mod command;
 mod front;
 mod logs;
 mod places;
-mod programs;
+pub(crate) mod programs;
 mod protocol;
 mod server_process;
 mod traces;
@@ -23,7 +23,6 @@ use crate::failure::Failure;
 pub(crate) use command::{admin_path, tell};
 use front::ConfigFile;
 pub(crate) use places::state;
-pub(crate) use programs::name as program_name;
 pub(crate) use server_process::serve;
 
 /// The word that makes this program the server of a keeper: for keepers, not for people.

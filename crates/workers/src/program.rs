@@ -4,19 +4,20 @@
 //! alone, and the keeper reads it from the config itself.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The programs of a config by their names, which logs and `unary status` show, as in `example.com/route#2`.
+/// The programs of a config by their [names](Program::name).
 pub type Programs = BTreeMap<String, Program>;
 
 /// Where programs are looked for that are named without a path, and what they find in `PATH` unless told.
 pub const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// The longest name of a program.
-pub const NAME_BYTES_MAX: usize = 512;
+/// The longest name of a program, and how much of it may be the name of its file.
+pub const NAME_BYTES_MAX: usize = 128;
+const SHOWN_BYTES_MAX: usize = 64;
 
 /// A program, and on which terms it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +109,21 @@ impl Program {
         Self::new(Run::Folder(folder.into()))
     }
 
+    /// What logs and `unary ps` call it: the name of its file, and a number that no other has, as in `hello.py#5f0c21ab`.
+    ///
+    /// Keeper and server find it by themselves, and a reload that changes nothing about a program, but perhaps its place
+    /// in the config, does not change it either.
+    pub fn name(&self) -> String {
+        let path = match &self.run {
+            Run::Command(words) => words.first().map(Path::new),
+            Run::Folder(folder) => Some(folder.as_path()),
+        };
+        let shown = path.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        let shown = &shown[..shown.floor_char_boundary(SHOWN_BYTES_MAX)];
+        let settings = serde_json::to_vec(self).unwrap_or_default(); // Which fails for paths that are not UTF-8 alone.
+        format!("{shown}#{:08x}", fnv_1a(&settings))
+    }
+
     fn new(run: Run) -> Self {
         Self {
             run,
@@ -122,5 +138,27 @@ impl Program {
             privileges: Privileges::default(),
             stop_time: Self::STOP_TIME,
         }
+    }
+}
+
+/// The hash of Fowler, Noll and Vo: the same in every version of this program, which those of the standard library do
+/// not promise.
+fn fnv_1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_programs_apart() {
+        let check = |program: &Program, expected: &str| assert_eq!(program.name(), expected);
+        let hello = Program::command(["/srv/hello.py", "a"]);
+        check(&hello, "hello.py#398b0636");
+        check(&Program { nice: Some(1), ..hello.clone() }, "hello.py#d88f5a76");
+        check(&Program::folder("/srv/cgi-bin"), "cgi-bin#fb995dee");
+        assert_ne!(Program::command(["/srv/hello.py", "b"]).name(), hello.name());
+        assert!(Program::command(["é".repeat(NAME_BYTES_MAX)]).name().len() < NAME_BYTES_MAX);
     }
 }

@@ -11,28 +11,36 @@ use unary_net::Dial;
 use unary_service::BoxService;
 use unary_web::handler::files::Files;
 use unary_web::handler::proxy::{Endpoint, Host, Proxy};
+use unary_workers::spawner::Spawner;
 
 use super::{Why, fingerprint};
 use crate::config::{FileService, Placed, ProxyHost, ProxyService, Service};
 
 /// The services of a plan, by their settings.
-#[derive(Default)]
-pub(super) struct Services(HashMap<u64, BoxService<Request, Response>>);
+pub(super) struct Services {
+    made: HashMap<u64, BoxService<Request, Response>>,
+    /// For those that have programs run: see [`program_of`](crate::run::programs::program_of).
+    spawner: Spawner,
+}
 
 impl Services {
+    pub(super) fn with(spawner: Spawner) -> Self {
+        Self { made: HashMap::new(), spawner }
+    }
+
     /// The service that is meant, which another route may have had made.
     pub(super) fn of(&mut self, placed: &Placed<Service>) -> Result<BoxService<Request, Response>, Why> {
         let print = fingerprint(&placed.what);
-        if let Some(made) = self.0.get(&print) {
+        if let Some(made) = self.made.get(&print) {
             return Ok(made.clone());
         }
-        let made = make(&placed.what).map_err(|text| Why { at: placed.at.clone(), text })?;
-        self.0.insert(print, made.clone());
+        let made = make(&placed.what, &self.spawner).map_err(|text| Why { at: placed.at.clone(), text })?;
+        self.made.insert(print, made.clone());
         Ok(made)
     }
 }
 
-fn make(service: &Service) -> Result<BoxService<Request, Response>, String> {
+fn make(service: &Service, _spawner: &Spawner) -> Result<BoxService<Request, Response>, String> {
     Ok(match service {
         Service::Files(settings) => BoxService::new(files(settings)?),
         Service::Proxy(settings) => BoxService::new(proxy(settings)?),

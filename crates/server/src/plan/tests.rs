@@ -40,7 +40,8 @@ impl Place {
             Ok(config) => config,
             Err(refused) => panic!("{}", refused.report(crate::config::Colour::Off)),
         };
-        Plan::build(&config, before, &mut Nowhere, certificates, &self.1, &Spans::default())
+        let means = Means { certificates, figures: &self.1, spans: &Spans::default(), spawner: &Spawner::default() };
+        Plan::build(&config, before, &mut Nowhere, means)
     }
 }
 
@@ -244,8 +245,10 @@ async fn a_line_names_what_served_and_a_routes_own_log_has_it_to_itself() {
     let config = Config::read(&place.0.join("unary.kdl")).unwrap_or_else(|_| panic!("it is a config"));
     let mut logs = Kept::default();
     let log = logs.of(config.server.access_log.as_ref().unwrap()).unwrap();
-    let plan = Plan::build(&config, None, &mut logs, &Certificates::new().unwrap(), &place.1, &Spans::default())
-        .logging(Some(log));
+    let certificates = Certificates::new().unwrap();
+    let (spans, spawner) = (Spans::default(), Spawner::default());
+    let means = Means { certificates: &certificates, figures: &place.1, spans: &spans, spawner: &spawner };
+    let plan = Plan::build(&config, None, &mut logs, means).logging(Some(log));
     for path in ["own", "quiet", "fixed/x", "none"] {
         ask(&plan, &format!("http://a.example/{path}")).await;
     }

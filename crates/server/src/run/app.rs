@@ -12,9 +12,8 @@ use unary_net::tls::{Certificates, Doors};
 use unary_service::{Available, BoxService, Error, Service, Stack};
 use unary_web::filter::Forwarded;
 use unary_web::filter::forwarded::{Fields, HostFrom};
-use unary_web::filter::metrics::Registry;
-use unary_web::filter::trace::Spans;
 use unary_workers::keeper::{Files, Serving};
+use unary_workers::spawner::Spawner;
 
 use super::background::Background;
 use super::logs::{AccessLogs, Opened};
@@ -24,7 +23,7 @@ use crate::acme::{self, Acme, AcmeSettings, Answers};
 use crate::config::{Config, Kept, LogTo, ProxyHeader};
 use crate::diagnostics;
 use crate::error_log::ErrorLog;
-use crate::plan::{self, Logs, Plan};
+use crate::plan::{self, Logs, Means, Plan};
 pub(super) use observed::Machine;
 use observed::Observed;
 
@@ -48,6 +47,7 @@ struct Shared {
     /// What CAs are answered that look whether a name is ours.
     answers: Answers,
     traces: Traces,
+    spawner: Spawner,
     obtaining: Mutex<Obtaining>,
     observed: Observed,
 }
@@ -72,14 +72,20 @@ impl App {
     /// # Errors
     ///
     /// If there is anything wrong with the config, or no site of it can be served.
-    pub(super) fn new(handed: &[u8], files: Files, errors: ErrorLog) -> Result<(Arc<Config>, Self), String> {
+    pub(super) fn new(
+        handed: &[u8],
+        files: Files,
+        spawner: Spawner,
+        errors: ErrorLog,
+    ) -> Result<(Arc<Config>, Self), String> {
         let config = Arc::new(read(handed)?);
         let opened = errors.open(&config.server.error_log)?;
         let observed = Observed::new(front::threads(&config));
         let (logs, certificates) = (AccessLogs::default(), Certificates::opened_by(files).map_err(in_words)?);
         let (answers, traces) = (Answers::default(), Traces::default());
-        let running =
-            build(&config, None, logs.open(&config), &certificates, &answers, &observed.figures, traces.spans())?;
+        let means =
+            Means { certificates: &certificates, figures: &observed.figures, spans: traces.spans(), spawner: &spawner };
+        let running = build(&config, None, logs.open(&config), &answers, means)?;
         if running.plan.is_broken() {
             return Err(told(&running.plan).join("\n"));
         }
@@ -99,6 +105,7 @@ impl App {
             http,
             answers,
             traces,
+            spawner,
             obtaining,
             observed,
         }));
@@ -172,9 +179,10 @@ impl App {
         let opened = self.0.errors.open(&config.server.error_log)?;
         let (app, logs, next) = (self.clone(), self.0.logs.open(&config), config.clone());
         let running = background.run(move || {
-            let Shared { certificates, answers, observed, traces, .. } = &*app.0;
+            let Shared { certificates, answers, observed, traces, spawner, .. } = &*app.0;
+            let means = Means { certificates, figures: &observed.figures, spans: traces.spans(), spawner };
             let before = app.0.running.load().plan.clone();
-            build(&next, Some(&before), logs, certificates, answers, &observed.figures, traces.spans())
+            build(&next, Some(&before), logs, answers, means)
         })?;
         let broken = told(&running.plan).join("\n");
         if running.plan.is_broken() {
@@ -238,16 +246,14 @@ fn build(
     config: &Arc<Config>,
     before: Option<&Plan>,
     mut logs: Opened,
-    certificates: &Certificates,
     answers: &Answers,
-    figures: &Registry,
-    spans: &Spans,
+    means: Means<'_>,
 ) -> Result<Running, String> {
     let log = config.server.access_log.as_ref().filter(|log| log.to != LogTo::Nowhere);
     let log = log.map(|settings| logs.of(settings)).transpose()?;
-    let plan = Plan::build(config, before, &mut logs, certificates, figures, spans);
+    let plan = Plan::build(config, before, &mut logs, means);
     let speaks_tls = plan.tls_sites().next().is_some();
-    let trace = config.server.trace.as_ref().map(|settings| plan::trace(settings, spans));
+    let trace = config.server.trace.as_ref().map(|settings| plan::trace(settings, means.spans));
     let plan = Arc::new(plan.logging(log).tracing(trace).answering(speaks_tls.then(|| answers.clone())));
     let mut around = Stack::new();
     if let Some(trusted) = &config.server.trusted_proxies {
@@ -331,7 +337,9 @@ mod tests {
         let site = |name: &str, text: &str| format!("site \"{name}\" {{\nroute {{\nrespond \"{text}\"\n}}\n}}\n");
         let server = "server { admin \"off\" }\n";
         let config = |a: &str, between: &str, b: &str| format!("{server}{}{between}{}", site("a", a), site("b", b));
-        let (_, mut app) = App::new(&handed(&config("one", "", "two")), Files::default(), ErrorLog::start()).unwrap();
+        let (_, mut app) =
+            App::new(&handed(&config("one", "", "two")), Files::default(), Spawner::default(), ErrorLog::start())
+                .unwrap();
         let check = |app: &App, expected: [(&str, u32); 2]| {
             let config = app.0.running.load().config.clone();
             let found = config.sites.iter().map(|site| {
@@ -360,7 +368,8 @@ mod tests {
                 if root.is_file() { format!("root \"{}\"", root.display()) } else { String::new() },
             ))
         };
-        let (_, mut app) = App::new(&config("state", ""), Files::default(), ErrorLog::start()).unwrap();
+        let (_, mut app) =
+            App::new(&config("state", ""), Files::default(), Spawner::default(), ErrorLog::start()).unwrap();
         let state = |app: &App| {
             let obtaining = app.0.obtaining.lock().unwrap();
             (obtaining.acme.as_ref().map(|acme| acme.settings().state.clone()), obtaining.trouble.clone())
@@ -398,7 +407,7 @@ mod tests {
                       site \"*\" { tls off; route { log \"route.log\"; respond \"here\" } }";
         let folder = TempDir::with([("unary.kdl", config)]);
         let (_, kept) = Kept::read(&folder.join("unary.kdl")).unwrap();
-        let (_, app) = App::new(&kept.to_bytes(), Files::default(), ErrorLog::start()).unwrap();
+        let (_, app) = App::new(&kept.to_bytes(), Files::default(), Spawner::default(), ErrorLog::start()).unwrap();
         let served = Arc::downgrade(&app.0.running.load_full());
         app.retire();
         assert_eq!(served.strong_count(), 0);

@@ -16,7 +16,7 @@ pub(crate) fn serve() -> Result<(), Failure> {
     let errors = ErrorLog::start();
     descriptors::raise_limit();
     let mut guest = Guest::begin().map_err(|cause| Failure::nonsense(in_words(cause)))?;
-    let (config, app) = match App::new(guest.config(), guest.files(), errors.clone()) {
+    let (config, app) = match App::new(guest.config(), guest.files(), guest.spawner(), errors.clone()) {
         Ok(begun) => begun,
         Err(why) => {
             guest.fail(NONSENSE, &why);

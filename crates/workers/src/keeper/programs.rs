@@ -97,6 +97,7 @@ enum Phase {
 /// What becomes of it once its server is gone.
 enum After {
     Finish { within: Duration },
+    #[expect(dead_code, reason = "held for the server after the one that asked")]
     Keep { label: Vec<u8>, descriptors: Vec<OwnedFd> },
 }
 

@@ -8,6 +8,7 @@ use tokio::runtime::Builder;
 use unary_service::Service;
 use unary_testkit::TempDir;
 use unary_workers::keeper::Files;
+use unary_workers::spawner::Spawner;
 
 use super::super::app::App;
 use crate::config::Kept;
@@ -126,7 +127,7 @@ fn served(port: u16) -> App {
     );
     let folder = TempDir::with([("unary.kdl", &*config)]);
     let (_, kept) = Kept::read(&folder.join("unary.kdl")).unwrap_or_else(|_| panic!("it is a config"));
-    App::new(&kept.to_bytes(), Files::default(), ErrorLog::start()).unwrap().1
+    App::new(&kept.to_bytes(), Files::default(), Spawner::default(), ErrorLog::start()).unwrap().1
 }
 
 fn ask(app: &App, path: &str) {
