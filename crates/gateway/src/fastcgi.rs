@@ -5,6 +5,7 @@
 //! Sections cited as §n are those of the FastCGI Specification, version 1.0.
 
 pub mod error;
+pub mod guest;
 pub mod host;
 pub mod pairs;
 pub mod record;

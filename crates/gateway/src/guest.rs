@@ -18,6 +18,8 @@ pub enum Said {
     Body(Bytes),
     /// The body is whole.
     End,
+    /// The body ends before it is whole.
+    Cut,
     /// Nobody waits for the reply any more.
     Abort,
 }

@@ -63,7 +63,12 @@ pub enum VariableError {
     Length(Bytes),
     /// The field of this variable has bytes that no field may have.
     Field(Bytes),
+    /// There are more fields than this.
+    TooManyFields(usize),
 }
+
+/// The most fields of a request: ten times as many as hosts take from clients.
+pub const FIELDS_MAX: usize = 1024;
 
 /// What a path may hold as it is (RFC 3986 §3.3); the rest is encoded anew.
 const PATH_BYTES: &AsciiSet = &NON_ALPHANUMERIC
@@ -169,6 +174,9 @@ fn fields(variables: &Variables) -> Result<(HeaderMap, bool), VariableError> {
             header::CONTENT_TYPE if variable.starts_with(b"HTTP_") => continue,
             _ if name == "proxy" => continue,
             _ => {}
+        }
+        if fields.len() == FIELDS_MAX {
+            return Err(VariableError::TooManyFields(FIELDS_MAX));
         }
         let value = HeaderValue::from_maybe_shared(value.clone());
         fields.append(name, value.map_err(|_| VariableError::Field(variable.clone()))?);
@@ -362,6 +370,7 @@ impl fmt::Display for VariableError {
             Self::Target(value) => write!(f, "{value:?} is asked for"),
             Self::Length(value) => write!(f, "CONTENT_LENGTH is {value:?}"),
             Self::Field(variable) => write!(f, "{variable:?} has bytes that no field may have"),
+            Self::TooManyFields(max) => write!(f, "there are more than {max} fields"),
         }
     }
 }

@@ -2,6 +2,7 @@ use http::StatusCode;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cgi::environment::{self, Client, Environment, Facts, Script, Settings};
 use crate::cgi::head::{Head, HeadDecoder};
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -83,6 +84,19 @@ fn refuses_what_no_field_may_have() {
 }
 
 #[test]
+fn fields_are_bounded() {
+    let many = |count| {
+        Asked::decode(
+            std::iter::once(("REQUEST_METHOD".into(), "GET".into()))
+                .chain((0..count).map(|number| (format!("HTTP_A{number}").into(), "".into())))
+                .collect(),
+        )
+    };
+    assert_eq!(many(FIELDS_MAX).unwrap().head.headers().len(), FIELDS_MAX);
+    assert_eq!(many(FIELDS_MAX + 1).unwrap_err(), VariableError::TooManyFields(FIELDS_MAX));
+}
+
+#[test]
 fn a_body_is_as_long_as_the_host_counted() {
     let check = |pairs: Pairs<'_>, expected| {
         assert_eq!(asked(pairs).map(|asked| asked.body), expected, "{pairs:?}");
@@ -135,7 +149,7 @@ fn said(pairs: Pairs<'_>, input: &str) -> (String, String) {
             Some(Said::Request(asked)) => told.push_str(if asked.is_ok() { "asked " } else { "refused " }),
             Some(Said::Body(bytes)) => told.push_str(str::from_utf8(&bytes).unwrap()),
             Some(Said::End) => told.push_str(" end"),
-            Some(Said::Abort) => told.push_str(" abort"),
+            Some(Said::Abort | Said::Cut) => panic!("a call of CGI cannot say that"),
             None if guest.listens() && !rest.is_empty() => {
                 let (piece, more) = rest.split_at(3.min(rest.len()));
                 buffer.extend_from_slice(piece);
@@ -185,6 +199,37 @@ fn a_redirect_is_the_clients_to_follow() {
 }
 
 proptest! {
+    #[test]
+    fn what_a_host_says_is_what_was_asked(
+        method in "GET|POST|PURGE",
+        target in "/([a-z/.]|%[0-9A-F]{2}){0,9}(\\?[a-z&=]{0,9})?",
+        fields in prop::collection::btree_map("x-[a-z]{1,5}", "[!-~]([ -~]{0,9}[!-~])?", 0..9),
+        version in prop::sample::select(vec![Version::HTTP_10, Version::HTTP_11, Version::HTTP_2]),
+        length in prop::option::of(1u64..1 << 62),
+        secure: bool,
+        client: SocketAddr,
+    ) {
+        let mut request = Request::builder().method(method.as_str()).uri(&target).version(version);
+        for (name, value) in &fields {
+            request = request.header(name, value);
+        }
+        if let Some(length) = length {
+            request = request.header("content-length", length).header("content-type", "text/plain");
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let told = if secure { environment::Scheme::Https } else { environment::Scheme::Http };
+        let facts = Facts { client: Client::Address(client), scheme: told, ..Facts::default() };
+        let environment = Environment::of(&parts, &facts, &Script::default(), length, &Settings::default());
+        let pairs = environment.iter().map(|(name, value)| (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
+        let asked = Asked::decode(pairs.collect()).unwrap();
+        let head = asked.head.into_parts().0;
+        prop_assert_eq!((head.method, head.uri, head.version, head.headers), (parts.method, parts.uri, parts.version, parts.headers));
+        prop_assert_eq!(asked.body, length.map_or(BodyLength::Empty, BodyLength::Bytes));
+        prop_assert_eq!(asked.scheme == Scheme::HTTPS, secure);
+        let expected = SocketAddr::new(client.ip().to_canonical(), client.port());
+        prop_assert_eq!(asked.remote, Some(expected));
+    }
+
     #[test]
     fn what_is_encoded_a_host_decodes(
         status in 200u16..600,

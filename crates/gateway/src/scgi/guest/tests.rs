@@ -16,7 +16,7 @@ fn said(pieces: &[&[u8]]) -> String {
                 Ok(Some(Said::Request(Err(error)))) => told.push_str(&format!("({error}) ")),
                 Ok(Some(Said::Body(bytes))) => told.push_str(str::from_utf8(&bytes).unwrap()),
                 Ok(Some(Said::End)) => told.push_str(" end"),
-                Ok(Some(Said::Abort)) => told.push_str(" abort"),
+                Ok(Some(Said::Abort | Said::Cut)) => panic!("the wire cannot say that"),
                 Ok(None) => break,
                 Err(error) => return format!("{told}{error}"),
             }
