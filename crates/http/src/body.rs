@@ -17,8 +17,7 @@ use tokio::time::{Instant, Sleep};
 use unary_net::file::{FileRange, READ_BYTES_MAX};
 use unary_service::{Context, Error, HasContext, Kind as ErrorKind, Lasting};
 
-pub use incoming::Incoming;
-pub(crate) use incoming::{Feed, Wanted};
+pub use incoming::{Feed, Incoming, Wanted};
 
 /// The body of a request or a reply. Implements [`http_body::Body`].
 ///
@@ -83,7 +82,8 @@ impl Body {
         Self::of(Kind::Stream(Box::pin(body)))
     }
 
-    pub(crate) fn incoming(incoming: Incoming) -> Self {
+    /// A body that is still arriving, as whoever serves a connection makes it: see [`Incoming::new`].
+    pub fn incoming(incoming: Incoming) -> Self {
         Self::of(Kind::Incoming(incoming))
     }
 

@@ -34,6 +34,11 @@ pub fn log(id: RequestId, request: impl fmt::Display, peer: impl fmt::Debug, err
     }
 }
 
+/// Why a request failed, in one line for a log that is not ours: no control characters, whatever a peer has sent.
+pub fn in_words(error: &Error) -> impl fmt::Display + '_ {
+    OneLine(error)
+}
+
 /// The same error, of a request that is part of this trace: the line that tells of it names that.
 pub fn traced(error: Error, trace_id: impl fmt::Display) -> Error {
     let step = error.step().to_owned();
@@ -125,7 +130,7 @@ mod tests {
     #[test]
     fn a_peers_bytes_begin_no_line() {
         let error = Error::internal("opening /x\n2026 WARN forged\u{9b}1m").because("it is \"not\" there");
-        let told = OneLine(&error).to_string();
+        let told = in_words(&error).to_string();
         assert_eq!(told, "failed while opening /x\\n2026 WARN forged\\u{9b}1m: it is \"not\" there");
     }
 

@@ -157,8 +157,8 @@ impl<P: Codec, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
     }
 }
 
-/// Runs one exchange to its answer, for protocols that have one under way at a time.
-pub(crate) async fn answer<T, R, D>(request: T, awaited: &mut Awaited<R>, down: &D) -> Result<R, Error>
+/// Runs one exchange to its answer, for protocols that have one under way at a time. Dropping it gives the call up.
+pub async fn answer<T, R, D>(request: T, awaited: &mut Awaited<R>, down: &D) -> Result<R, Error>
 where
     D: Consumer<Exchange<T, R>>,
 {

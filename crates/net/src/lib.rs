@@ -3,6 +3,7 @@
 //! A server is one line, and any [`Codec`](unary_service::Codec) can be its protocol:
 //! `listen("127.0.0.1:7000") >> connect(Lines) >> process(service) >> reply()`.
 
+pub mod activation;
 pub mod actor;
 pub mod address;
 pub mod connection;

@@ -24,7 +24,6 @@
 //!   channel ends, close their sockets at once, so that the next keeper can have the port, and drain. All
 //!   other orphans below are the keeper's to reap (`PR_SET_CHILD_SUBREAPER`).
 
-mod activation;
 pub mod admin;
 pub(crate) mod channel;
 mod files;
@@ -46,7 +45,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use unary_net::Address;
+use unary_net::{Address, activation};
 
 use crate::program::Programs;
 

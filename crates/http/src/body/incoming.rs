@@ -17,14 +17,14 @@ pub struct Incoming {
     left: Option<u64>,
 }
 
-/// The connection's end.
-pub(crate) struct Feed {
+/// The connection's end. Dropped before the body is complete, it fails the reader as if the connection had ended.
+pub struct Feed {
     shared: Arc<Mutex<Shared>>,
 }
 
 /// What the service has done about a body so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub enum Wanted {
     /// Not asked for (any more) yet.
     NotYet,
     /// It waits for bytes.
@@ -50,7 +50,7 @@ enum End {
 
 impl Incoming {
     /// A body of `length` bytes, if that is known.
-    pub(crate) fn new(length: Option<u64>) -> (Feed, Self) {
+    pub fn new(length: Option<u64>) -> (Feed, Self) {
         let shared = Arc::new(Mutex::new(Shared {
             data: None,
             trailers: None,
@@ -102,7 +102,7 @@ impl Drop for Incoming {
 
 impl Feed {
     /// What the service wants now. The task is woken when that changes.
-    pub(crate) fn poll_wanted(&self, task: &mut TaskContext<'_>) -> Wanted {
+    pub fn poll_wanted(&self, task: &mut TaskContext<'_>) -> Wanted {
         let mut shared = lock(&self.shared);
         if !shared.connection.as_ref().is_some_and(|held| held.will_wake(task.waker())) {
             shared.connection = Some(task.waker().clone());
@@ -112,17 +112,17 @@ impl Feed {
     }
 
     /// Whether the service has gone, and wants no more.
-    pub(crate) fn is_unwanted(&self) -> bool {
+    pub fn is_unwanted(&self) -> bool {
         lock(&self.shared).wanted == Wanted::Never
     }
 
     /// Whether there is room for a chunk.
-    pub(crate) fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         lock(&self.shared).data.is_none()
     }
 
-    /// Hands a chunk over; only when there is room.
-    pub(crate) fn push(&self, data: Bytes) {
+    /// Hands a chunk over; only when there is room, or the one before is lost.
+    pub fn push(&self, data: Bytes) {
         self.change(|shared| {
             debug_assert!(shared.data.is_none(), "a chunk was pushed where one waits");
             if shared.wanted != Wanted::Never {
@@ -132,7 +132,7 @@ impl Feed {
     }
 
     /// The body has arrived whole.
-    pub(crate) fn complete(&self, trailers: Option<HeaderMap>) {
+    pub fn complete(&self, trailers: Option<HeaderMap>) {
         self.change(|shared| {
             shared.trailers = trailers;
             shared.end = End::Complete;
@@ -140,7 +140,7 @@ impl Feed {
     }
 
     /// The body will not arrive whole; the reader is told why.
-    pub(crate) fn fail(&self, kind: Kind, step: &'static str) {
+    pub fn fail(&self, kind: Kind, step: &'static str) {
         self.change(|shared| {
             if matches!(shared.end, End::Open) {
                 shared.end = End::Failed(kind, step);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The first of them.
 const FIRST: RawFd = 3;
@@ -10,16 +11,21 @@ const FIRST: RawFd = 3;
 const COUNT_MAX: RawFd = 1024;
 
 /// The variables that say so. They are for this process only.
-pub(super) const VARIABLES: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+pub const VARIABLES: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
-/// Takes them. To be called once, before anything else is opened.
-pub(super) fn take() -> Vec<OwnedFd> {
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Takes them, the first time it is called: to be done first of all, before anything is opened or closed.
+pub fn take() -> Vec<OwnedFd> {
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Vec::new();
+    }
     let variable = |name| std::env::var(name).ok();
     let range = range(variable(VARIABLES[0]).as_deref(), variable(VARIABLES[1]).as_deref(), std::process::id());
     let mut taken = Vec::new();
     for number in range {
-        // SAFETY: the service manager opened these for us, as it says, and this is their only owner: it is
-        // called once, first of all. A number that is not open makes the next call fail, and is forgotten.
+        // SAFETY: the service manager opened these for us, as it says, and this is their only owner: `TAKEN` lets
+        // only the first call come here. A number that is not open makes the next call fail, and is forgotten.
         let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
         match rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC) {
             Ok(()) => taken.push(descriptor),
