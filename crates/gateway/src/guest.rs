@@ -59,6 +59,14 @@ pub trait Guest: Send {
         true
     }
 
+    /// Whether no request is under way, nor the head of one.
+    fn rests(&self) -> bool;
+
+    /// Whether the wire itself says where a reply ends. If not, one without a length that ends early looks whole.
+    fn tells_its_end(&self) -> bool {
+        false
+    }
+
     /// Whether the end of the input is the end of the body that is arriving. If not, the body is cut off.
     fn ends_with_input(&self) -> bool {
         false

@@ -23,6 +23,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod guest;
 mod host;
 
 pub use host::{Daemon, main};

@@ -339,6 +339,10 @@ impl Guest for CgiGuest {
         matches!(self.0, Step::Body(_) | Step::Rest)
     }
 
+    fn rests(&self) -> bool {
+        matches!(self.0, Step::Variables(_))
+    }
+
     fn ends_with_input(&self) -> bool {
         matches!(self.0, Step::Rest)
     }

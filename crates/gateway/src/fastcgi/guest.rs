@@ -185,6 +185,14 @@ impl Guest for FastcgiGuest {
         Ok(None)
     }
 
+    fn rests(&self) -> bool {
+        self.current.is_none()
+    }
+
+    fn tells_its_end(&self) -> bool {
+        true
+    }
+
     fn head(&mut self, head: &ReplyHead<'_>, output: &mut BytesMut) {
         let mut encoded = BytesMut::new();
         encode_head(head, &mut encoded);

@@ -55,6 +55,10 @@ impl Guest for ScgiGuest {
         }
     }
 
+    fn rests(&self) -> bool {
+        matches!(self.0, Step::Head)
+    }
+
     fn head(&mut self, head: &ReplyHead<'_>, output: &mut BytesMut) {
         encode_head(head, output);
     }

@@ -3,6 +3,7 @@
 mod command_line;
 mod descriptors;
 mod examples;
+mod guests;
 mod program;
 mod proxy;
 mod websocket;
