@@ -8,7 +8,7 @@ use http::{Method, Uri};
 use unary_net::Address;
 
 use crate::access_log::Format;
-use crate::run::{CONFIG_DEFAULT, SERVER_PROCESS};
+use crate::run::{CONFIG_DEFAULT, PROGRAM_KEEPER, SERVER_PROCESS};
 
 /// One function, one process, any program: a web server that is a single binary.
 #[derive(Debug, Parser)]
@@ -63,6 +63,9 @@ pub(crate) enum Command {
     /// The server of `unary run`, which starts it: a word for keepers
     #[command(skip)]
     ServerProcess,
+    /// The keeper of what `unary serve` runs, which starts it: a word for servers
+    #[command(skip)]
+    ProgramKeeper,
 }
 
 /// What `unary run` is told.
@@ -211,12 +214,13 @@ impl Cli {
     /// Reads this process's command line. Says what is wrong with it and ends the process, if
     /// anything is.
     pub(crate) fn read() -> Self {
-        let mut words = std::env::args_os().skip(1);
-        // Read apart, so that nobody who mistypes another word is led to it.
-        if words.next().is_some_and(|word| word == SERVER_PROCESS) && words.next().is_none() {
-            return Self { command: Command::ServerProcess };
+        let words: Vec<_> = std::env::args_os().skip(1).take(2).collect();
+        // Read apart, so that nobody who mistypes another word is led to them.
+        match &words[..] {
+            [word] if word == SERVER_PROCESS => Self { command: Command::ServerProcess },
+            [word] if word == PROGRAM_KEEPER => Self { command: Command::ProgramKeeper },
+            _ => Self::parse(),
         }
-        Self::parse()
     }
 }
 

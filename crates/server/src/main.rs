@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::HashPassword(told) => hash_password::run(&told),
         Command::Trust(told) => trust::run(&told),
         Command::ServerProcess => run::serve(),
+        Command::ProgramKeeper => run::keep_programs(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,7 +19,7 @@ use unary_workers::keeper::{self, Refusal};
 
 use crate::cli::Run;
 use crate::error_log::ErrorLog;
-use crate::failure::Failure;
+use crate::failure::{Failure, in_words};
 pub(crate) use command::{admin_path, tell};
 use front::ConfigFile;
 pub(crate) use places::state;
@@ -27,6 +27,9 @@ pub(crate) use server_process::serve;
 
 /// The word that makes this program the server of a keeper: for keepers, not for people.
 pub(crate) const SERVER_PROCESS: &str = "server-process";
+
+/// The word that makes it the keeper of what `unary serve` runs.
+pub(crate) const PROGRAM_KEEPER: &str = "program-keeper";
 
 /// The config, where nobody names another.
 pub(crate) const CONFIG_DEFAULT: &str = "unary.kdl";
@@ -36,6 +39,12 @@ pub(crate) fn run(told: &Run) -> Result<(), Failure> {
     ErrorLog::start();
     let front = ConfigFile::at(&told.config);
     keeper::run(front, vec![OsString::from(SERVER_PROCESS)]).map_err(|Refusal { why, code }| failure(&why, code))
+}
+
+/// Keeps programs for the server that started this process.
+pub(crate) fn keep_programs() -> Result<(), Failure> {
+    ErrorLog::start();
+    keeper::alone().map_err(|cause| Failure::nonsense(in_words(cause)))
 }
 
 /// Says what is wrong at each place, and gives the sentence for the end: the last line.

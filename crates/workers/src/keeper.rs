@@ -20,11 +20,14 @@
 //!   anything that is run.
 //! - **Keys.** What the config names of certificates and keys, the keeper opens for a server whose user may
 //!   not (`files`).
+//! - **Programs.** What the config names besides, servers have run by asking for it (`programs`). A server that needs
+//!   nothing else has a keeper of programs alone (`alone`).
 //! - **Orphans.** Servers have no `PR_SET_PDEATHSIG`: a signal would cut downloads. They notice that their
 //!   channel ends, close their sockets at once, so that the next keeper can have the port, and drain. All
 //!   other orphans below are the keeper's to reap (`PR_SET_CHILD_SUBREAPER`).
 
 pub mod admin;
+mod alone;
 pub(crate) mod channel;
 mod files;
 mod guest;
@@ -49,6 +52,7 @@ use unary_net::{Address, activation};
 
 use crate::program::Programs;
 
+pub use alone::{alone, beside};
 pub use files::Files;
 pub use guest::{Attendant, Guest, Serving};
 pub use keeping::{RELOAD_MAX, SILENCE_MAX, START_MAX};

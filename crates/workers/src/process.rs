@@ -31,6 +31,12 @@ const STACK_BYTES: usize = 64 * 1024;
 /// Below a stack, so that one that were too small would end the process that uses it.
 const GUARD_BYTES: usize = 16 * 1024;
 
+/// A number of setrlimit(2), whose type differs between C libraries.
+#[cfg(target_env = "gnu")]
+pub(crate) type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+pub(crate) type Resource = c_int;
+
 /// What a process is to be.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
@@ -48,7 +54,7 @@ pub(crate) struct Plan {
     /// Whether it can never become more than that.
     pub(crate) is_fixed: bool,
     /// Limits by the numbers of setrlimit(2): now, and at most.
-    pub(crate) limits: Vec<(u32, u64, u64)>,
+    pub(crate) limits: Vec<(Resource, u64, u64)>,
     pub(crate) umask: u32,
     pub(crate) nice: Option<i32>,
     /// What it gets as 0, 1, 2 and so on.
@@ -108,7 +114,7 @@ struct Prepared {
     directory: Option<CString>,
     user: Option<User>,
     is_fixed: bool,
-    limits: Vec<(u32, libc::rlimit64)>,
+    limits: Vec<(Resource, libc::rlimit64)>,
     umask: u32,
     nice: Option<i32>,
     descriptors: Vec<RawFd>,

@@ -326,7 +326,8 @@ fn tell_alive(channel: &Channel, pulse: &Pulse) {
     }
 }
 
-fn read(config: Option<OwnedFd>) -> io::Result<Vec<u8>> {
+/// The text that came beside a message.
+pub(super) fn read(config: Option<OwnedFd>) -> io::Result<Vec<u8>> {
     let file = File::from(config.ok_or(io::ErrorKind::UnexpectedEof)?);
     // The keeper hands the same file to every server, so its position is nobody's.
     let length = file.metadata()?.len();

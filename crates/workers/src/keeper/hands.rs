@@ -83,8 +83,10 @@ impl<F: Front> Hands<F> {
             ));
         }
         let admin = wanted.admin.as_deref().map(open_admin).transpose().map_err(failed)?.unwrap_or_default();
-        Self::with(front, server_arguments, sockets, admin, lock, wanted, programs, &text)
-            .map_err(|error| failed(error.to_string()))
+        let cannot = |error: io::Error| failed(error.to_string());
+        let programs = Programs::new(programs).map_err(cannot)?;
+        let hands = Self::with(front, server_arguments, sockets, admin, lock, wanted, &text).map_err(cannot)?;
+        Ok(Self { programs, ..hands })
     }
 
     fn with(
@@ -94,7 +96,6 @@ impl<F: Front> Hands<F> {
         admin: Admin,
         lock: Option<OwnedFd>,
         wanted: Wanted,
-        programs: Found,
         text: &[u8],
     ) -> io::Result<Self> {
         Ok(Self {
@@ -108,7 +109,7 @@ impl<F: Front> Hands<F> {
             proposal: None,
             channels: Vec::new(),
             files: Vec::new(),
-            programs: Programs::new(programs)?,
+            programs: Programs::new(Found::default())?,
             watch: Watch::new(&wanted.watch, Instant::now()),
             told: Vec::new(),
             is_watched: service_manager::watches(),
@@ -118,7 +119,7 @@ impl<F: Front> Hands<F> {
 
     /// Takes over what the keeper before left.
     pub(super) fn inherit(front: F, server_arguments: Vec<OsString>, estate: Estate) -> io::Result<Self> {
-        let Estate { servers, files, sockets, given, admin, lock, asker, config, wanted, .. } = estate;
+        let Estate { servers, files, programs, sockets, given, admin, lock, asker, config, wanted, .. } = estate;
         let own = succession::own;
         let mut held = Vec::new();
         for (address, origin, sockets) in sockets {
@@ -142,9 +143,10 @@ impl<F: Front> Hands<F> {
         let told = sockets.addresses();
         let lock = lock.map(own).transpose()?;
         let user = user_of(&wanted).map_err(io::Error::other)?;
-        let programs = Found::of(&wanted.programs, user.as_ref()).map_err(io::Error::other)?;
-        let hands = Self::with(front, server_arguments, sockets, admin, lock, wanted, programs, b"")?;
-        Ok(Self { channels, files, told, config: own(config)?, ..hands })
+        let found = Found::of(&wanted.programs, user.as_ref()).map_err(io::Error::other)?;
+        let programs = Programs::inherit(found, programs, Instant::now())?;
+        let hands = Self::with(front, server_arguments, sockets, admin, lock, wanted, b"")?;
+        Ok(Self { channels, files, programs, told, config: own(config)?, ..hands })
     }
 
     /// Hands an admin connection to the server.
@@ -171,7 +173,8 @@ impl<F: Front> Hands<F> {
         self.programs.forget(server);
     }
 
-    pub(super) fn finish(&self) {
+    pub(super) fn finish(&mut self) {
+        keeping::Hands::end_programs(self);
         self.admin.close();
     }
 
@@ -285,6 +288,11 @@ impl<F: Front> keeping::Hands for Hands<F> {
         self.sockets.close();
     }
 
+    fn end_programs(&mut self) {
+        self.programs.end();
+        end_children();
+    }
+
     fn succeed(&mut self, heirloom: &Heirloom) -> String {
         let number = |descriptor: BorrowedFd<'_>| descriptor.as_raw_fd();
         let sockets = self.sockets.held.iter().map(|held| {
@@ -297,6 +305,7 @@ impl<F: Front> keeping::Hands for Hands<F> {
             heirloom: heirloom.clone(),
             servers: self.channels.iter().map(|(pid, channel)| (*pid, number(channel.as_fd()))).collect(),
             files: self.files.iter().map(|(pid, channel)| (*pid, number(channel.as_fd()))).collect(),
+            programs: self.programs.leave(Instant::now()),
             sockets: sockets.collect(),
             given: self.sockets.given.iter().map(AsRawFd::as_raw_fd).collect(),
             admin: self.admin.listener().map(AsRawFd::as_raw_fd),
@@ -341,6 +350,25 @@ impl<F: Front> keeping::Hands for Hands<F> {
 
     fn drain_deadline(&self) -> Duration {
         self.wanted.drain_deadline
+    }
+}
+
+/// Ends what else there is below us: those that programs left behind, wherever they went. For when no server runs.
+pub(super) fn end_children() {
+    use rustix::process::{WaitOptions, wait};
+    let own = rustix::process::getpid().as_raw_nonzero();
+    let began = Instant::now();
+    // Those of a child that ends become ours, so that there may be more each time.
+    while began.elapsed() < keeping::END_MAX {
+        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+        let mut children = children.split_whitespace().filter_map(|pid| pid.parse().ok()).peekable();
+        if children.peek().is_none() {
+            return;
+        }
+        children.filter_map(rustix::process::Pid::from_raw).for_each(|child| {
+            let _ = kill_process(child, Signal::KILL);
+        });
+        let _ = wait(WaitOptions::empty());
     }
 }
 

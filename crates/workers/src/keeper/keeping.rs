@@ -74,6 +74,8 @@ pub(super) trait Hands {
     fn drop_proposal(&mut self);
     /// Closes all listening sockets.
     fn close(&mut self);
+    /// Ends all programs that servers had running, and waits for that.
+    fn end_programs(&mut self);
     /// Becomes the program that is on disk now. Comes back only if it cannot, and says why.
     fn succeed(&mut self, heirloom: &Heirloom) -> String;
     /// Answers somebody.
@@ -510,6 +512,7 @@ impl<H: Hands> Keeping<H> {
             return;
         }
         self.over = Some(Over::Stopped);
+        self.hands.end_programs();
         let askers = self.stopping.iter().flat_map(|stopping| stopping.askers.clone()).collect::<Vec<_>>();
         askers.into_iter().for_each(|asker| self.answer(Some(asker), Ok(String::new())));
     }

@@ -7,6 +7,7 @@
 //! A program that has ended stays a zombie for as long as its server holds on to it, and [`HOLD_MAX`] at most: so long
 //! its number is its own, and a signal to its process group reaches those it started and nobody else.
 
+mod estate;
 mod file;
 mod found;
 mod plan;
@@ -17,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 
@@ -25,6 +26,7 @@ use super::channel::Channel;
 use crate::process::{self, Stack, Starting};
 use crate::spawner::message::{News, Refused, Wish};
 use crate::spawner::{Asked, AskedAfter, Exit, LAUNCH_BYTES_MAX};
+pub(crate) use estate::Heirs;
 pub(crate) use found::Found;
 
 /// Programs that run at once, of all servers.
@@ -41,6 +43,12 @@ const BECOME_MAX: Duration = crate::spawner::START_MAX;
 
 /// How long a program that has ended may be held on to.
 const HOLD_MAX: Duration = Duration::from_secs(60);
+
+/// How long programs may take to end that were killed; one that hangs in the kernel may take longer.
+const END_MAX: Duration = Duration::from_secs(2);
+
+/// How long those that are being started may take when the keeper becomes another program.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
 
 /// Events taken at once.
 const EVENTS_MAX: usize = 64;
@@ -97,8 +105,20 @@ enum Phase {
 /// What becomes of it once its server is gone.
 enum After {
     Finish { within: Duration },
-    #[expect(dead_code, reason = "held for the server after the one that asked")]
     Keep { label: Vec<u8>, descriptors: Vec<OwnedFd> },
+}
+
+impl Instance {
+    /// What is watched of it.
+    fn watched(&self) -> impl Iterator<Item = (BorrowedFd<'_>, u64)> {
+        let pipe = match &self.phase {
+            Phase::Starting(starting) => Some(starting.pipe.as_fd()),
+            _ => None,
+        };
+        let (handle, pidfd) = (self.handle.as_ref().map(AsFd::as_fd), self.pidfd.as_ref().map(AsFd::as_fd));
+        let all = [(pipe, PIPE), (handle, HANDLE), (pidfd, PROCESS)];
+        all.into_iter().filter_map(|(descriptor, kind)| Some((descriptor?, kind)))
+    }
 }
 
 impl Programs {
@@ -168,17 +188,54 @@ impl Programs {
         self.do_what_is_due(now);
     }
 
+    /// Ends all of them, and waits for that: as they are told first, and then for good.
+    pub(crate) fn end(&mut self) {
+        self.servers.clear();
+        let began = Instant::now();
+        let mut give_up = began + END_MAX;
+        for number in self.running.keys().copied().collect::<Vec<_>>() {
+            self.abandoned(number, began, IsEnded::No);
+            if let Some(instance) = self.running.get_mut(&number) {
+                give_up = give_up.max(began + instance.stop_time + END_MAX);
+                instance.deadline = Some(began);
+            }
+        }
+        self.tend_until(|programs| programs.running.is_empty(), give_up);
+    }
+
+    /// Waits until those that are being started run, or do not.
+    fn settle(&mut self) {
+        self.tend_until(|programs| programs.starting == 0, Instant::now() + SETTLE_MAX);
+        let starting = self.running.values().filter(|instance| matches!(instance.phase, Phase::Starting(_)));
+        starting.for_each(|instance| kill(instance.pid, Signal::KILL));
+        self.tend_until(|programs| programs.starting == 0, Instant::now() + END_MAX);
+    }
+
+    fn tend_until(&mut self, is_done: impl Fn(&Self) -> bool, give_up: Instant) {
+        loop {
+            let now = Instant::now();
+            self.watch(now);
+            self.do_what_is_due(now);
+            if is_done(self) || now >= give_up {
+                return;
+            }
+            let due = self.deadline().map_or(give_up, |deadline| deadline.min(give_up));
+            wait_for([self.epoll.as_fd()].into_iter(), Some(due), now);
+        }
+    }
+
     /// Waits until something happens, or is due.
     #[cfg(test)]
     pub(crate) fn wait(&self, now: Instant) {
-        use rustix::event::{PollFd, PollFlags, poll};
-        let mut all: Vec<_> = self.waits_for().map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN)).collect();
-        let timeout = self.deadline().map(|deadline| deadline.saturating_duration_since(now));
-        let timeout = timeout.map(|timeout| Timespec::try_from(timeout).unwrap());
-        poll(&mut all, timeout.as_ref()).unwrap();
+        wait_for(self.waits_for(), self.deadline(), now);
     }
 
-    /// Whether there is nobody to ask for programs, and none runs.
+    /// Whether there is nobody to ask for programs.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.servers.is_empty()
+    }
+
+    /// Whether none runs besides.
     #[cfg(test)]
     pub(crate) fn is_done(&self) -> bool {
         self.servers.is_empty() && self.running.is_empty()
@@ -267,25 +324,12 @@ impl Programs {
 
     /// Watches it from here on.
     fn take_in(&mut self, instance: Instance, now: Instant) {
-        self.last += 1;
-        let number = self.last;
-        let watch = |descriptor: BorrowedFd<'_>, kind| {
-            let key = epoll::EventData::new_u64(number * KINDS + kind);
-            epoll::add(&self.epoll, descriptor, key, epoll::EventFlags::IN)
-        };
-        let pipe = match &instance.phase {
-            Phase::Starting(starting) => Some(starting.pipe.as_fd()),
-            _ => None,
-        };
-        let handle = instance.handle.as_ref().map(AsFd::as_fd);
-        let pidfd = instance.pidfd.as_ref().map(AsFd::as_fd);
-        let all = [(pipe, PIPE), (handle, HANDLE), (pidfd, PROCESS)];
-        let watched = all.into_iter().try_for_each(|(one, kind)| one.map_or(Ok(()), |one| watch(one, kind)));
-        if let Err(error) = watched {
+        let number = self.next_number();
+        if let Err(error) = self.watch_all(number, &instance) {
+            self.unwatch_all(&instance);
             if let Some(handle) = &instance.handle {
-                tell(handle, &News::Refused(Refused::NoRoom, in_words(&error.into())));
+                tell(handle, &News::Refused(Refused::NoRoom, in_words(&error)));
             }
-            [pipe, handle, pidfd].into_iter().flatten().for_each(|one| unwatch(&self.epoll, one));
             kill(instance.pid, Signal::KILL);
             drop(instance.phase);
             let _ = waitid(WaitId::Pid(instance.pid), WaitIdOptions::EXITED);
@@ -293,6 +337,25 @@ impl Programs {
         }
         self.starting += 1;
         self.running.insert(number, Instance { deadline: Some(now + BECOME_MAX), ..instance });
+    }
+
+    fn next_number(&mut self) -> Number {
+        self.last += 1;
+        self.last
+    }
+
+    fn watch_all(&self, number: Number, instance: &Instance) -> io::Result<()> {
+        for (descriptor, kind) in instance.watched() {
+            let key = epoll::EventData::new_u64(number * KINDS + kind);
+            epoll::add(&self.epoll, descriptor, key, epoll::EventFlags::IN)?;
+        }
+        Ok(())
+    }
+
+    /// To be told before descriptors are closed: the server, or a process that is being started, may have another of
+    /// the same, for which it would be watched on.
+    fn unwatch_all(&self, instance: &Instance) {
+        instance.watched().for_each(|(descriptor, _)| unwatch(&self.epoll, descriptor));
     }
 
     /// Sees what has happened.
@@ -428,11 +491,8 @@ impl Programs {
     }
 
     fn let_go(&mut self, number: Number) {
-        if let Some(mut instance) = self.running.remove(&number) {
-            drop_handle(&self.epoll, &mut instance);
-            if let Some(pidfd) = instance.pidfd {
-                unwatch(&self.epoll, pidfd);
-            }
+        if let Some(instance) = self.running.remove(&number) {
+            self.unwatch_all(&instance);
         }
         self.has_reaped = true;
     }
@@ -444,8 +504,6 @@ enum IsEnded {
     No,
 }
 
-/// To be told before it is closed: the server, or a process that is being started, may have another descriptor of the
-/// same, for which it would be watched on.
 fn unwatch(epoll: &OwnedFd, descriptor: impl AsFd) {
     let _ = epoll::delete(epoll, descriptor); // It fails for what is not watched, which is what is wanted.
 }
@@ -454,6 +512,12 @@ fn drop_handle(epoll: &OwnedFd, instance: &mut Instance) {
     if let Some(handle) = instance.handle.take() {
         unwatch(epoll, &handle);
     }
+}
+
+fn wait_for<'d>(all: impl Iterator<Item = BorrowedFd<'d>>, due: Option<Instant>, now: Instant) {
+    let mut all: Vec<_> = all.map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN)).collect();
+    let timeout = due.and_then(|due| Timespec::try_from(due.saturating_duration_since(now)).ok());
+    let _ = poll(&mut all, timeout.as_ref()); // A signal is no matter: whoever waits looks what there is to do.
 }
 
 fn tell(handle: &Channel, news: &News) {

@@ -152,7 +152,7 @@ fn ended<F: Front>(keeping: &mut Keeping<Hands<F>>, pid: process::Pid, status: W
 }
 
 /// A child that has ended and was not waited for.
-fn first_ended() -> Option<process::Pid> {
+pub(super) fn first_ended() -> Option<process::Pid> {
     let mut about = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: it writes what the pointer leads to, which may be all zeroes, and is if nobody has ended.

@@ -16,6 +16,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use serde::{Deserialize, Serialize};
 
 use super::keeping::{Asker, Heirloom, Pid, SUCCESSION};
+use super::programs::Heirs;
 use super::sockets::Origin;
 
 /// Where the next keeper finds the descriptor of what it inherits.
@@ -33,6 +34,9 @@ pub(super) struct Estate {
     /// Where they ask for files. An estate from before has none.
     #[serde(default)]
     pub(super) files: Vec<(Pid, RawFd)>,
+    /// What they have running.
+    #[serde(default)]
+    pub(super) programs: Heirs,
     /// Address, origin and sockets.
     pub(super) sockets: Vec<(String, Origin, Vec<RawFd>)>,
     /// Those of the service manager that no config wants now. An estate from before has none.
@@ -71,6 +75,7 @@ impl Estate {
             .chain(sockets)
             .chain(self.given.iter().copied())
             .chain(single)
+            .chain(self.programs.descriptors())
             .chain(self.asker.map(|(_, stream)| stream))
     }
 }
@@ -192,6 +197,7 @@ mod tests {
             heirloom: Heirloom { serving: 1, draining: Vec::new(), asker: None },
             servers: Vec::new(),
             files: Vec::new(),
+            programs: Heirs::default(),
             sockets: Vec::new(),
             given: Vec::new(),
             admin: None,

@@ -67,7 +67,7 @@ fn it_is_in_a_session_of_its_own_without_anything_of_our_signals() {
 fn it_runs_where_and_as_it_is_told() {
     let directory = Some(b"/usr/bin".to_vec());
     check(Plan { directory, ..shell("pwd; umask; ulimit -t") }, "/usr/bin\n0022\nunlimited\n");
-    let limits = vec![(libc::RLIMIT_NOFILE as u32, 100, 200), (libc::RLIMIT_CPU as u32, 5, 5)];
+    let limits = vec![(libc::RLIMIT_NOFILE, 100, 200), (libc::RLIMIT_CPU, 5, 5)];
     let plan = Plan { limits, umask: 0o077, nice: Some(7), ..shell("umask; ulimit -n; ulimit -t; /usr/bin/nice") };
     check(plan, "0077\n100\n5\n7\n");
 }

@@ -88,6 +88,12 @@ impl Running {
         *self.exit.get_or_init(|| exit)
     }
 
+    /// Lets go of it without a word, as a server does that dies.
+    #[cfg(test)]
+    pub(super) fn lose(self) {
+        rustix::net::shutdown(&self.handle.0, rustix::net::Shutdown::Both).unwrap();
+    }
+
     /// How it ended, if that has been heard.
     pub fn exit(&self) -> Option<Exit> {
         self.exit.get().copied()

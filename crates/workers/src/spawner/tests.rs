@@ -10,7 +10,7 @@ use std::time::Instant;
 use unary_testkit::TempDir;
 
 use super::*;
-use crate::keeper::programs::{Found, Programs};
+use crate::keeper::programs::{Found, Heirs, Programs};
 use crate::program::{Program, Programs as Wanted};
 
 /// A keeper of these programs, until nobody asks it any more and none is left. Joining it is the proof of that.
@@ -22,6 +22,29 @@ fn keeper(programs: &Wanted) -> (Spawner, thread::JoinHandle<()>) {
         while !programs.is_done() {
             programs.wait(Instant::now());
             programs.tend(Instant::now());
+        }
+    });
+    let spawner = Spawner::default();
+    spawner.connect_over(vec![theirs.into_descriptor()]);
+    (spawner, keeping)
+}
+
+/// A keeper that becomes the next one whenever something has happened.
+fn restless_keeper(programs: &Wanted) -> (Spawner, thread::JoinHandle<()>) {
+    let (ours, theirs) = Channel::pair().unwrap();
+    let found = || Found::of(programs, None).unwrap();
+    let mut keepers: Vec<_> = (0..100).map(|_| found()).collect();
+    let mut programs = Programs::new(found()).unwrap();
+    programs.serve(1, ours);
+    let keeping = thread::spawn(move || {
+        while !programs.is_done() {
+            programs.wait(Instant::now());
+            programs.tend(Instant::now());
+            let Some(found) = keepers.pop() else { continue };
+            let heirs = serde_json::to_vec(&programs.leave(Instant::now())).unwrap();
+            std::mem::forget(programs); // As execve does: descriptors stay.
+            let heirs: Heirs = serde_json::from_slice(&heirs).unwrap();
+            programs = Programs::inherit(found, heirs, Instant::now()).unwrap();
         }
     });
     let spawner = Spawner::default();
@@ -225,4 +248,79 @@ async fn many_at_once_are_told_apart() {
     set.join_all().await;
     drop(spawner);
     keeping.join().unwrap();
+}
+
+#[tokio::test]
+async fn programs_outlive_their_keeper() {
+    let (spawner, keeping) =
+        restless_keeper(&wanted([("echo", shell("read line; echo $line; exit $line")), ("long", shell("sleep 60"))]));
+    let (long, _reading) = launch("long");
+    let long = spawner.spawn(long).await.unwrap();
+    for number in 0..5 {
+        let (mut launch, reading) = launch("echo");
+        let (theirs, mut ours) = io::pipe().unwrap();
+        launch.standard[0] = theirs.into();
+        let running = spawner.spawn(launch).await.unwrap();
+        writeln!(ours, "{number}").unwrap();
+        assert_eq!(running.exited().await, Exit::Code(number));
+        assert_eq!(text(reading), format!("{number}\n"));
+    }
+    assert_eq!(long.exit(), None);
+    long.signal(Signal::TERM).unwrap();
+    assert_eq!(long.exited().await, Exit::Signal(15));
+    drop((long, spawner));
+    keeping.join().unwrap();
+}
+
+#[test]
+fn programs_of_a_server_that_is_gone_finish_or_are_ended() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let finishes = shell("read line; echo finished");
+    let (spawner, keeping) = keeper(&wanted([("finishes", finishes), ("hangs", shell("echo hangs; sleep 60"))]));
+    let begin = |name: &str, within_ms: u64| {
+        let (mut launch, reading) = launch(name);
+        let (theirs, ours) = io::pipe().unwrap();
+        launch.standard[0] = theirs.into();
+        launch.after = After::Finish { within_ms };
+        let running = runtime().block_on(spawner.spawn(launch)).unwrap();
+        running.lose(); // As a server does that dies.
+        (ours, reading)
+    };
+    let (mut line, reading) = begin("finishes", 60_000);
+    writeln!(line, "go on").unwrap();
+    assert_eq!(text(reading), "finished\n");
+    let (_line, reading) = begin("hangs", 1);
+    assert_eq!(text(reading), "hangs\n");
+    drop(spawner);
+    keeping.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_keeper_that_ends_leaves_nothing_running() {
+    let (ours, theirs) = Channel::pair().unwrap();
+    let deaf = Program { stop_time: Duration::from_millis(10), ..shell("trap '' TERM; echo deaf; sleep 60 & wait") };
+    let wanted = wanted([("deaf", deaf), ("obeys", shell("trap 'echo told; exit 0' TERM; echo; sleep 60 & wait"))]);
+    let mut programs = Programs::new(Found::of(&wanted, None).unwrap()).unwrap();
+    programs.serve(1, ours);
+    let (begun, told) = std::sync::mpsc::sync_channel(1);
+    let keeping = thread::spawn(move || {
+        while told.try_recv().is_err() {
+            programs.wait(Instant::now());
+            programs.tend(Instant::now());
+        }
+        programs.end();
+        assert!(programs.is_done());
+    });
+    let spawner = Spawner::default();
+    spawner.connect_over(vec![theirs.into_descriptor()]);
+    let (deaf, mut from_deaf) = launch("deaf");
+    let (obeys, mut from_obeys) = launch("obeys");
+    let running = [spawner.spawn(deaf).await.unwrap(), spawner.spawn(obeys).await.unwrap()];
+    from_deaf.read_exact(&mut [0; 5]).unwrap();
+    from_obeys.read_exact(&mut [0; 1]).unwrap();
+    begun.send(()).unwrap();
+    let _ = running[0].signal(Signal::CONT); // Which makes the keeper look.
+    keeping.join().unwrap();
+    assert_eq!((text(from_deaf).as_str(), text(from_obeys).as_str()), ("", "told\n"));
+    assert_eq!(running[0].exited().await, Exit::Unknown);
 }

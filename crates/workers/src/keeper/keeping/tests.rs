@@ -59,6 +59,10 @@ impl Hands for Notes {
         self.note("close");
     }
 
+    fn end_programs(&mut self) {
+        self.note("end programs");
+    }
+
     fn succeed(&mut self, heirloom: &Heirloom) -> String {
         self.note(format!("succeed {} {:?}", heirloom.serving, heirloom.draining));
         "no program".to_owned()
@@ -379,7 +383,7 @@ fn the_next_keeper_goes_on_where_this_one_left_off() {
 fn stopping_drains_and_is_over_when_all_have_ended() {
     let story = Story::serving().asked(Command::Stop, 7).check(&["Stopping", "close", "drain 1 30"]);
     let story = story.asked(Command::Reload, 8).check(&["no to 8: the server is stopping"]);
-    let story = story.quiet(20).check(&[]).died(1).check(&["ok to 7"]);
+    let story = story.quiet(20).check(&[]).died(1).check(&["end programs", "ok to 7"]);
     story.is_over(Over::Stopped);
 }
 
@@ -400,7 +404,7 @@ fn stopping_ends_what_is_under_way() {
 
     let story = Story::serving().asked(Command::Upgrade, 7).check(&["start 2"]).signalled(Command::Stop);
     let story = story.check(&["Stopping", "close", &no(7), "drain 1 30", "kill 2"]).died(1).died(2);
-    story.check(&[]).is_over(Over::Stopped);
+    story.check(&["end programs"]).is_over(Over::Stopped);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::found::FoundProgram;
 use super::{file, in_words, refused_of};
-use crate::process::{Plan, Step};
+use crate::process::{Plan, Resource as Limit, Step};
 use crate::program::{Limits, PATH_DEFAULT, Privileges, Run};
 use crate::spawner::Asked;
 use crate::spawner::message::Refused;
@@ -79,7 +79,7 @@ fn environment_of(found: &FoundProgram, asked: &Asked<'_>) -> Vec<Vec<u8>> {
     environment
 }
 
-fn limits_of(limits: &Limits) -> Vec<(u32, u64, u64)> {
+fn limits_of(limits: &Limits) -> Vec<(Limit, u64, u64)> {
     let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let open_files = (libc::RLIMIT_NOFILE, limits.open_files.unwrap_or(OPEN_FILES).min(most), most);
     let all = [
@@ -90,7 +90,7 @@ fn limits_of(limits: &Limits) -> Vec<(u32, u64, u64)> {
         (libc::RLIMIT_CORE, limits.core_bytes),
     ];
     let said = all.into_iter().filter_map(|(resource, limit)| limit.map(|limit| (resource, limit, limit)));
-    std::iter::once(open_files).chain(said).map(|(resource, now, most)| (resource as u32, now, most)).collect()
+    std::iter::once(open_files).chain(said).collect()
 }
 
 /// Why a process could not become its program.

@@ -1,0 +1,131 @@
+//! Running programs as one keeper leaves them to the next: same process, same children, same descriptors.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+use super::{After, Found, Instance, Phase, Programs, Server};
+use crate::keeper::channel::Channel;
+use crate::keeper::succession::own;
+
+/// What the next keeper has to know of all of them.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Heirs {
+    /// Where servers ask for programs.
+    servers: Vec<(Server, RawFd)>,
+    running: Vec<Heir>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Heir {
+    program: String,
+    pid: i32,
+    handle: Option<RawFd>,
+    stage: Stage,
+    after: HeirAfter,
+    stop_time_ms: u64,
+    /// When something is done to it.
+    left_ms: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Stage {
+    Running,
+    Leaving { is_told: bool },
+    Ended,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum HeirAfter {
+    Finish { within_ms: u64 },
+    Keep { label: Vec<u8>, descriptors: Vec<RawFd> },
+}
+
+impl Heirs {
+    pub(in crate::keeper) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let running = self.running.iter().flat_map(|heir| {
+            let kept = match &heir.after {
+                HeirAfter::Finish { .. } => &[][..],
+                HeirAfter::Keep { descriptors, .. } => descriptors,
+            };
+            heir.handle.into_iter().chain(kept.iter().copied())
+        });
+        self.servers.iter().map(|(_, channel)| *channel).chain(running)
+    }
+}
+
+impl Programs {
+    /// All that is to be left. Nothing is being started any more then.
+    pub(crate) fn leave(&mut self, now: Instant) -> Heirs {
+        self.settle();
+        let in_ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let heir = |instance: &Instance| Heir {
+            program: instance.program.clone(),
+            pid: instance.pid.as_raw_nonzero().get(),
+            handle: instance.handle.as_ref().map(AsRawFd::as_raw_fd),
+            stage: match instance.phase {
+                Phase::Starting(_) | Phase::Running => Stage::Running,
+                Phase::Leaving { is_told } => Stage::Leaving { is_told },
+                Phase::Ended => Stage::Ended,
+            },
+            after: match &instance.after {
+                After::Finish { within } => HeirAfter::Finish { within_ms: in_ms(*within) },
+                After::Keep { label, descriptors } => {
+                    let descriptors = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+                    HeirAfter::Keep { label: label.clone(), descriptors }
+                }
+            },
+            stop_time_ms: in_ms(instance.stop_time),
+            left_ms: instance.deadline.map(|deadline| in_ms(deadline.saturating_duration_since(now))),
+        };
+        Heirs {
+            servers: self.servers.iter().map(|(server, channel)| (*server, channel.as_raw_fd())).collect(),
+            running: self.running.values().map(heir).collect(),
+        }
+    }
+
+    /// Goes on with what another keeper left.
+    pub(crate) fn inherit(wanted: Found, heirs: Heirs, now: Instant) -> io::Result<Self> {
+        let mut programs = Self::new(wanted)?;
+        let channel = |number| Channel::of(own(number)?).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
+        for (server, number) in heirs.servers {
+            programs.serve(server, channel(number)?);
+        }
+        for heir in heirs.running {
+            let pid = Pid::from_raw(heir.pid).ok_or(io::ErrorKind::InvalidData)?;
+            let phase = match heir.stage {
+                Stage::Running => Phase::Running,
+                Stage::Leaving { is_told } => Phase::Leaving { is_told },
+                Stage::Ended => Phase::Ended,
+            };
+            let pidfd = match phase {
+                Phase::Ended => None,
+                _ => Some(pidfd_open(pid, PidfdFlags::empty())?), // A child of ours: its number is its own.
+            };
+            let after = match heir.after {
+                HeirAfter::Finish { within_ms } => After::Finish { within: Duration::from_millis(within_ms) },
+                HeirAfter::Keep { label, descriptors } => {
+                    let descriptors = descriptors.into_iter().map(own).collect::<Result<_, _>>()?;
+                    After::Keep { label, descriptors }
+                }
+            };
+            let instance = Instance {
+                program: heir.program,
+                pid,
+                phase,
+                handle: heir.handle.map(channel).transpose()?,
+                pidfd,
+                after,
+                stop_time: Duration::from_millis(heir.stop_time_ms),
+                deadline: heir.left_ms.map(|left| now + Duration::from_millis(left)),
+            };
+            let number = programs.next_number();
+            programs.watch_all(number, &instance)?;
+            programs.running.insert(number, instance);
+        }
+        Ok(programs)
+    }
+}
