@@ -9,6 +9,10 @@ use crate::{Failure, machine};
 
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 
+/// Its table of ratios stands between two comments.
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+const RATIOS: [&str; 2] = ["<!-- ratios, written by `cargo xtask bench` -->\n", "<!-- /ratios -->"];
+
 /// All that was measured.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -95,7 +99,20 @@ impl Report {
         format!("{bars}\n{figures}")
     }
 
-    /// Writes the table to `bench/RESULTS.md`.
+    /// What stands beside a rival, and its bar; bold where that is missed.
+    fn ratios(&self) -> String {
+        let with_rivals = self.rows.iter().filter(|row| !row.beside.is_empty());
+        let rows: Vec<_> = with_rivals
+            .map(|row| {
+                let figure =
+                    if row.verdict == Verdict::Missed { format!("**{}**", row.figure) } else { row.figure.clone() };
+                [row.work.to_owned(), row.ours.clone(), row.beside.clone(), figure, row.bar.clone()]
+            })
+            .collect();
+        lined_up(["work", "Unary", "beside", "ratio", "bar"], &rows)
+    }
+
+    /// Writes the tables to `bench/RESULTS.md`, and the ratios to `README.md`.
     pub(crate) fn save(&self, rounds: u32, seconds: u32) -> Result<(), Failure> {
         let mut text = String::from("# Measured\n\nWritten by `cargo xtask bench`; not edited by hand.\n\n");
         for (what, which) in machine::facts() {
@@ -114,9 +131,19 @@ impl Report {
         );
         let path = Path::new(RESULTS);
         std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        eprintln!("written to {}", path.display());
+        let readme = std::fs::read_to_string(README).map_err(|error| format!("cannot read {README}: {error}"))?;
+        let readme = between(&readme, RATIOS, &self.ratios()).ok_or("README.md has no place for the ratios")?;
+        std::fs::write(README, readme).map_err(|error| format!("cannot write {README}: {error}"))?;
+        eprintln!("written to {} and README.md", path.display());
         Ok(())
     }
+}
+
+/// The same text with this between the two marks.
+fn between(text: &str, [begin, end]: [&str; 2], new: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some([before, begin, new, end, after].concat())
 }
 
 /// A Markdown table with columns of even width.
@@ -157,6 +184,19 @@ mod tests {
 |------|-------------|------------------|-------------------|
 | tiny | unary hello | 5.00             | 100000            |
 ";
-        assert_eq!(Report { rows, figures: vec![figure] }.table(), expected);
+        let report = Report { rows, figures: vec![figure] };
+        assert_eq!(report.table(), expected);
+        let ratios = "\
+| work | Unary               | beside         | ratio | bar      |
+|------|---------------------|----------------|-------|----------|
+| tiny | unary hello 5.00 µs | nginx 10.00 µs | 0.500 | ≤ 1.00 × |
+";
+        assert_eq!(report.ratios(), ratios);
+    }
+
+    #[test]
+    fn a_table_takes_the_place_of_another() {
+        assert_eq!(between("a<old>b", ["<", ">"], "new").as_deref(), Some("a<new>b"));
+        assert_eq!(between("a>b<", ["<", ">"], "new"), None);
     }
 }

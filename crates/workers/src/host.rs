@@ -1,9 +1,9 @@
 //! Hosts of programs that are reached over a connection: what FastCGI and SCGI have in common.
 //!
 //! A request becomes variables and a body, a reply is what a CGI program writes; how both are put into bytes is a
-//! [`Dialect`](dialect::Dialect). A call is driven by whoever awaits it, as in [`unary_http::h1::client`]: no task stands
-//! between a request and its reply ([`talk`]), but where a reply begins before its request has ended ([`answer`]).
-//! Connections come from a [`shelf`], which finds out how many a worker holds ([`capacity`]).
+//! `Dialect` (`dialect`). A call is driven by whoever awaits it, as in [`unary_http::h1::client`]: no task stands
+//! between a request and its reply (`talk`), but where a reply begins before its request has ended (`answer`).
+//! Connections come from a `shelf`, which finds out how many a worker holds (`capacity`).
 
 pub(crate) mod answer;
 

@@ -120,7 +120,7 @@ mod tests {
     fn check(settings: &str, seconds: [u64; 2]) {
         let text = format!("site \"a.test\" {{ tls off; route {{ proxy \"http://b.test\" {settings}; }}; }}");
         let folder = TempDir::with([("unary.kdl", &*text)]);
-        let config = Config::read(&folder.join("unary.kdl")).ok().expect("it is in order");
+        let config = Config::read(&folder.join("unary.kdl")).unwrap_or_else(|_| panic!("it is in order"));
         let (_, route) = config.sites[0].routes.iter().next().expect("it has one");
         let Service::Proxy(settings) = &route.service.what else { panic!("{:?}", route.service.what) };
         let limits = bounds(settings).limits;
