@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod client;
 pub mod clock;
+pub mod others;
 pub mod pebble;
 pub mod program;
 pub mod said;

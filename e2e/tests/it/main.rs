@@ -11,6 +11,7 @@ mod config;
 mod crowded;
 mod descriptors;
 mod drain;
+mod guests;
 mod http2;
 mod keeper;
 mod log;

@@ -43,7 +43,7 @@ pub enum HeadError {
     MissingComma,
     /// A name without a value, or a last value without its NUL.
     Unpaired,
-    /// A variable named twice, which two programs might take for two requests.
+    /// A variable named twice that is no field of the client's, which two programs might take for two requests.
     Repeated,
     /// `CONTENT_LENGTH` is not first, or is no number.
     MissingContentLength,
@@ -114,7 +114,9 @@ fn parse_variables(bytes: &Bytes) -> Result<Head, HeadError> {
         let value = parts.next().ok_or(HeadError::Unpaired)?;
         variables.push((name, value));
     }
-    let mut names: Vec<&Bytes> = variables.iter().map(|(name, _)| name).collect();
+    // Of fields that a client sends twice, nginx makes two variables: that is a list, and means the same to everybody.
+    let mut names: Vec<&Bytes> =
+        variables.iter().map(|(name, _)| name).filter(|name| !name.starts_with(b"HTTP_")).collect();
     names.sort_unstable();
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(HeadError::Repeated);
@@ -179,6 +181,12 @@ mod tests {
         let mut encoded = BytesMut::new();
         encode(&head(27, &variables), &mut encoded);
         assert_eq!(encoded[..], wire[..]);
+    }
+
+    #[test]
+    fn fields_may_be_there_twice() {
+        let variables = [("HTTP_A", "1"), ("HTTP_A", "2")];
+        check(b"42:CONTENT_LENGTH\x000\0SCGI\x001\0HTTP_A\x001\0HTTP_A\x002\0,", Ok(Some(head(0, &variables))));
     }
 
     #[test]
