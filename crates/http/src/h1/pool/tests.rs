@@ -3,6 +3,7 @@
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+use unary_testkit::far_end::PATIENCE;
 use unary_testkit::{FarEnd, settle};
 
 use super::*;
@@ -167,6 +168,38 @@ async fn a_fresh_connection_that_is_lost_is_not_tried_again() {
     drop(server);
     drop(servers.recv().await.unwrap());
     assert_eq!(call.await.unwrap().unwrap_err().kind(), Kind::Upstream);
+    assert!(servers.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_sent_once_more_and_no_oftener() {
+    let (pool, mut servers) = pool(Settings { connections_max: 2, ..Settings::default() });
+    let calls = [get(&pool), get(&pool)];
+    let [mut first, mut second] = [servers.recv().await.unwrap(), servers.recv().await.unwrap()];
+    answer(&mut second).await;
+    settle().await;
+    answer(&mut first).await;
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    let unlucky = get(&pool); // Takes the first, which rested least.
+    settle().await;
+    let other = get(&pool);
+    settle().await;
+    let waiting = get(&pool);
+    settle().await;
+    first.receive(1, PATIENCE).await;
+    drop(first); // What makes room for who waits, so that the unlucky one waits, too, ...
+    let mut third = servers.recv().await.unwrap();
+    settle().await;
+    answer(&mut second).await; // ... and is handed a connection that was used before,
+    assert_eq!(other.await.unwrap().unwrap().status(), 200);
+    settle().await;
+    assert!(!second.receive(1, Duration::from_secs(1)).await.is_empty(), "it is sent again");
+    drop(second); // which is lost again.
+    assert_eq!(unlucky.await.unwrap().unwrap_err().kind(), Kind::Upstream);
+    answer(&mut third).await;
+    assert_eq!(waiting.await.unwrap().unwrap().status(), 200);
     assert!(servers.try_recv().is_err());
 }
 
