@@ -11,6 +11,7 @@ mod facts;
 mod files;
 mod handshake;
 mod names;
+mod pending;
 mod stream;
 mod terms;
 mod watch;
@@ -20,7 +21,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
 use unary_service::Error;
 use unary_service::flow::{Consumer, Transducer};
 
@@ -33,6 +33,8 @@ pub use files::OpenFiles;
 pub use stream::{Encrypted, Stream};
 pub use terms::{ClientCa, Clients, Terms};
 pub use watch::Watch;
+
+use pending::Pending;
 
 use crate::timer::Ticks;
 use crate::{Address, Connection, Peer, Transport};
@@ -103,7 +105,7 @@ pub fn tls<W: Speaks>(certificates: Certificates, whose: W) -> Tls<W> {
         certificates,
         whose,
         counters: Arc::default(),
-        permits: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+        pending: Arc::new(Pending::new(HANDSHAKES_MAX)),
         handshake_time_max: Ticks::of(HANDSHAKE_TIME_MAX),
         obtain_time_max: Ticks::of(OBTAIN_TIME_MAX),
     }
@@ -115,7 +117,7 @@ pub struct Tls<W> {
     certificates: Certificates,
     whose: W,
     counters: Arc<Counters>,
-    permits: Arc<Semaphore>,
+    pending: Arc<Pending>,
     handshake_time_max: Ticks,
     obtain_time_max: Ticks,
 }
@@ -134,9 +136,10 @@ impl<W> Tls<W> {
     }
 
     /// How many handshakes may be under way at once, over all event loops. A connection beyond them
-    /// is closed at once. 2048.
+    /// is closed at once. 2048. While half of them are, one client (an address, or a /64 of IPv6) may have
+    /// no more than a 64th.
     pub fn handshakes_max(mut self, handshakes_max: usize) -> Self {
-        self.permits = Arc::new(Semaphore::new(handshakes_max.clamp(1, Semaphore::MAX_PERMITS)));
+        self.pending = Arc::new(Pending::new(handshakes_max));
         self
     }
 

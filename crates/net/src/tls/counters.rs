@@ -17,6 +17,8 @@ pub struct Counters {
 pub enum Failure {
     /// Too many handshakes were under way.
     Refused,
+    /// Many were, and too many of them were this client's.
+    ClientShare,
     /// It took too long.
     Late,
     /// The peer went away.
@@ -37,8 +39,9 @@ pub enum Failure {
 
 impl Failure {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Refused,
+        Self::ClientShare,
         Self::Late,
         Self::Gone,
         Self::Plain,
@@ -53,6 +56,7 @@ impl Failure {
     pub fn name(self) -> &'static str {
         match self {
             Self::Refused => "refused",
+            Self::ClientShare => "client-share",
             Self::Late => "late",
             Self::Gone => "gone",
             Self::Plain => "plain",
@@ -81,6 +85,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refused => "too many handshakes are under way",
+            Self::ClientShare => "many handshakes are under way, and too many of them are this client's",
             Self::Late => "the handshake took too long",
             Self::Gone => "the peer went away amid the handshake",
             Self::Plain => "the peer speaks HTTP in the clear",

@@ -53,9 +53,10 @@ impl<W: Speaks> Tls<W> {
         let mut stream = None;
         let mut rest = connection.map(|inner| stream = Some(inner));
         let before = std::mem::take(&mut rest.buffered);
-        let begun = match (self.permits.try_acquire(), stream) {
-            (Ok(_permit), Some(stream)) => self.begin(stream, before, &mut rest.watch).await,
-            _ => Begun::Failed(Failure::Refused, None),
+        let begun = match (self.pending.place(&rest.peer), stream) {
+            (Ok(_place), Some(stream)) => self.begin(stream, before, &mut rest.watch).await,
+            (Err(refusal), _) => Begun::Failed(refusal, None),
+            (Ok(_), None) => Begun::Failed(Failure::Gone, None),
         };
         match begun {
             Begun::Secured(stream, facts) => {
