@@ -43,7 +43,10 @@ pub(crate) use kept::Kept;
 pub(crate) use mistake::Colour;
 pub(crate) use route::{Placed, Route};
 pub(crate) use server::{Admin, Challenge as AcmeChallenge, Dns as AcmeDns, Eab, Server};
-pub(crate) use service::{Files as FileService, Proxy as ProxyService, ProxyHost, Redirect, Service};
+pub(crate) use service::{
+    Files as FileService, Php as PhpService, Proxy as ProxyService, ProxyHost, Redirect, Service, Terms as WorkerTerms,
+    Workers as WorkerService,
+};
 pub(crate) use site::{Site, Tls, Version as TlsMin};
 pub(crate) use source::At;
 pub(crate) use value::Secret;

@@ -25,7 +25,7 @@ use crate::host::dialect::{Dialect, Wrong};
 /// Has requests answered by FastCGI workers, in the role of responders.
 ///
 /// Bodies stream both ways, as fast as the slower end takes them; some 128 KiB of each are held. A body whose length is
-/// not known beforehand is gathered first, since workers want to be told. What a worker writes to its log goes into
+/// not known beforehand is kept until it is, since workers want to be told. What a worker writes to its log goes into
 /// ours, with the request's number, up to 64 KiB of it.
 ///
 /// Connections are kept, up to as many as the worker says that it takes (`FCGI_GET_VALUES` asks, once) or was seen to
@@ -39,7 +39,7 @@ use crate::host::dialect::{Dialect, Wrong};
 ///
 /// | status | when |
 /// |---|---|
-/// | 413 | a body of unknown length is longer than is gathered |
+/// | 413 | a body of unknown length is longer than is kept |
 /// | 502 | what the worker sends makes no sense, or ends too early |
 /// | 503 | it cannot be reached, or all connections to it are busy |
 /// | 504 | it takes or sends nothing for too long |

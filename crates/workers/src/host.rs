@@ -10,6 +10,7 @@ pub(crate) mod answer;
 pub(crate) mod capacity;
 pub(crate) mod crew;
 pub(crate) mod dialect;
+mod gather;
 pub mod mount;
 pub(crate) mod said;
 pub(crate) mod shelf;
@@ -41,8 +42,9 @@ pub struct Settings {
     pub stall_time_max: Duration,
     /// Bounds on the header block of a reply: 64 KiB, 100 fields.
     pub head: HeadLimits,
-    /// The longest body of unknown length that is gathered, since workers want to be told a length first. 1 MiB.
-    pub gathered_bytes_max: usize,
+    /// The longest body of unknown length that is kept until it is known, since workers want to be told first: in
+    /// memory up to 64 KiB, and then in a file without a name. 1 GiB.
+    pub kept_bytes_max: u64,
 }
 
 impl Default for Settings {
@@ -55,7 +57,7 @@ impl Default for Settings {
             head_time_max: Duration::from_secs(60),
             stall_time_max: Duration::from_secs(60),
             head: HeadLimits::default(),
-            gathered_bytes_max: 1024 * 1024,
+            kept_bytes_max: 1024 * 1024 * 1024,
         }
     }
 }

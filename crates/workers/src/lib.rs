@@ -8,6 +8,7 @@ pub mod asked;
 pub mod fastcgi;
 pub mod host;
 pub mod keeper;
+pub mod php;
 mod process;
 pub mod program;
 pub mod scgi;

@@ -67,6 +67,11 @@ pub(super) fn hide(shown: &mut Value) {
                     }
                     // Of a program: keys are handed to it like this.
                     ("arguments", Value::Array(arguments)) => arguments.fill(HIDDEN.into()),
+                    // Passwords are told to programs like this.
+                    ("environment", Value::Array(variables)) => {
+                        let values = variables.iter_mut().filter_map(|variable| variable.get_mut(1));
+                        values.for_each(|value| *value = HIDDEN.into());
+                    }
                     (_, part) => hide(part),
                 }
             }

@@ -1,5 +1,7 @@
 //! What the services of a route say, checked.
 
+mod workers;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,12 +18,18 @@ use super::source::Span;
 use super::value::{Kind, Read};
 use super::words::Place;
 
+pub(crate) use workers::{Php, Terms, Workers};
+
 /// A service, with its settings.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Service {
     Files(Box<Files>),
     Proxy(Box<Proxy>),
+    #[serde(rename = "fastcgi")]
+    FastCgi(Box<Workers>),
+    Scgi(Box<Workers>),
+    Php(Box<Php>),
     Respond(Respond),
     Redirect(Redirect),
 }
@@ -129,6 +137,9 @@ impl Service {
         let service = match given.word.name {
             "files" => Self::Files(Box::new(files_of(reader, given))),
             "proxy" => Self::Proxy(Box::new(proxy_of(reader, given))),
+            "fastcgi" => Self::FastCgi(Box::new(workers::workers_of(reader, given))),
+            "scgi" => Self::Scgi(Box::new(workers::workers_of(reader, given))),
+            "php" => Self::Php(Box::new(workers::php_of(reader, given))),
             "respond" => Self::Respond(respond_of(reader, given)),
             "redirect" => Self::Redirect(Redirect::read(reader, given)?),
             other => unreachable!("{other} is a service that nobody reads"),

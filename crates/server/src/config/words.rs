@@ -4,6 +4,7 @@
 
 mod filters;
 mod places;
+mod programs;
 mod server;
 mod services;
 

@@ -10,7 +10,7 @@ use unary_web::choose::Path;
 use unary_web::handler::files::Hidden;
 
 use super::{Question, target_of};
-use crate::config::{By, FileService, Filter, ProxyHost, Redirect, Rewrite, Service};
+use crate::config::{By, FileService, Filter, ProxyHost, Redirect, Rewrite, Service, WorkerService};
 use crate::failure::Failure;
 
 /// Text of a reply that is shown.
@@ -84,6 +84,17 @@ impl Traveller {
                     endpoint.address, self.told.method, self.target
                 ))
             }
+            Service::FastCgi(workers) => self.goes_to(workers, "FastCGI"),
+            Service::Scgi(workers) => self.goes_to(workers, "SCGI"),
+            Service::Php(php) => {
+                let front = php.front.as_deref().map(|front| format!(", {front} for what is none of these"));
+                End(format!(
+                    "PHP runs the program that {} means in {}; other files are sent{}",
+                    self.target.path(),
+                    php.folder.display(),
+                    front.unwrap_or_default()
+                ))
+            }
             Service::Respond(respond) => {
                 let text = respond.text.as_deref().map(|text| text.chars().take(TEXT_CHARS_MAX).collect::<String>());
                 let text = text.map(|text| format!(": {text:?}")).unwrap_or_default();
@@ -91,6 +102,12 @@ impl Traveller {
             }
             Service::Redirect(redirect) => self.redirected(redirect),
         }
+    }
+
+    fn goes_to(&self, workers: &WorkerService, protocol: &str) -> End {
+        let addresses: Vec<_> = workers.addresses.iter().map(ToString::to_string).collect();
+        let (method, target) = (&self.told.method, &self.target);
+        End(format!("it is sent to {} by {protocol} as {method} {target}", addresses.join(" or ")))
     }
 
     fn admit(&mut self, may: bool) -> Option<String> {

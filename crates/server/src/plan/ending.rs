@@ -1,7 +1,9 @@
-//! What routes end in: files, another server, a fixed reply.
+//! What routes end in: files, another server, programs, a fixed reply.
 //!
 //! Routes that end in the same share it: one cache of a folder's files, one set of connections to a
 //! server.
+
+mod workers;
 
 use std::collections::HashMap;
 
@@ -44,6 +46,9 @@ fn make(service: &Service, _spawner: &Spawner) -> Result<BoxService<Request, Res
     Ok(match service {
         Service::Files(settings) => BoxService::new(files(settings)?),
         Service::Proxy(settings) => BoxService::new(proxy(settings)?),
+        Service::FastCgi(settings) => BoxService::new(workers::fastcgi(settings)),
+        Service::Scgi(settings) => BoxService::new(workers::scgi(settings)),
+        Service::Php(settings) => BoxService::new(workers::php(settings)?),
         Service::Respond(respond) => BoxService::new(respond.service().map_err(in_words)?),
         Service::Redirect(redirect) => BoxService::new(redirect.service().map_err(in_words)?),
     })

@@ -13,11 +13,11 @@ use unary_net::{Address, Connection, Peer, Transport};
 use unary_service::context::RequestId;
 use unary_service::{Available, Error, HasContext, Kind, Lasting, Service, Status};
 
-use super::Settings;
 use super::answer::{Live, error_of};
 use super::dialect::Dialect;
 use super::shelf::{Leased, Shelf};
 use super::talk::{Failure, Loss, Question, Talk};
+use super::{Settings, gather};
 use crate::asked::Asked;
 
 /// Connections that one request is tried over, with one worker.
@@ -84,24 +84,14 @@ where
         let (head, body) = request.into_parts();
         let granted = head.extensions.get().map(|granted: &Granted| granted.added_to(variables));
         let variables = granted.as_ref().unwrap_or(variables);
-        let (body, length) = self.measured(body).await?;
+        let bytes_max = self.members.first().map_or(0, |member| member.shelf.settings().kept_bytes_max);
+        let (body, length) = gather::measured(body, bytes_max).await?;
         let told =
             if length > 0 || head.headers.contains_key(http::header::CONTENT_LENGTH) { Some(length) } else { None };
         let environment = Environment::of(&head, &asked.facts, script, told, variables);
         let reply = self.ask(id, &head, &environment, body, length).await;
         drop(waiting);
         reply
-    }
-
-    /// The same body, and how long it is: workers want to be told before it comes.
-    async fn measured(&self, body: Body) -> Result<(Body, u64), Error> {
-        if let Some(length) = body.length() {
-            return Ok((body, length));
-        }
-        let bytes_max = self.members.first().map_or(0, |member| member.shelf.settings().gathered_bytes_max);
-        let bytes = body.collect(bytes_max).await?;
-        let length = bytes.len() as u64;
-        Ok((bytes.into(), length))
     }
 
     async fn ask(

@@ -34,6 +34,7 @@ fn tables() -> Vec<(&'static str, Vec<&'static Word>)> {
         ("headers", of(Place::Headers)),
         ("services", of_route(Place::is_service)),
         ("files", of(Place::Files)),
+        ("worker", of(Place::Worker)),
         ("planned", planned),
     ]
 }

@@ -1,6 +1,6 @@
 //! Places: which words may stand where.
 
-use super::{Need, Word, filters, server, services};
+use super::{Need, Word, filters, programs, server, services};
 use crate::config::value::Read;
 
 /// A place that words stand in.
@@ -24,10 +24,12 @@ pub(crate) enum Place {
     RequestHeaders,
     Cors,
     Files,
+    /// What is said of programs that are reached over a connection.
+    Worker,
 }
 
 impl Place {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Top,
         Self::Server,
         Self::AccessLog,
@@ -42,25 +44,29 @@ impl Place {
         Self::RequestHeaders,
         Self::Cors,
         Self::Files,
+        Self::Worker,
     ];
 
     /// The words that may stand here.
     pub(crate) fn words(self) -> impl Iterator<Item = &'static Word> {
-        let lists: [&'static [Word]; 4] = match self {
-            Self::Top => [server::TOP, &[], &[], &[]],
-            Self::Server => [server::SERVER, &[], &[], &[]],
-            Self::AccessLog => [server::ACCESS_LOG, &[], &[], &[]],
-            Self::Limits => [server::LIMITS, &[], &[], &[]],
-            Self::Acme => [server::ACME, &[], &[], &[]],
-            Self::Site => [server::SITE, &[], &[], &[]],
-            Self::Route => [services::ROUTE, filters::FILTERS, services::SERVICES, services::REDIRECTS],
-            Self::Stack => [filters::FILTERS, services::REDIRECTS, &[], &[]],
-            Self::Match => [services::MATCH, &[], &[], &[]],
-            Self::Compress => [filters::COMPRESS, &[], &[], &[]],
-            Self::Headers => [filters::HEADERS, filters::EDITS, &[], &[]],
-            Self::RequestHeaders => [filters::EDITS, &[], &[], &[]],
-            Self::Cors => [filters::CORS, &[], &[], &[]],
-            Self::Files => [services::FILES, &[], &[], &[]],
+        let lists: [&'static [Word]; 5] = match self {
+            Self::Top => [server::TOP, &[], &[], &[], &[]],
+            Self::Server => [server::SERVER, &[], &[], &[], &[]],
+            Self::AccessLog => [server::ACCESS_LOG, &[], &[], &[], &[]],
+            Self::Limits => [server::LIMITS, &[], &[], &[], &[]],
+            Self::Acme => [server::ACME, &[], &[], &[], &[]],
+            Self::Site => [server::SITE, &[], &[], &[], &[]],
+            Self::Route => {
+                [services::ROUTE, filters::FILTERS, services::SERVICES, programs::WORKERS, services::REDIRECTS]
+            }
+            Self::Stack => [filters::FILTERS, services::REDIRECTS, &[], &[], &[]],
+            Self::Match => [services::MATCH, &[], &[], &[], &[]],
+            Self::Compress => [filters::COMPRESS, &[], &[], &[], &[]],
+            Self::Headers => [filters::HEADERS, filters::EDITS, &[], &[], &[]],
+            Self::RequestHeaders => [filters::EDITS, &[], &[], &[], &[]],
+            Self::Cors => [filters::CORS, &[], &[], &[], &[]],
+            Self::Files => [services::FILES, &[], &[], &[], &[]],
+            Self::Worker => [programs::WORKER, &[], &[], &[], &[]],
         };
         lists.into_iter().flatten()
     }
@@ -97,11 +103,15 @@ impl Place {
             Self::RequestHeaders => "`request` within `headers`",
             Self::Cors => "`cors`",
             Self::Files => "`files`",
+            Self::Worker => "`fastcgi`, `scgi` and `php`",
         }
     }
 
     /// Whether this word of a route is a service, at the end of one.
     pub(crate) fn is_service(word: &Word) -> bool {
-        services::SERVICES.iter().chain(services::REDIRECTS).any(|service| std::ptr::eq(service, word))
+        [services::SERVICES, programs::WORKERS, services::REDIRECTS]
+            .into_iter()
+            .flatten()
+            .any(|service| std::ptr::eq(service, word))
     }
 }

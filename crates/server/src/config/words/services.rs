@@ -104,9 +104,6 @@ pub(super) static SERVICES: &[Word] = &[
         ])
         .with(&[or("type", Kind::HeaderValue, "text/plain; charset=utf-8", "what the text is")]),
     Word::planned("cgi", "Runs a program for each request."),
-    Word::planned("fastcgi", "Sends requests on by FastCGI."),
-    Word::planned("scgi", "Sends requests on by SCGI."),
-    Word::planned("php", "Runs the PHP programs of a folder."),
     Word::planned("app", "Runs a program that listens, and sends requests on to it."),
     Word::planned("wasm", "Runs a WebAssembly component."),
     Word::planned("function", "Runs a serverless function."),

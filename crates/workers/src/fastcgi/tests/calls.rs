@@ -63,7 +63,7 @@ async fn a_body_without_a_length_is_gathered_first() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_long_to_gather_is_refused() {
-    let (host, mut workers) = host(Settings { gathered_bytes_max: 5, ..Settings::default() });
+    let (host, mut workers) = host(Settings { kept_bytes_max: 5, ..Settings::default() });
     let (sender, body) = pieces(None);
     let call = begin(&host, request(Method::POST, "/", body));
     sender.send("one ").await.unwrap();

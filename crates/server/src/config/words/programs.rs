@@ -1,0 +1,56 @@
+//! Words for programs that answer: those that are reached over a connection.
+
+use super::{Param, Place, Word, may, must, or};
+use crate::config::value::Kind;
+
+const CONNECT_TIME: Param = or("connect-time", Kind::Duration, "5s", "until a worker accepts a connection");
+const REPLY_TIME: Param = or("reply-time", Kind::Duration, "60s", "until its reply begins, from the request's end on");
+const STALL_TIME: Param =
+    or("stall-time", Kind::Duration, "60s", "how long it may take nothing of a request, or be silent amid its reply");
+const IDLE_TIME: Param = or("idle-time", Kind::Duration, "4s", "so long an idle connection to it is kept");
+const CONNECTIONS: Param = or(
+    "connections",
+    Kind::Count(1, 100_000),
+    "256",
+    "how many there are to one worker at once; how many it holds is found out",
+);
+
+const MOUNT: Param = may("mount", Kind::Text, "what the paths begin with that are the workers' own: `SCRIPT_NAME`");
+const SCRIPT: Param = may("script", Kind::File, "`SCRIPT_FILENAME`, for workers that run a file");
+const ROOT: Param = may("root", Kind::File, "`DOCUMENT_ROOT`, for workers that look there");
+const WITHHELD: Param =
+    or("authorization", Kind::Switch, "false", "whether they are told what clients say in `Authorization`");
+
+pub(super) static WORKERS: &[Word] = &[
+    Word::new("fastcgi", "Has requests answered by programs that speak FastCGI.")
+        .takes(&[must("worker", Kind::Address, "where one listens; of several, the least busy is asked").many()])
+        .with(&[MOUNT, SCRIPT, ROOT, WITHHELD, CONNECT_TIME, REPLY_TIME, STALL_TIME, IDLE_TIME, CONNECTIONS])
+        .holds(Place::Worker),
+    Word::new("scgi", "Has requests answered by programs that speak SCGI.")
+        .takes(&[must("worker", Kind::Address, "where one listens; of several, the least busy is asked").many()])
+        .with(&[MOUNT, SCRIPT, ROOT, WITHHELD, CONNECT_TIME, REPLY_TIME, STALL_TIME, CONNECTIONS])
+        .holds(Place::Worker),
+    Word::new("php", "Runs the PHP programs of a folder, and serves its other files.")
+        .takes(&[must("folder", Kind::File, "the folder; it may be a symlink that is switched")])
+        .with(&[
+            may(
+                "socket",
+                Kind::Address,
+                "where PHP listens for FastCGI; unless told, where php-fpm does on this machine",
+            ),
+            may("workers", Kind::Text, "not built yet: how many PHP workers are run here, from none to so many"),
+            may("idle", Kind::Duration, "not built yet: when they are ended"),
+            or("front", Kind::Text, "/index.php", "the program for paths that are no file, or `off`"),
+            or("authorization", Kind::Switch, "true", "whether programs are told what clients say in `Authorization`"),
+            CONNECT_TIME,
+            REPLY_TIME,
+            STALL_TIME,
+            IDLE_TIME,
+            CONNECTIONS,
+        ])
+        .holds(Place::Worker),
+];
+
+pub(super) static WORKER: &[Word] = &[Word::new("env", "Variables that programs are told besides.")
+    .many()
+    .fields(must("value", Kind::Text, "of the variable"))];

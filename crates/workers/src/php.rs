@@ -1,0 +1,217 @@
+//! A folder of PHP programs and files, as PHP sites expect it to be served.
+//!
+//! Which file a path means is found by [`script`], before PHP hears of it: what is run is a regular file beneath the
+//! folder whose name ends in `.php`, and nothing else. PHP itself is reached by FastCGI.
+
+mod script;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use http::StatusCode;
+use tokio::time::Instant;
+use unary_gateway::cgi::environment::{self, Script};
+use unary_http::{Request, Response, message};
+use unary_net::file::Root;
+use unary_net::{Address, Connection, Dial, Socket, Transport};
+use unary_service::pool::Pool;
+use unary_service::{Available, Error, Kind, Service, Status};
+
+pub use crate::host::Settings;
+
+use crate::asked::{Ask, Asked};
+use crate::fastcgi::Respond;
+use crate::host::crew::Crew;
+use script::{Found, Wanted};
+
+/// Where Debian and its kin let php-fpm listen, whatever its version.
+const USUAL_SOCKET: &str = "/run/php/php-fpm.sock";
+
+/// Where others do.
+const OTHER_SOCKETS: [&str; 4] =
+    ["/run/php-fpm/www.sock", "/run/php-fpm/php-fpm.sock", "/run/php-fpm.sock", "/var/run/php-fpm.sock"];
+
+/// A folder of PHP programs and files.
+///
+/// A request's path means, in this order:
+///
+/// 1. a program: the first of its names that ends in `.php`, if that is a file. What stands behind it is `PATH_INFO`;
+/// 2. a file of another kind, which `files` serves;
+/// 3. a folder: its `index.php`, if there is one, or its `index.html`, which `files` serves;
+/// 4. otherwise the front controller, `/index.php` unless told. It sees the path in `REQUEST_URI`.
+///
+/// Files whose names have `.php`, `.phtml`, `.phar` or `.inc` in them are run or not found, never shown: 404.
+/// Paths with control characters, or with `.` and `..` as names, are refused: 400.
+///
+/// Otherwise as [`FastCgi`](crate::fastcgi::FastCgi).
+pub struct Php<F, D = Dial, S = Socket> {
+    root: Root,
+    /// Where the folder really is, and of which generation that was found.
+    real: Mutex<Option<(u64, Arc<Path>)>>,
+    front: Option<Box<str>>,
+    variables: environment::Settings,
+    ask: Ask,
+    crew: Crew<D, Respond, S>,
+    files: F,
+}
+
+/// What a PHP site is told besides.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The program, from the folder on, for paths that mean nothing else: `/index.php` unless told.
+    pub front: Option<Box<str>>,
+    /// Credentials, which PHP programs get as a rule, and variables besides.
+    pub variables: environment::Settings,
+    /// Who is said to ask: what the connection says, unless told.
+    pub ask: Ask,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        let authorization = environment::Authorization::Given;
+        let variables = environment::Settings { authorization, ..environment::Settings::default() };
+        Self { front: Some("/index.php".into()), variables, ask: Asked::directly }
+    }
+}
+
+/// Where php-fpm listens on this machine, where Debian and others have it do so. If it does so nowhere, it is said
+/// where Debian would.
+pub fn usual_address() -> Address {
+    let usual = || Address::Unix(USUAL_SOCKET.into());
+    if Path::new(USUAL_SOCKET).exists() {
+        return usual();
+    }
+    let versions = versions_in(Path::new("/run/php"));
+    let others = OTHER_SOCKETS.iter().map(PathBuf::from);
+    versions.into_iter().chain(others).find(|path| path.exists()).map_or_else(usual, Address::Unix)
+}
+
+/// The sockets of the versions there are in this folder, as in `php8.2-fpm.sock`, the newest first.
+fn versions_in(folder: &Path) -> Vec<PathBuf> {
+    let version = |path: &Path| {
+        let name = path.file_name()?.to_str()?.strip_prefix("php")?.strip_suffix("-fpm.sock")?.to_owned();
+        let (major, minor) = name.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    };
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path());
+    let mut found: Vec<_> = files.filter_map(|path| Some((version(&path)?, path))).collect();
+    found.sort();
+    found.into_iter().rev().map(|(_, path)| path).collect()
+}
+
+impl<F> Php<F> {
+    /// Serves this folder, with PHP at this address; `files` serves what is no program. Waits for the disk: not a call
+    /// for an event loop.
+    ///
+    /// # Errors
+    ///
+    /// If it is no folder that can be looked into.
+    pub fn open(folder: impl Into<PathBuf>, at: Address, files: F, site: Site, settings: Settings) -> io::Result<Self> {
+        Self::over(folder, at, &Dial::new(), files, site, settings)
+    }
+}
+
+impl<F, D, S> Php<F, D, S>
+where
+    D: Service<Address, Reply = Connection<S>> + Clone + 'static,
+    S: Transport,
+{
+    /// The same, reached through `dial`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Php::open).
+    pub fn over(
+        folder: impl Into<PathBuf>,
+        at: Address,
+        dial: &D,
+        files: F,
+        site: Site,
+        settings: Settings,
+    ) -> io::Result<Self> {
+        let root = Root::open(folder)?;
+        let crew = Crew::at([at], dial, settings);
+        let Site { front, variables, ask } = site;
+        Ok(Self { root, real: Mutex::default(), front, variables, ask, crew, files })
+    }
+
+    async fn run(&self, request: Request, name: &[u8], file: &Path, path_info: &[u8]) -> Result<Response, Error> {
+        let root = self.real_root().await?;
+        let asked = (self.ask)(&request);
+        let file = root.join(file);
+        let script = Script { name, path_info, file: Some(&file), document_root: Some(&root) };
+        self.crew.answer(request, asked, &script, &self.variables).await
+    }
+
+    /// Where the folder really is, through all links: programs that were deployed by switching one must not take the
+    /// files of the last version for those of this.
+    async fn real_root(&self) -> Result<Arc<Path>, Error> {
+        let generation = self.root.generation();
+        let known = self.real.lock().expect("no panic while the lock is held").clone();
+        if let Some((known, root)) = known
+            && known == generation
+        {
+            return Ok(root);
+        }
+        let path = self.root.path().to_owned();
+        let found = Pool::shared().run(move || std::fs::canonicalize(path)).await?;
+        let found: Arc<Path> = found.map_err(|cause| Error::internal("finding a folder of PHP").because(cause))?.into();
+        *self.real.lock().expect("no panic while the lock is held") = Some((generation, found.clone()));
+        Ok(found)
+    }
+}
+
+impl<F, D, S> Service<Request> for Php<F, D, S>
+where
+    F: Service<Request, Reply = Response>,
+    D: Service<Address, Reply = Connection<S>> + Clone + 'static,
+    S: Transport,
+{
+    type Reply = Response;
+
+    async fn call(&self, request: Request) -> Result<Response, Error> {
+        let Some(wanted) = Wanted::parse(request.uri().path()) else {
+            return Ok(message::status(StatusCode::BAD_REQUEST));
+        };
+        let now = Instant::now();
+        if self.root.is_due(now) {
+            self.root.refresh(now).await;
+        }
+        let front = self.front.clone();
+        let look = move |view: &unary_net::file::View| script::find(view, &wanted, front.as_deref());
+        match self.root.look(look).await.map_err(unseen)? {
+            Found::Program { name, path_info } => {
+                let file = script::relative(&name).to_owned();
+                self.run(request, &name, &file, &path_info).await
+            }
+            Found::File => self.files.call(request).await,
+            Found::Nothing => Ok(message::status(StatusCode::NOT_FOUND)),
+        }
+    }
+}
+
+/// Why nobody can tell what is there.
+fn unseen(cause: io::Error) -> Error {
+    let kind = match cause.kind() {
+        io::ErrorKind::ResourceBusy => Kind::Overloaded,
+        _ => Kind::Internal,
+    };
+    Error::new(kind, "looking for a PHP program").because(cause)
+}
+
+impl<F, D: Available + Send + Sync, S: Send> Available for Php<F, D, S> {
+    fn status(&self) -> Status {
+        self.crew.status()
+    }
+}
+
+impl<F, D, S> fmt::Debug for Php<F, D, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Php").field("root", &self.root).field("front", &self.front).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
