@@ -170,6 +170,16 @@ impl Client {
             read => read.map(|_| bytes),
         }
     }
+
+    /// Reads until the connection ends, and in order: a reset is an error.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading, `ConnectionReset` among them.
+    pub fn rest_in_order(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).map(|_| bytes)
+    }
 }
 
 impl Head {

@@ -1,10 +1,11 @@
 //! What every web server does, asked for with curl.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use unary_e2e::server::Signal;
-use unary_e2e::{PATIENCE, Ran, Server, eventually, has, run, serve, skip};
+use unary_e2e::wait::pause;
+use unary_e2e::{Client, PATIENCE, Ran, Server, eventually, has, run, serve, skip};
 use unary_testkit::TempDir;
 
 use crate::example_site;
@@ -43,6 +44,27 @@ fn curl_gets_the_index_and_a_file() {
     assert_eq!(script, file("script.js"));
     check(&server, &[], "/files", "%{http_code} %{redirect_url}", &format!("301 {}", server.url("/files/")));
     check(&server, &[], "/no/such", STATUS, "404");
+}
+
+/// What a reply's `Date` may be off, with a machine that is busy.
+const DATE_OFF_MAX: Duration = Duration::from_secs(2);
+
+#[test]
+fn the_date_is_that_of_now_on_every_reply() {
+    let server = serve(example_site()).argument("--threads").argument("1").start();
+    let mut client = Client::connect(&server);
+    let mut date_of_now = || {
+        let before = SystemTime::now();
+        let reply = client.get("/");
+        let text = reply.head.field("date").expect("each reply has a date").to_owned();
+        let date = httpdate::parse_http_date(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(httpdate::fmt_http_date(date), text, "as RFC 9110 §5.6.7 has it");
+        assert!(date + DATE_OFF_MAX >= before && date <= SystemTime::now() + DATE_OFF_MAX, "{text} at {before:?}");
+        date
+    };
+    let first = date_of_now();
+    pause(Duration::from_secs(2));
+    assert!(date_of_now() > first, "the thread's date stands still");
 }
 
 #[test]

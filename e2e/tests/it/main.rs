@@ -17,6 +17,7 @@ mod keeper;
 mod log;
 mod peers;
 mod proxy;
+mod refusals;
 mod slow_storage;
 mod start;
 mod systemd;
