@@ -2,6 +2,7 @@
 //!
 //! - The [`keeper`] holds privileges and listening sockets, and starts, replaces and upgrades the process that serves.
 //! - [`program`] says what else it may run, as the config names it, and the [`spawner`] is how a server asks for that.
+//! - A [`pool`] has workers of such a program while they are asked for, and sends requests to them.
 //! - Others answer for a route: programs that speak [`fastcgi`] or [`scgi`].
 
 pub mod asked;
@@ -9,6 +10,7 @@ pub mod fastcgi;
 pub mod host;
 pub mod keeper;
 pub mod php;
+pub mod pool;
 mod process;
 pub mod program;
 pub mod scgi;

@@ -139,4 +139,4 @@ async fn send(channel: &Channel, message: &[u8], descriptors: &[BorrowedFd<'_>])
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -34,6 +34,5 @@ pub fn may_be_set(name: &[u8]) -> bool {
     let is_known = |known: &&str| known.as_bytes() == name;
     name.len() <= NAME_BYTES_MAX
         && name.iter().all(is_plain)
-        && (NAMES.iter().any(is_known)
-            || BEGINNINGS.iter().any(|start| name.starts_with(start.as_bytes())))
+        && (NAMES.iter().any(is_known) || BEGINNINGS.iter().any(|start| name.starts_with(start.as_bytes())))
 }

@@ -14,7 +14,7 @@ use crate::keeper::programs::{Found, Heirs, Programs};
 use crate::program::{Program, Programs as Wanted};
 
 /// A keeper of these programs, until nobody asks it any more and none is left. Joining it is the proof of that.
-fn keeper(programs: &Wanted) -> (Spawner, thread::JoinHandle<()>) {
+pub(crate) fn keeper(programs: &Wanted) -> (Spawner, thread::JoinHandle<()>) {
     let (ours, theirs) = Channel::pair().unwrap();
     let mut programs = Programs::new(Found::of(programs, None).unwrap()).unwrap();
     programs.serve(1, ours);
@@ -56,7 +56,7 @@ fn shell(script: &str) -> Program {
     Program::command(["/bin/sh", "-c", script])
 }
 
-fn wanted<'p>(programs: impl IntoIterator<Item = (&'p str, Program)>) -> Wanted {
+pub(crate) fn wanted<'p>(programs: impl IntoIterator<Item = (&'p str, Program)>) -> Wanted {
     programs.into_iter().map(|(name, program)| (name.to_owned(), program)).collect()
 }
 

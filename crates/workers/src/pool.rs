@@ -1,0 +1,349 @@
+//! Workers of a program that listens: started when they are asked for, kept while they are busy, gone when idle.
+//!
+//! ```text
+//!  requests ──▶ pool ──▶ a seat at a worker ──▶ its service: HTTP, FastCGI, …
+//!                 │ ▲
+//!    pooling: decides, with no hands and no clock
+//!                 │ ▲
+//!              worker: one task each; spawns it, waits until it answers, reads what it writes, ends it
+//! ```
+//!
+//! A request that finds no room waits while a worker starts, and others while all are busy: first come, first served,
+//! bounded in number and time. How a worker is spoken to is not known here: whoever makes a pool says it, by a service
+//! for an address.
+
+mod output;
+mod pooling;
+mod worker;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+use unary_http::{Request, Response};
+use unary_net::Address;
+use unary_service::{Available, BoxService, Error, Kind, Lasting, Service};
+
+use crate::program::Program;
+use crate::spawner::Spawner;
+use pooling::{Act, Asked, Number, Pooling};
+
+/// How many workers there are, and what is asked of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Workers that stay when nothing is asked, once anything was. 0.
+    pub workers_min: usize,
+    /// Workers at most. 1.
+    pub workers_max: usize,
+    /// Requests of one worker at once. 1,024.
+    pub each_max: usize,
+    /// How many it has before another is started, while there may be more. 8.
+    pub each_before_next: usize,
+    /// After how many requests a worker is replaced, give or take a tenth. Never.
+    pub requests_max: Option<u64>,
+    /// How long a worker may have nothing to do before it is stopped. 5 min.
+    pub idle_time: Duration,
+    /// How long it may take until it answers. 30 s.
+    pub start_time_max: Duration,
+    /// Requests that wait for room. 1,024.
+    pub waiting_max: usize,
+    /// How long they wait. 30 s.
+    pub wait_time_max: Duration,
+    /// Where workers listen.
+    pub door: Door,
+}
+
+/// Where a worker listens: always on this machine alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// At the port of `$PORT`, of 127.0.0.1.
+    Port,
+    /// At a socket that it is given as descriptor 3, with `LISTEN_FDS`.
+    Socket,
+    /// At a socket that it is given as descriptor 0, as FastCGI has it.
+    Stdin,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            workers_min: 0,
+            workers_max: 1,
+            each_max: 1024,
+            each_before_next: 8,
+            requests_max: None,
+            idle_time: Duration::from_secs(300),
+            start_time_max: Duration::from_secs(30),
+            waiting_max: 1024,
+            wait_time_max: Duration::from_secs(30),
+            door: Door::Port,
+        }
+    }
+}
+
+impl Settings {
+    /// A tenth more or less for each worker, so that they are not replaced all at once.
+    fn requests_max_of(&self, number: Number) -> u64 {
+        let Some(requests_max) = self.requests_max else { return u64::MAX };
+        let tenth = requests_max / 10;
+        // Numbers that follow each other come to lie far apart: the golden ratio's multiples.
+        let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (2 * tenth + 1);
+        (requests_max - tenth + spread).max(1)
+    }
+}
+
+/// How a worker at an address is spoken to.
+pub type Speak = dyn Fn(&Address) -> Result<BoxService<Request, Response>, Error> + Send + Sync;
+
+/// Workers of one program, and the way to them. Cheap to clone; all clones are one. When the last is gone the workers
+/// are told to end.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    spawner: Spawner,
+    program: String,
+    stop_time: Duration,
+    speak: Box<Speak>,
+    state: Mutex<State>,
+    /// An earlier deadline has come up.
+    rouse: Arc<Notify>,
+}
+
+struct State {
+    pooling: Pooling<Ticket>,
+    workers: HashMap<Number, Worker>,
+    /// When somebody looks next for what is due.
+    tick_at: Option<Instant>,
+}
+
+/// A request that waits.
+type Ticket = oneshot::Sender<Result<Seat, String>>;
+
+struct Worker {
+    /// There once it is ready.
+    service: Option<BoxService<Request, Response>>,
+    pid: Option<u32>,
+    /// Dropped, it tells the worker's task to end it.
+    _stop: oneshot::Sender<()>,
+}
+
+/// A place at a worker, until it is dropped.
+struct Seat {
+    pool: Weak<Inner>,
+    number: Number,
+    service: BoxService<Request, Response>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            let number = self.number;
+            pool.change(|pooling, now| pooling.released(number, now));
+        }
+    }
+}
+
+/// A worker as people are shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its process, once it has one.
+    pub pid: Option<u32>,
+    /// In a word.
+    pub state: &'static str,
+    /// Its requests now.
+    pub busy: usize,
+    /// Its requests so far.
+    pub served: u64,
+}
+
+impl Pool {
+    /// A pool of this program's workers, each of which is spoken to by a service that `speak` makes of its address.
+    /// Nothing is started yet.
+    pub fn new(
+        program: &Program,
+        spawner: Spawner,
+        settings: Settings,
+        speak: impl Fn(&Address) -> Result<BoxService<Request, Response>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        let state = State { pooling: Pooling::new(settings), workers: HashMap::new(), tick_at: None };
+        Self(Arc::new(Inner {
+            settings,
+            spawner,
+            program: program.name(),
+            stop_time: program.stop_time,
+            speak: Box::new(speak),
+            state: Mutex::new(state),
+            rouse: Arc::default(),
+        }))
+    }
+
+    /// What the program is called.
+    pub fn program(&self) -> &str {
+        &self.0.program
+    }
+
+    /// Its workers now, and how many requests wait for room.
+    pub fn shown(&self) -> (Vec<Shown>, usize) {
+        let state = self.0.lock();
+        let (workers, waiting) = state.pooling.shown();
+        let shown = workers.map(|worker| Shown {
+            pid: state.workers.get(&worker.number).and_then(|known| known.pid),
+            state: worker.stage,
+            busy: worker.busy,
+            served: worker.served,
+        });
+        (shown.collect(), waiting)
+    }
+
+    /// Replaces all workers: each when its requests are over.
+    pub fn restart(&self) {
+        self.0.change(Pooling::retire_all);
+    }
+
+    async fn seat(&self) -> Result<Seat, Error> {
+        let step = || format!("waiting for a worker of {}", self.0.program);
+        let (ticket, seated) = oneshot::channel();
+        let asked = self.0.ask(ticket);
+        let number = match asked {
+            Asked::Seat(number) => number,
+            Asked::Waits => {
+                let late = || Error::overloaded(step()).because("no worker had room for it in time");
+                let seated = tokio::time::timeout(self.0.settings.wait_time_max, seated).await.map_err(|_| late())?;
+                let gone = |_| Error::new(Kind::Unavailable, step()).because("the pool is gone");
+                return seated.map_err(gone)?.map_err(|why| Error::new(Kind::Upstream, step()).because(why));
+            }
+            Asked::Full(_) => return Err(Error::overloaded(step()).because("too many requests wait")),
+            Asked::Failing(_, why) => return Err(Error::new(Kind::Upstream, step()).because(why)),
+        };
+        self.0.seat(number).ok_or_else(|| Error::new(Kind::Unavailable, step()).because("the worker is gone"))
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(self: &Arc<Self>, ticket: Ticket) -> Asked<Ticket> {
+        let now = Instant::now();
+        let (asked, acts) = {
+            let pooling = &mut self.lock().pooling;
+            match pooling.ask(now, || ticket) {
+                (Asked::Full(ticket), _) => {
+                    pooling.forget(Ticket::is_closed);
+                    pooling.ask(now, || ticket)
+                }
+                asked => asked,
+            }
+        };
+        self.perform(acts, now);
+        asked
+    }
+
+    /// The seat that was given at a worker, which has its place among those that are known until it is dropped.
+    fn seat(self: &Arc<Self>, number: Number) -> Option<Seat> {
+        let service = self.lock().workers.get(&number)?.service.clone()?;
+        Some(Seat { pool: Arc::downgrade(self), number, service })
+    }
+
+    /// Tells what decides of an event, and does what it says.
+    fn change(self: &Arc<Self>, event: impl FnOnce(&mut Pooling<Ticket>, Instant) -> Vec<Act<Ticket>>) {
+        let now = Instant::now();
+        let acts = event(&mut self.lock().pooling, now);
+        self.perform(acts, now);
+    }
+
+    fn perform(self: &Arc<Self>, acts: Vec<Act<Ticket>>, now: Instant) {
+        for act in acts {
+            match act {
+                Act::Start(number) => {
+                    let (stop, stopped) = oneshot::channel();
+                    let worker = Worker { service: None, pid: None, _stop: stop };
+                    self.lock().workers.insert(number, worker);
+                    tokio::spawn(worker::live(Arc::downgrade(self), worker::Life::of(self, number), stopped));
+                }
+                Act::Stop(number) => drop(self.lock().workers.remove(&number)),
+                // Who no longer waits drops the seat, which is free again thereby.
+                Act::Seat(ticket, number) => drop(self.seat(number).map(|seat| ticket.send(Ok(seat)))),
+                Act::Fail(ticket, why) => drop(ticket.send(Err(why))),
+            }
+        }
+        self.see_to_deadline(now);
+    }
+
+    /// Has somebody look when something is due.
+    fn see_to_deadline(self: &Arc<Self>, now: Instant) {
+        let mut state = self.lock();
+        let Some(due) = state.pooling.deadline() else { return };
+        match state.tick_at {
+            Some(at) if at <= due => {}
+            Some(_) => {
+                state.tick_at = Some(due);
+                self.rouse.notify_one();
+            }
+            None => {
+                state.tick_at = Some(due.max(now));
+                let (pool, rouse) = (Arc::downgrade(self), self.rouse.clone());
+                tokio::spawn(tick(pool, rouse));
+            }
+        }
+    }
+
+    /// A worker answers at this address.
+    fn ready(self: &Arc<Self>, number: Number, service: BoxService<Request, Response>) {
+        if let Some(worker) = self.lock().workers.get_mut(&number) {
+            worker.service = Some(service);
+        }
+        self.change(|pooling, now| pooling.ready(number, now));
+    }
+
+    fn ended(self: &Arc<Self>, number: Number, why: &str) {
+        self.lock().workers.remove(&number);
+        self.change(|pooling, now| pooling.ended(number, now, why));
+    }
+}
+
+/// Looks for what is due, for as long as anything will be.
+async fn tick(pool: Weak<Inner>, rouse: Arc<Notify>) {
+    loop {
+        let Some(at) = pool.upgrade().and_then(|pool| pool.lock().tick_at) else { return };
+        let _ = tokio::time::timeout_at(at.into(), rouse.notified()).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let now = Instant::now();
+        let (acts, is_over) = {
+            let mut state = pool.lock();
+            let acts = state.pooling.tick(now);
+            state.tick_at = state.pooling.deadline();
+            (acts, state.tick_at.is_none())
+        };
+        pool.perform(acts, now);
+        if is_over {
+            return;
+        }
+    }
+}
+
+impl Available for Pool {}
+
+impl Service<Request> for Pool {
+    type Reply = Response;
+
+    async fn call(&self, request: Request) -> Result<Response, Error> {
+        let seat = self.seat().await?;
+        let reply = seat.service.call(request).await?;
+        Ok(reply.holding(seat)) // The call ends when its body has been sent.
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("program", &self.0.program).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

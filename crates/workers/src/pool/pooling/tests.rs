@@ -1,0 +1,206 @@
+//! What is decided, told as a story.
+
+use super::*;
+
+/// A pool whose requests are numbers, and a clock that is set by hand.
+struct Story {
+    pooling: Pooling<u32>,
+    now: Instant,
+    asked: u32,
+}
+
+impl Story {
+    fn new(settings: Settings) -> Self {
+        Self { pooling: Pooling::new(settings), now: Instant::now(), asked: 0 }
+    }
+
+    #[track_caller]
+    fn asks(&mut self, expected: Asked<u32>, acts: &[Act<u32>]) {
+        self.asked += 1;
+        let asked = self.asked;
+        assert_eq!(self.pooling.ask(self.now, || asked), (expected, acts.to_vec()));
+    }
+
+    #[track_caller]
+    fn check(&mut self, event: impl FnOnce(&mut Pooling<u32>, Instant) -> Vec<Act<u32>>, expected: &[Act<u32>]) {
+        assert_eq!(event(&mut self.pooling, self.now), expected);
+    }
+
+    #[track_caller]
+    fn ready(&mut self, number: Number, expected: &[Act<u32>]) {
+        self.check(|pooling, now| pooling.ready(number, now), expected);
+    }
+
+    #[track_caller]
+    fn released(&mut self, number: Number, expected: &[Act<u32>]) {
+        self.check(|pooling, now| pooling.released(number, now), expected);
+    }
+
+    #[track_caller]
+    fn ended(&mut self, number: Number, expected: &[Act<u32>]) {
+        self.check(|pooling, now| pooling.ended(number, now, "why"), expected);
+    }
+
+    /// So much time passes.
+    #[track_caller]
+    fn later(&mut self, ms: u64, expected: &[Act<u32>]) {
+        self.now += Duration::from_millis(ms);
+        self.check(Pooling::tick, expected);
+    }
+
+    fn due_in_ms(&self) -> Option<u128> {
+        self.pooling.deadline().map(|due| due.saturating_duration_since(self.now).as_millis())
+    }
+}
+
+impl Clone for Act<u32> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Start(number) => Self::Start(*number),
+            Self::Stop(number) => Self::Stop(*number),
+            Self::Seat(ticket, number) => Self::Seat(*ticket, *number),
+            Self::Fail(ticket, why) => Self::Fail(*ticket, why.clone()),
+        }
+    }
+}
+
+fn one_each(workers_min: usize, workers_max: usize) -> Settings {
+    let idle_time = Duration::from_secs(10);
+    Settings {
+        workers_min,
+        workers_max,
+        each_max: 1,
+        each_before_next: 1,
+        waiting_max: 3,
+        idle_time,
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn the_first_request_starts_a_worker_and_waits_for_it() {
+    let mut story = Story::new(one_each(0, 2));
+    assert_eq!(story.due_in_ms(), None);
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.released(1, &[]);
+    story.asks(Asked::Seat(1), &[]);
+    story.asks(Asked::Waits, &[Act::Start(2)]);
+}
+
+#[test]
+fn workers_are_added_while_all_are_busy_and_no_more_than_may_be() {
+    let mut story = Story::new(one_each(0, 2));
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.asks(Asked::Waits, &[Act::Start(2)]);
+    story.asks(Asked::Waits, &[]);
+    story.asks(Asked::Full(4), &[]);
+    story.ready(2, &[Act::Seat(1, 2)]);
+    story.ready(1, &[Act::Seat(2, 1)]);
+    story.released(2, &[Act::Seat(3, 2)]);
+    story.released(2, &[]);
+    story.asks(Asked::Seat(2), &[]);
+}
+
+#[test]
+fn one_worker_may_have_many_requests() {
+    let mut story = Story::new(Settings { each_max: 3, each_before_next: 2, ..one_each(0, 2) });
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.asks(Asked::Waits, &[]);
+    story.ready(1, &[Act::Seat(1, 1), Act::Seat(2, 1), Act::Start(2)]);
+    story.asks(Asked::Seat(1), &[]);
+    story.asks(Asked::Waits, &[]);
+    story.ready(2, &[Act::Seat(4, 2)]);
+    story.asks(Asked::Seat(2), &[]);
+}
+
+#[test]
+fn idle_workers_are_stopped_but_for_those_that_stay() {
+    let mut story = Story::new(one_each(1, 2));
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.asks(Asked::Waits, &[Act::Start(2)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.ready(2, &[Act::Seat(2, 2)]);
+    story.released(1, &[]);
+    story.later(5_000, &[]);
+    story.released(2, &[]);
+    assert_eq!(story.due_in_ms(), Some(5_000));
+    story.later(5_000, &[Act::Stop(1)]);
+    story.ended(1, &[]);
+    assert_eq!(story.due_in_ms(), None);
+    story.ended(2, &[Act::Start(3)]);
+}
+
+#[test]
+fn workers_are_replaced_after_so_many_requests() {
+    let mut story = Story::new(Settings { requests_max: Some(2), ..one_each(1, 1) });
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.released(1, &[]);
+    story.asks(Asked::Seat(1), &[]);
+    story.asks(Asked::Waits, &[]);
+    story.released(1, &[Act::Stop(1), Act::Start(2)]);
+    story.ended(1, &[]);
+    story.ready(2, &[Act::Seat(3, 2)]);
+}
+
+#[test]
+fn requests_max_differs_by_a_tenth() {
+    let settings = Settings { requests_max: Some(1000), ..Settings::default() };
+    let all: Vec<_> = (1..100).map(|number| settings.requests_max_of(number)).collect();
+    assert!(all.iter().all(|max| (900..=1100).contains(max)));
+    assert!(all.iter().max().unwrap() - all.iter().min().unwrap() > 150);
+    assert_eq!(Settings::default().requests_max_of(1), u64::MAX);
+}
+
+#[test]
+fn who_waits_for_a_worker_that_cannot_be_had_is_told_why() {
+    let mut story = Story::new(one_each(0, 1));
+    let fail = |ticket| Act::Fail(ticket, "why".to_owned());
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.asks(Asked::Waits, &[]);
+    story.ended(1, &[fail(1), fail(2)]);
+    // The next is tried at once, and the one after that later and later.
+    story.asks(Asked::Waits, &[Act::Start(2)]);
+    story.ended(2, &[fail(3)]);
+    story.asks(Asked::Failing(4, "why".to_owned()), &[]);
+    story.later(99, &[]);
+    story.asks(Asked::Failing(5, "why".to_owned()), &[]);
+    story.later(1, &[]);
+    story.asks(Asked::Waits, &[Act::Start(3)]);
+    story.ended(3, &[fail(6)]);
+    story.later(199, &[]);
+    story.asks(Asked::Failing(7, "why".to_owned()), &[]);
+    story.later(1, &[]);
+    story.asks(Asked::Waits, &[Act::Start(4)]);
+    story.ready(4, &[Act::Seat(8, 4)]);
+    story.later(1_000, &[]);
+    story.ended(4, &[]);
+    story.asks(Asked::Waits, &[Act::Start(5)]);
+}
+
+#[test]
+fn one_that_dies_is_replaced_for_those_who_wait() {
+    let mut story = Story::new(one_each(0, 1));
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.asks(Asked::Waits, &[]);
+    story.later(2_000, &[]);
+    story.ended(1, &[Act::Start(2)]);
+    story.released(1, &[]);
+    story.ready(2, &[Act::Seat(2, 2)]);
+}
+
+#[test]
+fn a_restart_lets_requests_finish() {
+    let mut story = Story::new(one_each(0, 2));
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.asks(Asked::Waits, &[Act::Start(2)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.ready(2, &[Act::Seat(2, 2)]);
+    story.released(2, &[]);
+    story.check(Pooling::retire_all, &[Act::Stop(2)]);
+    story.asks(Asked::Waits, &[Act::Start(3)]);
+    story.released(1, &[Act::Stop(1)]);
+    story.ready(3, &[Act::Seat(3, 3)]);
+}

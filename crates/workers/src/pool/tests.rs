@@ -1,0 +1,130 @@
+//! Real workers: this program itself, started anew as one.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use unary_http::Body;
+use unary_service::service_fn;
+
+use super::*;
+use crate::spawner::tests::{keeper, wanted};
+
+/// A worker: it tells everybody who connects its number, and how many there were.
+#[test]
+#[ignore = "it is what the tests have run"]
+fn is_a_worker() {
+    let Ok(port) = std::env::var("PORT") else { return };
+    println!("it begins");
+    if std::env::var("UNARY_TEST_CRASHES").is_ok() {
+        eprintln!("it has no database");
+        std::process::exit(3);
+    }
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    for (number, stream) in listener.incoming().enumerate() {
+        let mut stream = stream.unwrap();
+        thread::spawn(move || {
+            // Who only looks whether somebody is there says nothing.
+            if stream.read(&mut [0]).is_ok_and(|read| read == 1) {
+                write!(stream, "{} {number}", std::process::id()).unwrap();
+            }
+        });
+    }
+}
+
+fn worker(environment: &[(&str, &str)]) -> Program {
+    let own = std::env::current_exe().unwrap();
+    let words = [own.to_str().unwrap(), "pool::tests::is_a_worker", "--exact", "--ignored", "--nocapture"];
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Program { environment: environment.iter().map(pair).collect(), ..Program::command(words) }
+}
+
+/// A pool of that program, and its keeper.
+fn pool(program: Program, settings: Settings) -> (Pool, thread::JoinHandle<()>) {
+    let (spawner, keeping) = keeper(&wanted([(program.name().as_str(), program.clone())]));
+    let speak = |address: &Address| {
+        let address = address.to_string();
+        let speak = service_fn(move |_: Request| {
+            let address = address.clone();
+            async move {
+                let failed = |cause: std::io::Error| Error::new(Kind::Upstream, "speaking").because(cause);
+                let mut stream = TcpStream::connect(address).await.map_err(failed)?;
+                tokio::io::AsyncWriteExt::write_all(&mut stream, b"x").await.map_err(failed)?;
+                let mut text = String::new();
+                stream.read_to_string(&mut text).await.map_err(failed)?;
+                Ok(Response::new(Body::from(text)))
+            }
+        });
+        Ok(BoxService::new(speak))
+    };
+    (Pool::new(&program, spawner, settings, speak), keeping)
+}
+
+async fn ask(pool: &Pool) -> Result<String, Error> {
+    let reply = pool.call(Request::default()).await?;
+    let body = reply.into_body().collect(1024).await?;
+    Ok(String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn pid_of(text: &str) -> String {
+    text.split(' ').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_worker_is_started_for_the_first_request_and_kept_for_the_next() {
+    let (pool, keeping) = pool(worker(&[]), Settings::default());
+    assert_eq!(pool.shown(), (Vec::new(), 0));
+    let (one, other) = tokio::join!(ask(&pool), ask(&pool));
+    assert_eq!(pid_of(&one.unwrap()), pid_of(&other.unwrap()));
+    let pid = pool.shown().0[0].pid;
+    assert_eq!(pool.shown().0, [Shown { pid, state: "idle", busy: 0, served: 2 }]);
+    assert_eq!(Some(pid_of(&ask(&pool).await.unwrap())), pid.map(|pid| pid.to_string()));
+    drop(pool);
+    tokio::task::spawn_blocking(|| keeping.join().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_worker_is_gone_and_the_next_request_starts_another() {
+    let idle_time = Duration::from_millis(1);
+    let (pool, keeping) = pool(worker(&[]), Settings { idle_time, ..Settings::default() });
+    let first = ask(&pool).await.unwrap();
+    while !pool.shown().0.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_ne!(pid_of(&ask(&pool).await.unwrap()), pid_of(&first));
+    drop(pool);
+    tokio::task::spawn_blocking(|| keeping.join().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_worker_wrote_last_is_why_it_cannot_be_had() {
+    let (pool, keeping) = pool(worker(&[("UNARY_TEST_CRASHES", "1")]), Settings::default());
+    let error = ask(&pool).await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(error.kind(), Kind::Upstream);
+    assert!(cause.starts_with("the worker ended: exit code 3. It last wrote: "), "{cause}");
+    assert!(cause.ends_with("it begins | it has no database"), "{cause}");
+    drop(pool);
+    tokio::task::spawn_blocking(|| keeping.join().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_is_replaced() {
+    let (pool, keeping) = pool(worker(&[]), Settings::default());
+    let first = pid_of(&ask(&pool).await.unwrap());
+    let pid = rustix::process::Pid::from_raw(first.parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    while !pool.shown().0.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_ne!(pid_of(&ask(&pool).await.unwrap()), first);
+    pool.restart();
+    while !pool.shown().0.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    ask(&pool).await.unwrap();
+    drop(pool);
+    tokio::task::spawn_blocking(|| keeping.join().unwrap()).await.unwrap();
+}

@@ -1,0 +1,161 @@
+//! The life of one worker: it is started, answers, and ends.
+
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+use unary_net::Address;
+use unary_service::Error;
+
+use super::output::Output;
+use super::pooling::Number;
+use super::{Door, Inner};
+use crate::spawner::{After, Launch, Running, Signal, Spawner};
+
+/// Between two looks whether a worker answers: from the first to the second, doubled each time.
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// How long what it wrote may take to be read once it has ended; those it started may hold its output open.
+const OUTPUT_MAX: Duration = Duration::from_millis(200);
+
+/// What it takes to begin one.
+pub(super) struct Life {
+    number: Number,
+    spawner: Spawner,
+    program: String,
+    door: Door,
+    start_time_max: Duration,
+    stop_time: Duration,
+    output: Output,
+}
+
+impl Life {
+    pub(super) fn of(pool: &Inner, number: Number) -> Self {
+        Self {
+            number,
+            spawner: pool.spawner.clone(),
+            program: pool.program.clone(),
+            door: pool.settings.door,
+            start_time_max: pool.settings.start_time_max,
+            stop_time: pool.stop_time,
+            output: Output::default(),
+        }
+    }
+}
+
+/// Lives until the worker has ended by itself, or `stopped` says that it is to end.
+pub(super) async fn live(pool: Weak<Inner>, life: Life, stopped: oneshot::Receiver<()>) {
+    let (number, output) = (life.number, life.output.clone());
+    let why = match begin(&pool, life, stopped).await {
+        Ok(how) => output.last_words(&how),
+        Err(error) => in_words(&error),
+    };
+    if let Some(pool) = pool.upgrade() {
+        pool.ended(number, &why);
+    }
+}
+
+async fn begin(pool: &Weak<Inner>, life: Life, mut stopped: oneshot::Receiver<()>) -> Result<String, Error> {
+    let step = || format!("starting a worker of {}", life.program);
+    let failed = |cause: io::Error| Error::internal(step()).because(cause);
+    let (launch, address, written) = prepare(&life).map_err(failed)?;
+    let running = life.spawner.spawn(launch).await?;
+    if let Some(pool) = pool.upgrade()
+        && let Some(worker) = pool.lock().workers.get_mut(&life.number)
+    {
+        worker.pid = Some(running.pid());
+    }
+    let reading = tokio::spawn(life.output.clone().read(written, life.program.clone()));
+    let is_ready = tokio::select! {
+        answers = answers(&life, address) => answers,
+        _ = running.exited() => false,
+        _ = &mut stopped => false,
+    };
+    let how = if is_ready {
+        serve(pool, &life, address, &running, stopped).await?
+    } else {
+        match running.exit() {
+            Some(exit) => exit.to_string(),
+            None => {
+                end(&life, &running).await;
+                format!("it did not listen within {:?}", life.start_time_max)
+            }
+        }
+    };
+    drop(running);
+    let _ = timeout(OUTPUT_MAX, reading).await;
+    Ok(how)
+}
+
+async fn serve(
+    pool: &Weak<Inner>,
+    life: &Life,
+    address: SocketAddr,
+    running: &Running,
+    stopped: oneshot::Receiver<()>,
+) -> Result<String, Error> {
+    if let Some(pool) = pool.upgrade() {
+        let address = Address::Tcp { host: Some(address.ip().to_string()), port: address.port() };
+        let service = (pool.speak)(&address)?;
+        pool.ready(life.number, service);
+    }
+    tokio::select! {
+        exit = running.exited() => Ok(exit.to_string()),
+        _ = stopped => {
+            end(life, running).await;
+            Ok("it was told to".to_owned())
+        }
+    }
+}
+
+/// Tells it to end; what is left of it once `running` is dropped is ended for good.
+async fn end(life: &Life, running: &Running) {
+    if running.signal(Signal::TERM).is_ok() {
+        let _ = timeout(life.stop_time, running.exited()).await;
+    }
+}
+
+/// What it is started with, where it will listen, and where its output can be read.
+fn prepare(life: &Life) -> io::Result<(Launch, SocketAddr, OwnedFd)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let (reading, writing) = io::pipe()?;
+    let null = OwnedFd::from(File::open("/dev/null")?);
+    let writing = OwnedFd::from(writing);
+    let mut launch = Launch::new(life.program.clone(), [null, writing.try_clone()?, writing]);
+    launch.after = After::Finish { within_ms: 0 };
+    match life.door {
+        // The port is free again for the worker to take.
+        Door::Port => launch.environment.push((b"PORT".to_vec(), address.port().to_string().into_bytes())),
+        Door::Socket => launch.sockets.push(listener.into()),
+        Door::Stdin => launch.standard[0] = listener.into(),
+    }
+    Ok((launch, address, reading.into()))
+}
+
+/// Whether it answers in time. Who was given a socket does as soon as there is one.
+async fn answers(life: &Life, address: SocketAddr) -> bool {
+    if life.door != Door::Port {
+        return true;
+    }
+    let until = Instant::now() + life.start_time_max;
+    let mut pause = LOOK_EVERY.0;
+    while Instant::now() < until {
+        if TcpStream::connect(address).await.is_ok() {
+            return true;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LOOK_EVERY.1);
+    }
+    false
+}
+
+fn in_words(error: &Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| format!("{}: {cause}", error.step()))
+}
