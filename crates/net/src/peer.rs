@@ -35,11 +35,11 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 impl Peer {
     /// A peer at this address, met at `local` where that is known, with no socket of its own.
     pub fn new(address: Option<SocketAddr>, local: Option<SocketAddr>) -> Self {
-        Self::with(address, local, None, None)
+        Self(Arc::new(Inner { address, local, ..Inner::next() }))
     }
 
     pub(crate) fn of_socket(address: Option<SocketAddr>, socket: BorrowedFd<'_>, door: Option<Arc<Door>>) -> Self {
-        Self::with(address, None, door, Some(socket.as_raw_fd()))
+        Self(Arc::new(Inner { address, door, socket: Mutex::new(Some(socket.as_raw_fd())), ..Inner::next() }))
     }
 
     /// The same connection with other addresses: what a proxy in between says they are. The socket
@@ -47,36 +47,9 @@ impl Peer {
     /// told when the socket closes.
     pub(crate) fn proxied(&self, address: SocketAddr, local: SocketAddr) -> Self {
         let socket = self.0.socket.lock().expect("no panic while the lock is held").take();
-        let (number, address, local) = (self.0.number, Some(address), Some(local));
-        let (door, tls) = (self.0.door.clone(), self.0.tls.clone());
-        Self(Arc::new(Inner {
-            number,
-            address,
-            local,
-            door,
-            tls,
-            socket: Mutex::new(socket),
-            awaited: AtomicU32::new(0),
-        }))
-    }
-
-    fn with(
-        address: Option<SocketAddr>,
-        local: Option<SocketAddr>,
-        door: Option<Arc<Door>>,
-        socket: Option<RawFd>,
-    ) -> Self {
-        let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
-        let tls = OnceLock::new();
-        Self(Arc::new(Inner {
-            number,
-            address,
-            local,
-            door,
-            tls,
-            socket: Mutex::new(socket),
-            awaited: AtomicU32::new(0),
-        }))
+        let (address, local, door) = (Some(address), Some(local), self.0.door.clone());
+        let same = Inner::numbered(self.0.number);
+        Self(Arc::new(Inner { address, local, door, tls: self.0.tls.clone(), socket: Mutex::new(socket), ..same }))
     }
 
     /// The connection's number within this process, from 1.
@@ -152,6 +125,23 @@ impl Peer {
 }
 
 impl Inner {
+    /// A connection that has not been before, of which nothing is known.
+    fn next() -> Self {
+        Self::numbered(CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn numbered(number: u64) -> Self {
+        Self {
+            number,
+            address: None,
+            local: None,
+            door: None,
+            tls: OnceLock::new(),
+            socket: Mutex::new(None),
+            awaited: AtomicU32::new(0),
+        }
+    }
+
     fn with_socket<T>(&self, ask: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
         let socket = self.socket.lock().expect("no panic while the lock is held");
         // SAFETY: the number is there only while the socket is open: `Socket::drop` calls
