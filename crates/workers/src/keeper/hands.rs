@@ -75,11 +75,9 @@ impl<F: Front> Hands<F> {
         let mut sockets = Sockets { given, ..Sockets::default() };
         let change = open_all(&mut sockets, &wanted, user.as_ref()).map_err(failed)?;
         sockets.make(change);
-        for unknown in sockets.given.drain(..) {
-            let opened = Opened { address: Address::Tcp { host: None, port: 0 }, sockets: vec![unknown] };
-            let place = opened.addresses().first().map_or_else(|| "somewhere".to_owned(), Address::to_string);
+        for place in sockets.unwanted() {
             front.say(&format!(
-                "the service manager gave a socket at {place}, where the config does not listen; closing it"
+                "the service manager gave a socket at {place}, where the config does not listen; it is kept for one that does"
             ));
         }
         let admin = wanted.admin.as_deref().map(open_admin).transpose().map_err(failed)?.unwrap_or_default();
@@ -125,7 +123,7 @@ impl<F: Front> Hands<F> {
         for (address, origin, sockets) in sockets {
             let address = address.parse().map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
             let sockets = sockets.into_iter().map(own).collect::<Result<_, _>>()?;
-            held.push(Held { opened: Opened { address, sockets }, origin });
+            held.push(Held::new(Opened { address, sockets }, origin));
         }
         let not_a_channel = || io::Error::new(io::ErrorKind::InvalidData, "a server's channel is none");
         let channel = |(pid, channel)| Ok((pid, Channel::of(own(channel)?).ok_or_else(not_a_channel)?));

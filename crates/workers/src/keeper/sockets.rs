@@ -1,9 +1,10 @@
 //! The listening sockets the keeper holds: opened, or given by the service manager; kept open whatever
 //! becomes of the servers that accept from them.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::lchown;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ pub const ADDRESSES_MAX: usize = 256;
 /// Whose a socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Origin {
-    /// We opened it; a Unix socket's path goes with it.
+    /// We opened it; a Unix socket's path goes with it, if it still leads there.
     Ours,
     /// The service manager did.
     Given,
@@ -29,7 +30,12 @@ pub(super) enum Origin {
 pub(super) struct Held {
     pub(super) opened: Opened,
     pub(super) origin: Origin,
+    /// The file that a Unix socket of ours is found by.
+    file: Option<FileId>,
 }
+
+/// A file as its device and its number there.
+type FileId = (u64, u64);
 
 /// All of them, and those that were given but nobody asked for yet.
 #[derive(Debug, Default)]
@@ -109,6 +115,16 @@ impl Sockets {
         }
     }
 
+    /// Where the sockets are that were given and that nobody asked for.
+    pub(super) fn unwanted(&self) -> impl Iterator<Item = String> {
+        self.given.iter().map(|socket| {
+            let place = socket2::SockRef::from(socket).local_addr().ok();
+            let path = place.as_ref().and_then(|place| Some(format!("unix:{}", place.as_pathname()?.display())));
+            let address = || Some(place.as_ref()?.as_socket()?.to_string());
+            path.or_else(address).unwrap_or_else(|| "somewhere".to_owned())
+        })
+    }
+
     /// Closes all.
     pub(super) fn close(&mut self) {
         self.held.drain(..).for_each(Held::close);
@@ -118,7 +134,7 @@ impl Sockets {
     fn open(&mut self, address: &Address, sockets_each: usize, user: Option<&User>) -> Result<Held, String> {
         let sockets = self.take_given(address);
         if !sockets.is_empty() {
-            return Ok(Held { opened: Opened { address: address.clone(), sockets }, origin: Origin::Given });
+            return Ok(Held::new(Opened { address: address.clone(), sockets }, Origin::Given));
         }
         // A host name may stand for an IPv6 and an IPv4 address, and all have to fit into one message.
         let sockets_each = sockets_each.clamp(1, DESCRIPTORS_MAX / 2);
@@ -130,7 +146,7 @@ impl Sockets {
             lchown(path, Some(user.uid), Some(user.gid))
                 .map_err(|error| format!("cannot give {address} to the server's user: {error}"))?;
         }
-        Ok(Held { opened, origin: Origin::Ours })
+        Ok(Held::new(opened, Origin::Ours))
     }
 
     /// Those given sockets that listen on the address.
@@ -166,15 +182,29 @@ fn fits(socket: &OwnedFd, address: &Address, wanted: &[SocketAddr]) -> bool {
 }
 
 impl Held {
+    /// Sockets that were just opened, given or taken over.
+    pub(super) fn new(opened: Opened, origin: Origin) -> Self {
+        let file = match (origin, &opened.address) {
+            (Origin::Ours, Address::Unix(path)) => socket_file(path),
+            _ => None,
+        };
+        Self { opened, origin, file }
+    }
+
+    /// Closes them. What somebody else has put where our path leads stays.
     fn close(self) {
-        if let (Origin::Ours, Address::Unix(path)) = (self.origin, &self.opened.address) {
-            remove(path);
+        if let (Some(file), Address::Unix(path)) = (self.file, &self.opened.address)
+            && socket_file(path) == Some(file)
+        {
+            let _ = fs::remove_file(path); // Whoever removed it before us did what we want.
         }
     }
 }
 
-fn remove(path: &Path) {
-    let _ = std::fs::remove_file(path); // Whoever removed it before us did what we want.
+/// The file at this path, if it is a socket.
+fn socket_file(path: &Path) -> Option<FileId> {
+    let file = fs::symlink_metadata(path).ok()?;
+    file.file_type().is_socket().then(|| (file.dev(), file.ino()))
 }
 
 impl Change {
@@ -224,12 +254,43 @@ mod tests {
         assert!(refused.contains("another program listens there"), "{refused}");
     }
 
+    /// What is left of a Unix socket's path once we listen there no longer, and this was done to it before.
+    #[track_caller]
+    fn check_path(meanwhile: impl FnOnce(&Path), is_left: bool) {
+        let folder = unary_testkit::TempDir::new();
+        let path = folder.join("a.sock");
+        let mut sockets = Sockets::default();
+        go_over(&mut sockets, &[&format!("unix:{}", path.display())]);
+        meanwhile(&path);
+        go_over(&mut sockets, &["127.0.0.1:0"]);
+        assert_eq!(path.exists(), is_left);
+    }
+
+    #[test]
+    fn a_path_is_removed_only_while_it_leads_to_our_socket() {
+        check_path(|_| {}, false);
+        let replaced = |path: &Path| {
+            fs::rename(path, path.with_extension("old")).unwrap();
+            fs::write(path, "precious").unwrap();
+        };
+        check_path(replaced, true);
+        let taken_over = |path: &Path| {
+            fs::rename(path, path.with_extension("old")).unwrap();
+            drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+        };
+        check_path(taken_over, true);
+        check_path(|path| fs::remove_file(path).unwrap(), false);
+    }
+
     #[test]
     fn what_was_given_can_be_had_again() {
         let given = Opened::open(&"127.0.0.1:0".parse().unwrap(), 1).unwrap();
         let address = given.addresses()[0].to_string();
         let mut sockets = Sockets { given: given.sockets, ..Sockets::default() };
+        go_over(&mut sockets, &["127.0.0.1:0"]);
+        assert_eq!(sockets.unwanted().collect::<Vec<_>>(), [&*address]);
         go_over(&mut sockets, &[&address]);
+        assert_eq!(sockets.unwanted().count(), 0);
         go_over(&mut sockets, &["127.0.0.1:0"]);
         assert_eq!(sockets.given.len(), 1);
         go_over(&mut sockets, &["127.0.0.1:0", &address]);
