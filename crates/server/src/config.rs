@@ -42,7 +42,7 @@ pub(crate) use filter::{By, Cors, Edit, Filter, Rewrite};
 pub(crate) use kept::Kept;
 pub(crate) use mistake::Colour;
 pub(crate) use route::{Placed, Route};
-pub(crate) use server::{Admin, Challenge as AcmeChallenge, Dns as AcmeDns, Eab, Server};
+pub(crate) use server::{Admin, Challenge as AcmeChallenge, Dns as AcmeDns, Eab, Limits, Server};
 pub(crate) use service::{
     Files as FileService, Php as PhpService, Proxy as ProxyService, ProxyHost, Redirect, Service, Terms as WorkerTerms,
     Workers as WorkerService,

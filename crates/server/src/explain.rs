@@ -15,7 +15,7 @@ use unary_web::filter::forwarded::Client;
 use crate::ask::{Answer, ask};
 use crate::check::{print, report};
 use crate::cli::{Explain, Keeper};
-use crate::config::{At, Config, Placed, Route, Site, Tls};
+use crate::config::{At, Config, Limits, Placed, Route, Site, Tls};
 use crate::failure::Failure;
 use crate::run::admin_path;
 use steps::{End, Traveller};
@@ -87,37 +87,9 @@ fn escaped(bytes: impl AsRef<[u8]>) -> String {
 
 /// Says what a config makes of a request.
 pub(crate) fn explain(config: &Config, question: &Question) -> Result<String, Failure> {
-    let Question { method, url, headers, client } = question;
-    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
-        return Err(Failure::nonsense(format!("`{url}` is no whole URL. Write it as in https://example.com/path")));
-    };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(authority.as_str());
-    let mut page = Page(format!("{method} {url}\n\n"));
-    let Some(site) = config.hosts.choose(host).and_then(|number| config.sites.get(*number)) else {
-        page.line("no site answers for this host", None);
-        page.line("it is answered with 404", None);
-        return Ok(page.0);
-    };
-    page.site(site);
-    if scheme == "http" && site.tls.redirects() {
-        let target = url.path_and_query().map_or("/", |target| target.as_str());
-        page.end(&format!("it is redirected to https://{}{target}", authority.host()));
-        return Ok(page.0);
-    }
-    let path = match Path::parse(url.path()) {
-        Ok(path) => path,
-        Err(bad) => {
-            page.end(&format!("it is answered with 400: its path has {bad}"));
-            return Ok(page.0);
-        }
-    };
-    let asked = Asked { method, host, path: &path, query: url.query(), headers, client: Client::Address(*client) };
-    let chosen = site.routes.choose(&asked);
-    match chosen {
-        None => page.end("it is answered with 404: no route takes it"),
-        Some((_, route)) => page.route(route, Traveller::new(question, host)?),
-    }
-    page.passed_over(site, &asked, chosen.map(|(number, _)| number));
+    let mut page = Page(format!("{} {}\n\n", question.method, question.url));
+    page.answer(config, question)?;
+    page.limits(&config.server.limits);
     Ok(page.0)
 }
 
@@ -125,6 +97,40 @@ pub(crate) fn explain(config: &Config, question: &Question) -> Result<String, Fa
 struct Page(String);
 
 impl Page {
+    fn answer(&mut self, config: &Config, question: &Question) -> Result<(), Failure> {
+        let Question { method, url, headers, client } = question;
+        let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
+            return Err(Failure::nonsense(format!("`{url}` is no whole URL. Write it as in https://example.com/path")));
+        };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(authority.as_str());
+        let Some(site) = config.hosts.choose(host).and_then(|number| config.sites.get(*number)) else {
+            self.line("no site answers for this host", None);
+            self.line("it is answered with 404", None);
+            return Ok(());
+        };
+        self.site(site);
+        if scheme == "http" && site.tls.redirects() {
+            let target = url.path_and_query().map_or("/", |target| target.as_str());
+            self.end(&format!("it is redirected to https://{}{target}", authority.host()));
+            return Ok(());
+        }
+        let path = match Path::parse(url.path()) {
+            Ok(path) => path,
+            Err(bad) => {
+                self.end(&format!("it is answered with 400: its path has {bad}"));
+                return Ok(());
+            }
+        };
+        let asked = Asked { method, host, path: &path, query: url.query(), headers, client: Client::Address(*client) };
+        let chosen = site.routes.choose(&asked);
+        match chosen {
+            None => self.end("it is answered with 404: no route takes it"),
+            Some((_, route)) => self.route(route, Traveller::new(question, host)?),
+        }
+        self.passed_over(site, &asked, chosen.map(|(number, _)| number));
+        Ok(())
+    }
+
     fn line(&mut self, text: &str, at: Option<&Places<'_>>) {
         match at {
             None => self.0 += text,
@@ -173,6 +179,15 @@ impl Page {
         placed.inside.iter().for_each(|line| self.line(&format!("        {line}"), None));
         if let Some(note) = note {
             self.line(&format!("      {note}"), None);
+        }
+    }
+
+    /// Says which limits its connection has that are not the usual ones.
+    fn limits(&mut self, limits: &Limits) {
+        let unusual = limits.unusual();
+        if !unusual.is_empty() {
+            self.end("limits of its connection that are not as they would be unless told:");
+            unusual.iter().for_each(|limit| self.line(&format!("  {limit}"), None));
         }
     }
 

@@ -12,7 +12,7 @@ use unary_net::Address;
 use unary_web::choose::Network;
 
 pub(crate) use acme::{Acme, Challenge, Dns, Eab, email_of};
-use limits::Limits;
+pub(crate) use limits::Limits;
 
 use super::json;
 use super::kdl::Node;

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use unary_net::Address;
 use unary_web::choose::{HostName, Network, Pattern};
 
-pub(crate) use amount::{Rate, show_duration};
+pub(crate) use amount::{Rate, show_duration, show_size};
 pub(crate) use variable::expand;
 
 use super::mistake::nearest;

@@ -30,7 +30,13 @@ site "*.a.test" {
 /// Explains this request, in the words after its first line, without the columns of places.
 #[track_caller]
 fn check(client: &str, request: &str, expected: &[&str]) {
-    let folder = TempDir::with([("unary.kdl", CONFIG)]);
+    check_of(CONFIG, client, request, expected);
+}
+
+/// The same of another config.
+#[track_caller]
+fn check_of(config: &str, client: &str, request: &str, expected: &[&str]) {
+    let folder = TempDir::with([("unary.kdl", config)]);
     let (method, url) = request.split_once(' ').expect("a method and a URL");
     let question = Question {
         method: method.parse().expect("a method"),
@@ -150,4 +156,13 @@ fn header_fields_are_names_and_values() {
     for bad in ["accept", "a b: c", ": x"] {
         assert!(read(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn says_which_limits_are_unusual() {
+    let config = CONFIG.to_owned() + "server { limits { head-time \"5s\"; headers 100; pipelined 4; }; }";
+    let unusual = "limits of its connection that are not as they would be unless told:";
+    let limits = [unusual, "head-time \"5s\"", "pipelined 4"];
+    let redirected = [&[SITE, TLS, "it is redirected to https://example.com/a"][..], &limits].concat();
+    check_of(&config, "127.0.0.1", "GET http://example.com/a", &redirected);
 }

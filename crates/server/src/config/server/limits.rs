@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::config::json;
 use crate::config::kdl::Node;
 use crate::config::read::{Given, Reader};
-use crate::config::value::show_duration;
+use crate::config::value::{show_duration, show_size};
 use crate::config::words::Place;
 
 /// The largest head: it is read into memory whole.
@@ -82,6 +82,39 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Those that are other than they would be unless told, as they may be written.
+    pub(crate) fn unusual(&self) -> Vec<String> {
+        let (all, usual) = (self.written(), Self::default().written());
+        let unusual = all.into_iter().zip(usual).filter(|((_, value), (_, usual))| value != usual);
+        unusual.filter_map(|((word, value), _)| Some(format!("{word} {}", value?))).collect()
+    }
+
+    fn written(&self) -> [(&'static str, Option<String>); 18] {
+        let count = |count: u32| Some(count.to_string());
+        let time = |time| Some(format!("\"{}\"", show_duration(time)));
+        let size = |bytes| Some(format!("\"{}\"", show_size(bytes)));
+        [
+            ("connections", self.connections.and_then(count)),
+            ("handshakes", count(self.handshakes)),
+            ("handshake-time", time(self.handshake_time)),
+            ("head-bytes", size(self.head_bytes)),
+            ("target-bytes", size(self.target_bytes)),
+            ("headers", count(self.headers)),
+            ("head-time", time(self.head_time)),
+            ("idle-time", time(self.idle_time)),
+            ("stall-time", time(self.stall_time)),
+            ("body-rate", Some(format!("\"{}/s\"", show_size(self.body_bytes_min)))),
+            ("pipelined", count(self.pipelined)),
+            ("streams", count(self.streams)),
+            ("stream-window", size(self.stream_window)),
+            ("connection-window", size(self.connection_window)),
+            ("unpaid-frames", count(self.unpaid_frames)),
+            ("unseen-resets", count(self.unseen_resets)),
+            ("stream-errors", count(self.stream_errors)),
+            ("ping-time", self.ping_time.and_then(time)),
+        ]
+    }
+
     pub(super) fn read(&mut self, reader: &mut Reader<'_>, node: &Node) {
         let words = reader.words(node.children(), Place::Limits);
         for (node, word) in &words {
@@ -140,4 +173,25 @@ fn time_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Duration {
         reader.refuse(given.span("time"), message, format!("write a time from {least} to {most}"));
     }
     time
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_that_can_be_said_can_be_shown() {
+        let words: Vec<_> = Place::Limits.words().map(|word| word.name).collect();
+        assert_eq!(Limits::default().written().map(|(word, _)| word).as_slice(), words);
+        assert!(Limits::default().unusual().is_empty());
+        let limits = Limits {
+            connections: Some(9),
+            body_bytes_min: 2048,
+            head_time: Duration::from_secs(90),
+            stream_window: 1025,
+            ..Limits::default()
+        };
+        let shown = ["connections 9", "head-time \"1m30s\"", "body-rate \"2KiB/s\"", "stream-window \"1025B\""];
+        assert_eq!(limits.unusual(), shown);
+    }
 }

@@ -84,6 +84,18 @@ pub(crate) fn show_duration(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// A size as it may be written.
+pub(crate) fn show_size(bytes: u64) -> String {
+    let (mut count, mut unit) = (bytes, "B");
+    for larger in ["KiB", "MiB", "GiB"] {
+        if count == 0 || count % 1024 != 0 {
+            break;
+        }
+        (count, unit) = (count / 1024, larger);
+    }
+    format!("{count}{unit}")
+}
+
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit =
