@@ -3,9 +3,11 @@
 //! - The [`keeper`] holds privileges and listening sockets, and starts, replaces and upgrades the process that serves.
 //! - [`program`] says what else it may run, as the config names it, and the [`spawner`] is how a server asks for that.
 //! - A [`pool`] has workers of such a program while they are asked for, and sends requests to them.
+//! - [`cgi`] has a program run for each request.
 //! - Others answer for a route: programs that speak [`fastcgi`] or [`scgi`].
 
 pub mod asked;
+pub mod cgi;
 pub mod fastcgi;
 pub mod host;
 pub mod keeper;
