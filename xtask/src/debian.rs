@@ -37,6 +37,9 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "systemd-analyze", package: "systemd" },
     Program { name: "brotli", package: "brotli" },
     Program { name: "zstd", package: "zstd" },
+    Program { name: "git", package: "git" },
+    Program { name: "/usr/share/gitweb/gitweb.cgi", package: "gitweb" },
+    Program { name: "/usr/share/perl5/CGI.pm", package: "libcgi-pm-perl" },
     Program { name: "/usr/lib/python3/dist-packages/requests/__init__.py", package: "python3-requests" },
     Program { name: "/usr/lib/python3/dist-packages/websockets/__init__.py", package: "python3-websockets" },
 ];

@@ -4,6 +4,7 @@ mod acme;
 mod basics;
 mod broken;
 mod browser;
+mod cgi;
 mod changes;
 mod clients;
 mod clock;

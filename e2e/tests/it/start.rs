@@ -28,13 +28,11 @@ fn check(arguments: &[&str], code: i32, said: &str) {
 
 #[test]
 fn what_makes_no_sense_is_refused_with_code_2() {
-    let folder = TempDir::with([("file.txt", ""), ("Procfile", "web: x"), ("app/index.php", ""), ("run.sh", "")]);
+    let folder = TempDir::with([("file.txt", ""), ("Procfile", "web: x"), ("app/index.php", ""), ("run.sh", "#!/bin/sh\n")]);
     let path = |name: &str| folder.join(name).display().to_string();
-    let program = folder.join("run.sh");
-    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("it is ours");
     check(&["serve", &path("none")], 2, "there is no folder");
     check(&["serve", &path("file.txt")], 2, "is no folder. Name the folder it is in");
-    check(&["serve", &path("run.sh")], 2, "is a program. Running programs is not built yet");
+    check(&["serve", &path("run.sh")], 2, "is a program that nobody may execute. Allow it: chmod +x");
     check(&["serve", &path("Procfile")], 2, "is a Procfile. Running one is not built yet");
     check(&["serve", &path("app")], 2, "is a PHP folder. Its index.php would be shown as text");
     check(&["serve", "--listen", "8080"], 2, "`8080` is no address. Write host:port, :port or unix:/path");
