@@ -31,6 +31,7 @@ Examples:
   unary serve ./public --listen :8080              a folder, for everybody who can reach this machine
   unary serve ./public --listen unix:/run/a.sock   for a proxy in front, on a Unix socket
   unary serve ./public --access-log >> access.log  one line a request, in the Combined Log Format
+  unary serve ./hello.cgi                          a CGI program; a folder's are in its cgi-bin/
 
 A folder with an index.html is a site; one without shows what is in it. Files whose names begin with
 a dot are not served. SIGTERM or Ctrl-C finishes what is running and stops; the second stops at once.
@@ -38,7 +39,7 @@ a dot are not served. SIGTERM or Ctrl-C finishes what is running and stops; the 
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve one thing, without a config: a folder of files
+    /// Serve one thing, without a config: a folder of files, a CGI program
     Serve(Serve),
     /// Serve what a config says
     Run(Run),

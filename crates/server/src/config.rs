@@ -15,6 +15,7 @@ mod kept;
 mod load;
 mod matcher;
 mod mistake;
+mod program;
 mod read;
 mod route;
 mod server;
@@ -41,6 +42,7 @@ use words::Place;
 pub(crate) use filter::{By, Cors, Edit, Filter, Rewrite};
 pub(crate) use kept::Kept;
 pub(crate) use mistake::Colour;
+pub(crate) use program::{Cgi as CgiService, Process, SendFile};
 pub(crate) use route::{Placed, Route};
 pub(crate) use server::{Admin, Challenge as AcmeChallenge, Dns as AcmeDns, Eab, Limits, Server};
 pub(crate) use service::{

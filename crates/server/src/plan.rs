@@ -7,6 +7,7 @@
 
 mod chain;
 mod ending;
+mod program;
 mod site;
 
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ use unary_workers::spawner::Spawner;
 
 use crate::acme::Answers;
 use crate::config::{AccessLog as AccessLogSettings, At, Config, Metrics as MetricsSettings, Trace as TraceSettings};
+pub(crate) use program::Within;
 use site::{Built, Own};
 
 /// What is served until the next reload.
@@ -72,7 +74,7 @@ impl Plan {
     ///
     /// Waits for the disk: not for an event loop.
     pub(crate) fn build(config: &Config, before: Option<&Self>, logs: &mut dyn Logs, means: Means<'_>) -> Self {
-        let Means { certificates, figures, spans, spawner } = means;
+        let Means { certificates, figures, spans, spawner, within } = means;
         let counting = Counting { figures, settings: config.server.metrics };
         let mut plan = Self {
             sites: Vec::with_capacity(config.sites.len()),
@@ -85,7 +87,7 @@ impl Plan {
             answers: None,
         };
         let tls_port = config.server.unusual_tls_port();
-        let services = ending::Services::with(spawner.clone());
+        let services = ending::Services::with(spawner.clone(), within.clone());
         let mut parts = Parts { services, logs, certificates, counting, tls_port, spans };
         for site in &config.sites {
             let name = site::name_of(site);
@@ -293,6 +295,7 @@ pub(crate) struct Means<'m> {
     pub(crate) figures: &'m Registry,
     pub(crate) spans: &'m Spans,
     pub(crate) spawner: &'m Spawner,
+    pub(crate) within: &'m Within,
 }
 
 /// What the routes of a plan have in common.

@@ -47,6 +47,12 @@ pub(crate) fn keep_programs() -> Result<(), Failure> {
     keeper::alone().map_err(|cause| Failure::nonsense(in_words(cause)))
 }
 
+/// The same with a config that is in no file.
+pub(crate) fn run_text(text: String) -> Result<(), Failure> {
+    let front = ConfigFile::written(text);
+    keeper::run(front, vec![OsString::from(SERVER_PROCESS)]).map_err(|Refusal { why, code }| failure(&why, code))
+}
+
 /// Says what is wrong at each place, and gives the sentence for the end: the last line.
 fn failure(why: &str, code: u8) -> Failure {
     let (places, sentence) = why.trim_end().rsplit_once('\n').unwrap_or(("", why.trim_end()));

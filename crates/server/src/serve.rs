@@ -1,6 +1,7 @@
 //! `unary serve`: one thing, without a config.
 
 mod news;
+mod programs;
 mod subject;
 
 use std::io::{self, IsTerminal};
@@ -17,13 +18,18 @@ use crate::cli::Serve;
 use crate::error_log::ErrorLog;
 use crate::failure::Failure;
 use crate::log::To;
+use crate::run;
 use news::News;
 use subject::Subject;
 
 /// Serves what was told until the process is told to stop.
 pub(crate) fn run(told: &Serve) -> Result<(), Failure> {
     ErrorLog::start();
-    let Subject::Folder(files) = Subject::find(&told.path)?;
+    let files = match Subject::find(&told.path)? {
+        Subject::Folder(files) => files,
+        Subject::FolderWithPrograms(folder) => return run::run_text(programs::of_folder(told, &folder)?),
+        Subject::Program(path) => return run::run_text(programs::of_program(told, &path)?),
+    };
     descriptors::raise_limit();
     let news = News::of(&told.path);
     if told.access_log.is_none() && !io::stdout().is_terminal() {

@@ -32,6 +32,17 @@ impl Kept {
         Ok((config, recording.0.into_inner()))
     }
 
+    /// A config that is in no file. Relative paths in it start where this process is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    pub(crate) fn written(text: String) -> Result<(Config, Self), Refused> {
+        let path = PathBuf::from("what was told");
+        let kept = Self { path: path.clone(), texts: BTreeMap::from([(path, text)]), ..Self::default() };
+        Ok((kept.config()?, kept))
+    }
+
     /// The config, once more.
     ///
     /// # Errors

@@ -275,7 +275,7 @@ fn refuse_open(reader: &mut Reader<'_>, node: &Node) {
         Some(last) => (last.span, format!("`{}` is a filter, and a route ends in a service", last.name.text)),
         None => (node.span, "this route has no service".to_owned()),
     };
-    reader.refuse(span, message, "add the service: files, proxy, respond or redirect");
+    reader.refuse(span, message, "add the service: files, proxy, cgi, respond or redirect");
 }
 
 /// A redirect that is for some paths alone.

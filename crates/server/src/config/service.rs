@@ -13,6 +13,7 @@ use unary_web::handler::{Redirect as WebRedirect, Respond as WebRespond};
 use unary_web::setting::BadSetting;
 
 use super::json;
+use super::program::Cgi;
 use super::read::{Given, Reader};
 use super::source::Span;
 use super::value::{Kind, Read};
@@ -32,6 +33,7 @@ pub(crate) enum Service {
     Php(Box<Php>),
     Respond(Respond),
     Redirect(Redirect),
+    Cgi(Box<Cgi>),
 }
 
 /// The files of a folder.
@@ -140,6 +142,7 @@ impl Service {
             "fastcgi" => Self::FastCgi(Box::new(workers::workers_of(reader, given))),
             "scgi" => Self::Scgi(Box::new(workers::workers_of(reader, given))),
             "php" => Self::Php(Box::new(workers::php_of(reader, given))),
+            "cgi" => Self::Cgi(Box::new(Cgi::read(reader, given))),
             "respond" => Self::Respond(respond_of(reader, given)),
             "redirect" => Self::Redirect(Redirect::read(reader, given)?),
             other => unreachable!("{other} is a service that nobody reads"),

@@ -101,6 +101,7 @@ impl Traveller {
                 End(format!("it is answered with {}{text}", respond.status.as_u16()))
             }
             Service::Redirect(redirect) => self.redirected(redirect),
+            Service::Cgi(cgi) => End(format!("{} is run for it", cgi.path.display())),
         }
     }
 

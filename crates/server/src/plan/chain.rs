@@ -16,8 +16,8 @@ use unary_web::filter::{
 use unary_web::networks::Trust;
 use unary_web::setting::BadSetting;
 
-use super::{Parts, Why};
-use crate::config::{By, Cors as CorsSettings, Edit, Filter, Placed, Route};
+use super::{Parts, Why, program};
+use crate::config::{By, Cors as CorsSettings, Edit, Filter, Placed, Route, Service};
 
 type Chain = Stack<Request, Response>;
 
@@ -27,12 +27,17 @@ const CELLS_PER_KEY: usize = 2;
 
 /// Builds a route.
 pub(super) fn build(route: &Route, when: &When, parts: &mut Parts<'_>) -> Result<BoxService<Request, Response>, Why> {
-    let service = parts.services.of(&route.service)?;
+    let service = parts.services.of(&route.service, when)?;
     let mut chain = Chain::new();
     for placed in &route.filters {
         chain = push(chain, placed, when).map_err(|text| Why { at: placed.at.clone(), text })?;
     }
-    Ok(chain.service(service))
+    let chain = chain.service(service);
+    // Programs are told what was asked for, whatever became of it on the way to them.
+    let is_rewritten = route.filters.iter().any(|placed| matches!(placed.what, Filter::Rewrite(_)));
+    let is_program =
+        matches!(route.service.what, Service::Cgi(_) | Service::FastCgi(_) | Service::Scgi(_) | Service::Php(_));
+    Ok(if is_program && is_rewritten { BoxService::new(program::Noting(chain)) } else { chain })
 }
 
 fn push(chain: Chain, placed: &Placed<Filter>, when: &When) -> Result<Chain, String> {

@@ -11,11 +11,12 @@ use unary_http::h1::{client, pool};
 use unary_http::{EarlyHints, Request, Response};
 use unary_net::Dial;
 use unary_service::BoxService;
+use unary_web::choose::{Pattern, When};
 use unary_web::handler::files::Files;
 use unary_web::handler::proxy::{Endpoint, Host, Proxy};
 use unary_workers::spawner::Spawner;
 
-use super::{Why, fingerprint};
+use super::{Why, Within, fingerprint, program};
 use crate::config::{FileService, Placed, ProxyHost, ProxyService, Service};
 
 /// The services of a plan, by their settings.
@@ -23,35 +24,46 @@ pub(super) struct Services {
     made: HashMap<u64, BoxService<Request, Response>>,
     /// For those that have programs run: see [`program_of`](crate::run::programs::program_of).
     spawner: Spawner,
+    within: Within,
 }
 
 impl Services {
-    pub(super) fn with(spawner: Spawner) -> Self {
-        Self { made: HashMap::new(), spawner }
+    pub(super) fn with(spawner: Spawner, within: Within) -> Self {
+        Self { made: HashMap::new(), spawner, within }
     }
 
     /// The service that is meant, which another route may have had made.
-    pub(super) fn of(&mut self, placed: &Placed<Service>) -> Result<BoxService<Request, Response>, Why> {
-        let print = fingerprint(&placed.what);
+    pub(super) fn of(&mut self, placed: &Placed<Service>, when: &When) -> Result<BoxService<Request, Response>, Why> {
+        let mounts: Vec<_> = mounts_of(&placed.what, when);
+        let print = fingerprint(&(&placed.what, mounts));
         if let Some(made) = self.made.get(&print) {
             return Ok(made.clone());
         }
-        let made = make(&placed.what, &self.spawner).map_err(|text| Why { at: placed.at.clone(), text })?;
+        let made = self.make(&placed.what, when).map_err(|text| Why { at: placed.at.clone(), text })?;
         self.made.insert(print, made.clone());
         Ok(made)
     }
+
+    fn make(&self, service: &Service, when: &When) -> Result<BoxService<Request, Response>, String> {
+        Ok(match service {
+            Service::Files(settings) => BoxService::new(files(settings)?),
+            Service::Proxy(settings) => BoxService::new(proxy(settings)?),
+            Service::FastCgi(settings) => BoxService::new(workers::fastcgi(settings)),
+            Service::Scgi(settings) => BoxService::new(workers::scgi(settings)),
+            Service::Php(settings) => BoxService::new(workers::php(settings)?),
+            Service::Respond(respond) => BoxService::new(respond.service().map_err(in_words)?),
+            Service::Redirect(redirect) => BoxService::new(redirect.service().map_err(in_words)?),
+            Service::Cgi(cgi) => program::cgi(service, cgi, when, &self.spawner, &self.within)?,
+        })
+    }
 }
 
-fn make(service: &Service, _spawner: &Spawner) -> Result<BoxService<Request, Response>, String> {
-    Ok(match service {
-        Service::Files(settings) => BoxService::new(files(settings)?),
-        Service::Proxy(settings) => BoxService::new(proxy(settings)?),
-        Service::FastCgi(settings) => BoxService::new(workers::fastcgi(settings)),
-        Service::Scgi(settings) => BoxService::new(workers::scgi(settings)),
-        Service::Php(settings) => BoxService::new(workers::php(settings)?),
-        Service::Respond(respond) => BoxService::new(respond.service().map_err(in_words)?),
-        Service::Redirect(redirect) => BoxService::new(redirect.service().map_err(in_words)?),
-    })
+/// What tells programs of one route from those of another: which part of the path is theirs.
+fn mounts_of(service: &Service, when: &When) -> Vec<Vec<u8>> {
+    match service {
+        Service::Cgi(_) => when.paths.iter().map(Pattern::mount).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn files(settings: &FileService) -> Result<Files, String> {

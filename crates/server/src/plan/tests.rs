@@ -40,7 +40,13 @@ impl Place {
             Ok(config) => config,
             Err(refused) => panic!("{}", refused.report(crate::config::Colour::Off)),
         };
-        let means = Means { certificates, figures: &self.1, spans: &Spans::default(), spawner: &Spawner::default() };
+        let means = Means {
+            certificates,
+            figures: &self.1,
+            spans: &Spans::default(),
+            spawner: &Spawner::default(),
+            within: &Within::default(),
+        };
         Plan::build(&config, before, &mut Nowhere, means)
     }
 }
@@ -246,8 +252,9 @@ async fn a_line_names_what_served_and_a_routes_own_log_has_it_to_itself() {
     let mut logs = Kept::default();
     let log = logs.of(config.server.access_log.as_ref().unwrap()).unwrap();
     let certificates = Certificates::new().unwrap();
-    let (spans, spawner) = (Spans::default(), Spawner::default());
-    let means = Means { certificates: &certificates, figures: &place.1, spans: &spans, spawner: &spawner };
+    let (spans, spawner, within) = (Spans::default(), Spawner::default(), Within::default());
+    let means =
+        Means { certificates: &certificates, figures: &place.1, spans: &spans, spawner: &spawner, within: &within };
     let plan = Plan::build(&config, None, &mut logs, means).logging(Some(log));
     for path in ["own", "quiet", "fixed/x", "none"] {
         ask(&plan, &format!("http://a.example/{path}")).await;

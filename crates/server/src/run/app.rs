@@ -23,7 +23,7 @@ use crate::acme::{self, Acme, AcmeSettings, Answers};
 use crate::config::{Config, Kept, LogTo, ProxyHeader};
 use crate::diagnostics;
 use crate::error_log::ErrorLog;
-use crate::plan::{self, Logs, Means, Plan};
+use crate::plan::{self, Logs, Means, Plan, Within};
 pub(super) use observed::Machine;
 use observed::Observed;
 
@@ -48,6 +48,8 @@ struct Shared {
     answers: Answers,
     traces: Traces,
     spawner: Spawner,
+    /// Where programs lead requests to.
+    within: Within,
     obtaining: Mutex<Obtaining>,
     observed: Observed,
 }
@@ -82,9 +84,14 @@ impl App {
         let opened = errors.open(&config.server.error_log)?;
         let observed = Observed::new(front::threads(&config));
         let (logs, certificates) = (AccessLogs::default(), Certificates::opened_by(files).map_err(in_words)?);
-        let (answers, traces) = (Answers::default(), Traces::default());
-        let means =
-            Means { certificates: &certificates, figures: &observed.figures, spans: traces.spans(), spawner: &spawner };
+        let (answers, traces, within) = (Answers::default(), Traces::default(), Within::default());
+        let means = Means {
+            certificates: &certificates,
+            figures: &observed.figures,
+            spans: traces.spans(),
+            spawner: &spawner,
+            within: &within,
+        };
         let running = build(&config, None, logs.open(&config), &answers, means)?;
         if running.plan.is_broken() {
             return Err(told(&running.plan).join("\n"));
@@ -106,6 +113,7 @@ impl App {
             answers,
             traces,
             spawner,
+            within,
             obtaining,
             observed,
         }));
@@ -151,6 +159,7 @@ impl App {
     /// Says why certificates are not obtained as the config says, if they are not.
     fn settle(&self, config: &Config, before: Option<&Config>) -> Option<String> {
         let plan = self.0.running.load().plan.clone();
+        self.0.within.lead_to(&plan);
         // Before it is served: sites are given what is on disk for them.
         let looked_after = self.look_after_certificates(config, &plan);
         self.0.certificates.serve(plan.tls_sites());
@@ -179,8 +188,8 @@ impl App {
         let opened = self.0.errors.open(&config.server.error_log)?;
         let (app, logs, next) = (self.clone(), self.0.logs.open(&config), config.clone());
         let running = background.run(move || {
-            let Shared { certificates, answers, observed, traces, spawner, .. } = &*app.0;
-            let means = Means { certificates, figures: &observed.figures, spans: traces.spans(), spawner };
+            let Shared { certificates, answers, observed, traces, spawner, within, .. } = &*app.0;
+            let means = Means { certificates, figures: &observed.figures, spans: traces.spans(), spawner, within };
             let before = app.0.running.load().plan.clone();
             build(&next, Some(&before), logs, answers, means)
         })?;

@@ -15,14 +15,24 @@ use crate::failure::Failure;
 
 /// A config file, read anew whenever that is asked for.
 pub(super) struct ConfigFile {
-    path: PathBuf,
+    source: Source,
     /// Where browsers come by TLS, as of the config read last.
     tls: Vec<Address>,
 }
 
+enum Source {
+    File(PathBuf),
+    Text(String),
+}
+
 impl ConfigFile {
     pub(super) fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), tls: Vec::new() }
+        Self { source: Source::File(path.to_owned()), tls: Vec::new() }
+    }
+
+    /// One that is in no file, and stays as it is.
+    pub(super) fn written(text: String) -> Self {
+        Self { source: Source::Text(text), tls: Vec::new() }
     }
 }
 
@@ -51,7 +61,11 @@ pub(super) fn in_words(refused: Refused) -> Refusal {
 
 impl Front for ConfigFile {
     fn read(&mut self) -> Result<(Wanted, Vec<u8>), Refusal> {
-        let (config, kept) = aside(|| Kept::read(&self.path)).map_err(in_words)?;
+        let (config, kept) = aside(|| match &self.source {
+            Source::File(path) => Kept::read(path),
+            Source::Text(text) => Kept::written(text.clone()),
+        })
+        .map_err(in_words)?;
         let server = &config.server;
         let with_tls = server.listen.iter().filter(|listen| listen.tls);
         self.tls = with_tls.map(|listen| listen.address.clone()).collect();

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -14,6 +14,10 @@ use crate::failure::{Failure, in_words};
 pub(super) enum Subject {
     /// A folder of files.
     Folder(Files),
+    /// The same, with programs in its `cgi-bin/`. From the root of the machine on.
+    FolderWithPrograms(PathBuf),
+    /// A program, from there on.
+    Program(PathBuf),
 }
 
 impl Subject {
@@ -24,6 +28,10 @@ impl Subject {
             io::ErrorKind::NotFound => Failure::nonsense(format!("there is no folder {shown}")),
             _ => Failure::nonsense(format!("cannot look at {shown}: {}", in_words(cause))),
         })?;
+        let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        if is_program(path, &about) {
+            return Ok(Self::Program(absolute()));
+        }
         if !about.is_dir() {
             return Err(Failure::nonsense(refusal_of_file(path, &about)));
         }
@@ -37,22 +45,39 @@ impl Subject {
             let readable = accessat(CWD, path, Access::READ_OK | Access::EXEC_OK, AtFlags::EACCESS);
             readable.map_err(|cause| cannot_open(path, Some(&io::Error::from(cause))))?;
         }
+        if path.join("cgi-bin").is_dir() {
+            return Ok(Self::FolderWithPrograms(absolute()));
+        }
         let files = Files::new(path).map_err(|error| cannot_open(path, error.source()))?;
         Ok(Self::Folder(files.listing(Listing::On)))
     }
 }
 
+/// Whether it is a program, and none that is for something else to run.
+fn is_program(path: &Path, about: &fs::Metadata) -> bool {
+    let is_executable = about.is_file() && about.permissions().mode() & 0o111 != 0;
+    is_executable && path.extension().is_none_or(|extension| extension != "php") && !path.ends_with("Procfile")
+}
+
 fn refusal_of_file(path: &Path, about: &fs::Metadata) -> String {
     let shown = path.display();
-    let is_program = about.is_file() && about.permissions().mode() & 0o111 != 0;
     let is_named = |name: &str| path.file_name().is_some_and(|found| found == name);
     if is_named("Procfile") {
         return format!("{shown} is a Procfile. Running one is not built yet");
     }
-    if is_program || path.extension().is_some_and(|extension| extension == "php") {
-        return format!("{shown} is a program. Running programs is not built yet");
+    if path.extension().is_some_and(|extension| extension == "php") {
+        return format!("{shown} is a PHP program. Running those is not built yet");
+    }
+    if about.is_file() && fs::File::open(path).is_ok_and(|mut file| starts_with_marks(&mut file)) {
+        return format!("{shown} is a program that nobody may execute. Allow it: chmod +x {shown}");
     }
     format!("{shown} is no folder. Name the folder it is in")
+}
+
+/// Whether it begins as scripts do.
+fn starts_with_marks(file: &mut impl io::Read) -> bool {
+    let mut marks = [0; 2];
+    file.read_exact(&mut marks).is_ok() && marks == *b"#!"
 }
 
 fn cannot_open(path: &Path, cause: Option<&(dyn Error + 'static)>) -> Failure {

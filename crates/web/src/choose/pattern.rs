@@ -134,6 +134,16 @@ impl Pattern {
         })
     }
 
+    /// What all paths begin with that it takes, without a slash at its end: `/api` of `/api/*`. Empty if they have no
+    /// beginning in common.
+    pub fn mount(&self) -> Vec<u8> {
+        let literals = self.segments.iter().map_while(|segment| match segment {
+            Segment::Literal(bytes) => Some(&bytes[..]),
+            Segment::Parameter(_) => None,
+        });
+        literals.flatten().copied().collect()
+    }
+
     /// Whether it takes all that `other` takes. It errs on one side alone: what it affirms is so.
     pub fn covers(&self, other: &Self) -> bool {
         if let Tail::Anywhere(ending) = &self.tail {

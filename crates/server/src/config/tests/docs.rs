@@ -35,6 +35,7 @@ fn tables() -> Vec<(&'static str, Vec<&'static Word>)> {
         ("services", of_route(Place::is_service)),
         ("files", of(Place::Files)),
         ("worker", of(Place::Worker)),
+        ("cgi", of(Place::Cgi)),
         ("planned", planned),
     ]
 }

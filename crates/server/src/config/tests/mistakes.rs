@@ -59,7 +59,7 @@ fn all_are_said_at_once() {
 fn words_are_known_in_their_places() {
     check_route("listen \":80\"\nrespond", &["3: unknown word `listen` in `route` (it stands in `server`)"]);
     check_route("xyzzy\nrespond", &["(there are match, use, allow"]);
-    check_route("cgi \"/x\"", &["3: `cgi` is not built yet"]);
+    check_route("wasm \"/x\"", &["3: `wasm` is not built yet"]);
     check_route("auth\nrespond", &["3: `auth` is not built yet"]);
     check_server("drain\ndrain", &["3: `drain` is there already (say it once) [here: 2]"]);
     check_server("limits { headers 5 { x } }", &["2: `headers` has no block"]);
@@ -259,7 +259,6 @@ site "example.com" "www.example.com" {
         text,
         &[
             "12: to balance between several endpoints is not built yet",
-            "16: `cgi` is not built yet",
             "20: `workers` of `php` is not built yet",
             "20: `idle` of `php` is not built yet",
             "21: `app` is not built yet",

@@ -26,10 +26,11 @@ pub(crate) enum Place {
     Files,
     /// What is said of programs that are reached over a connection.
     Worker,
+    Cgi,
 }
 
 impl Place {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Top,
         Self::Server,
         Self::AccessLog,
@@ -45,6 +46,7 @@ impl Place {
         Self::Cors,
         Self::Files,
         Self::Worker,
+        Self::Cgi,
     ];
 
     /// The words that may stand here.
@@ -67,6 +69,7 @@ impl Place {
             Self::Cors => [filters::CORS, &[], &[], &[], &[]],
             Self::Files => [services::FILES, &[], &[], &[], &[]],
             Self::Worker => [programs::WORKER, &[], &[], &[], &[]],
+            Self::Cgi => [services::CGI, &[], &[], &[], &[]],
         };
         lists.into_iter().flatten()
     }
@@ -104,6 +107,7 @@ impl Place {
             Self::Cors => "`cors`",
             Self::Files => "`files`",
             Self::Worker => "`fastcgi`, `scgi` and `php`",
+            Self::Cgi => "`cgi`",
         }
     }
 

@@ -103,7 +103,33 @@ pub(super) static SERVICES: &[Word] = &[
             may("text", Kind::Text, "what the reply says; unless told, the status by its name"),
         ])
         .with(&[or("type", Kind::HeaderValue, "text/plain; charset=utf-8", "what the text is")]),
-    Word::planned("cgi", "Runs a program for each request."),
+    Word::new(
+        "cgi",
+        "Runs a program for each request: one, or those of a folder by their names. See `docs/programs.md`.",
+    )
+    .takes(&[must("path", Kind::File, "the program, or the folder; what is behind it in a URL is for the program")])
+    .with(&[
+        may("root", Kind::File, "its `DOCUMENT_ROOT`. Unless told: the folder that it is in, or that it is"),
+        or("authorization", Kind::Switch, "false", "whether it is told `Authorization`, passwords included"),
+        may("user", Kind::Text, "who it runs as. Unless told: whoever the server does"),
+        may("group", Kind::Text, "the group, if it is not the user's own"),
+        may("directory", Kind::File, "where it starts. Unless told: in the folder that it is in"),
+        or("running", Kind::Count(1, 4096), "64", "how many run at once"),
+        or("waiting", Kind::Count(0, 1_000_000), "1024", "how many requests wait beside them; 503 beyond it"),
+        or("wait-time", Kind::Duration, "10s", "and how long; 503 beyond it"),
+        or("reply-time", Kind::Duration, "60s", "until its header block is there; 504 beyond it"),
+        or("stall-time", Kind::Duration, "60s", "in which it may be silent amid its reply"),
+        or("time", Kind::Duration, "1h", "for all of it"),
+        or("stop-time", Kind::Duration, "5s", "from SIGTERM to SIGKILL, where it is to end"),
+        or(
+            "gone-signal",
+            Kind::One(&["TERM", "HUP", "INT", "KILL"]),
+            "TERM",
+            "how it is told that the client has gone",
+        ),
+        or("spool", Kind::Size, "1GiB", "the longest body without a length that is kept for it; 413 beyond it"),
+    ])
+    .holds(Place::Cgi),
     Word::planned("app", "Runs a program that listens, and sends requests on to it."),
     Word::planned("wasm", "Runs a WebAssembly component."),
     Word::planned("function", "Runs a serverless function."),
@@ -117,6 +143,27 @@ pub(super) static REDIRECTS: &[Word] =
             must("target", Kind::Text, "a path or URL, with `{path}`, `{query}`, `{uri}` and `{host}` in it"),
         ])
         .with(&[may("from", Kind::Pattern, "only requests for these paths, of all that come here")])];
+
+pub(super) static CGI: &[Word] =
+    &[
+        Word::new("env", "Variables for the program. Those that tell of a request are the server's.")
+            .many()
+            .fields(must("value", Kind::Text, "this variable, as in `GIT_PROJECT_ROOT=\"/srv/git\"`")),
+        Word::new("limits", "What one process of the program may take.").with(&[
+            may("open-files", Kind::Count(8, 1_000_000), "descriptors. Unless told: 1024"),
+            may("processes", Kind::Count(1, 1_000_000), "processes and threads of its user"),
+            may("memory", Kind::Size, "address space"),
+            may("file-size", Kind::Size, "the longest file that it writes"),
+            may("cpu-time", Kind::Duration, "time on a processor, in whole seconds"),
+        ]),
+        Word::new(
+            "send-file",
+            "A folder whose files it may have sent in its place, by `X-Sendfile` or `X-Accel-Redirect`.",
+        )
+        .many()
+        .takes(&[must("folder", Kind::File, "the folder")])
+        .with(&[may("beneath", Kind::Text, "the path that stands for it in `X-Accel-Redirect`")]),
+    ];
 
 pub(super) static FILES: &[Word] = &[
     Word::new("index", "What stands for a folder. Unless told: `index.html`.").takes(&[must(
