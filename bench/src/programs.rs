@@ -12,6 +12,8 @@ pub(crate) enum Program {
     /// The example `echo`: a WebSocket to hold on to.
     Echo,
     Hyper,
+    /// HTTP/2 by hyper, or by the `h2` crate alone.
+    Http2,
     Floor,
     /// The load of TLS handshakes.
     Handshakes,
@@ -20,8 +22,15 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    pub(crate) const FOR_BENCH: &[Program] =
-        &[Program::Unary, Program::Hello, Program::Limiter, Program::Hyper, Program::Floor, Program::Handshakes];
+    pub(crate) const FOR_BENCH: &[Program] = &[
+        Program::Unary,
+        Program::Hello,
+        Program::Limiter,
+        Program::Hyper,
+        Program::Http2,
+        Program::Floor,
+        Program::Handshakes,
+    ];
     pub(crate) const FOR_SOAK: &[Program] = &[Program::Unary, Program::Echo];
 
     pub(crate) fn path(self, target: &Path) -> PathBuf {
@@ -31,6 +40,7 @@ impl Program {
             Program::Limiter => "rival/limiter",
             Program::Echo => "release/examples/echo",
             Program::Hyper => "rival/hyper1",
+            Program::Http2 => "rival/http2",
             Program::Floor => "rival/floor",
             Program::Handshakes => "rival/handshakes",
         })

@@ -29,8 +29,18 @@ pub(crate) enum Server {
     Nginx(Role),
     /// hyper on one event loop.
     Hyper,
+    /// HTTP/2 over TLS, on one event loop.
+    Http2(Http2),
     /// A bare epoll loop that answers without parsing.
     Floor,
+}
+
+/// Whose HTTP/2 it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Http2 {
+    Hyper,
+    /// The `h2` crate's, without anything around it.
+    H2,
 }
 
 impl fmt::Display for Server {
@@ -44,7 +54,8 @@ impl fmt::Display for Server {
             Server::Run(Config::Sites(_)) => "many sites",
             Server::Run(_) => "unary run",
             Server::Nginx(_) => "nginx",
-            Server::Hyper => "hyper",
+            Server::Hyper | Server::Http2(Http2::Hyper) => "hyper",
+            Server::Http2(Http2::H2) => "h2 alone",
             Server::Floor => "bare loop",
         })
     }
@@ -118,6 +129,11 @@ impl Bench {
             Server::Run(config) => drop(command.arg("run").arg("--config").arg(self.unary_config(config, ports)?)),
             Server::Nginx(role) => drop(command.arg("-c").arg(self.nginx_config(role, ports)?)),
             Server::Hyper | Server::Floor => drop(command.arg(port.to_string())),
+            Server::Http2(by) => {
+                command.arg(if by == Http2::Hyper { "hyper" } else { "h2" });
+                command.args([port, ports.tls].map(|port| port.to_string()));
+                command.args([&self.material.certificate, &self.material.key]);
+            }
         }
         if matches!(server, Server::Hello | Server::Serve) {
             command.arg("--listen").arg(format!("127.0.0.1:{port}")).args(["--threads", "1"]);
@@ -163,6 +179,7 @@ fn program(server: Server) -> Option<Program> {
         Server::Serve | Server::Run(_) => Some(Program::Unary),
         Server::Nginx(_) => None,
         Server::Hyper => Some(Program::Hyper),
+        Server::Http2(_) => Some(Program::Http2),
         Server::Floor => Some(Program::Floor),
     }
 }

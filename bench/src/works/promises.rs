@@ -1,7 +1,7 @@
 //! What is measured, and the bars: this file is the table of promises as data.
 
 use super::{IdleWork, LimitWork, LoadWork, Shape, SitesWork, StartWork, Work};
-use crate::servers::{Config, Role, Server};
+use crate::servers::{Config, Http2, Role, Server};
 use crate::verdict::Bar;
 
 const NGINX: Server = Server::Nginx(Role::Plain);
@@ -73,7 +73,11 @@ pub(crate) const ALL: &[Work] = &[
         path: "/",
         body_bytes: 13,
         ours: Server::Run(Config::Tls),
-        rivals: &[(Server::Nginx(Role::Tls), Bar::with_aim(1.2, 1.0))],
+        rivals: &[
+            (Server::Nginx(Role::Tls), Bar::with_aim(1.2, 1.0)),
+            (Server::Http2(Http2::Hyper), Bar::none()),
+            (Server::Http2(Http2::H2), Bar::none()),
+        ],
     }),
     Work::Load(LoadWork {
         name: "handshake",
