@@ -1,6 +1,7 @@
 //! A server that was started here and ends with the value that holds it.
 
 use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,6 +59,12 @@ impl Process {
         let child = machine::on(core, || command.spawn())?;
         let child = child.map_err(|error| format!("cannot run {name}: {error}"))?;
         Ok(Process { members: vec![child.id()], child, ports, log: log.to_owned() })
+    }
+
+    /// Waits until it listens on this Unix socket.
+    pub(crate) fn wait_for_socket(&mut self, socket: &Path) -> Result<(), Failure> {
+        self.wait_until(|| UnixStream::connect(socket).map(drop).map_err(|error| error.to_string()))
+            .map_err(|failure| format!("{failure}\n{}", self.said()))
     }
 
     /// What it has said on standard error.

@@ -61,6 +61,9 @@ impl fmt::Display for Server {
     }
 }
 
+/// PHP workers, for all contestants alike.
+pub(crate) const PHP_WORKERS: u32 = 4;
+
 /// What the tiny reply says.
 pub(crate) const GREETING: &str = "Hello, World!";
 
@@ -71,6 +74,8 @@ pub(crate) struct Bench {
     material: Material,
     /// What proxies pass requests on to: one for all, where the load is.
     upstream: OnceCell<Process>,
+    /// php-fpm, likewise, and its socket.
+    php: OnceCell<(Process, PathBuf)>,
 }
 
 impl Bench {
@@ -78,7 +83,7 @@ impl Bench {
         let folder = std::env::temp_dir().join(format!("unary-bench-{}", std::process::id()));
         let material = Material::write(&folder);
         let material = material.map_err(|failure| format!("cannot write to {}: {failure}", folder.display()))?;
-        Ok(Bench { target: target.to_owned(), folder, material, upstream: OnceCell::new() })
+        Ok(Bench { target: target.to_owned(), folder, material, upstream: OnceCell::new(), php: OnceCell::new() })
     }
 
     pub(crate) fn material(&self) -> &Material {
@@ -144,13 +149,15 @@ impl Bench {
     fn unary_config(&self, config: Config, ports: Ports) -> Result<PathBuf, Failure> {
         let home = self.home(ports)?;
         let upstream = if config == Config::Proxy { self.upstream()? } else { ports.plain };
-        write(&home.join("unary.kdl"), &unary::text(config, ports, upstream, &home, &self.material))
+        let php = if config == Config::Php { self.php()? } else { &home };
+        write(&home.join("unary.kdl"), &unary::text(config, ports, upstream, php, &home, &self.material))
     }
 
     fn nginx_config(&self, role: Role, ports: Ports) -> Result<PathBuf, Failure> {
         let home = self.home(ports)?;
         let upstream = if role == Role::Proxy { self.upstream()? } else { ports.plain };
-        write(&home.join("nginx.conf"), &nginx::text(role, ports, upstream, &home, &self.material))
+        let php = if role == Role::Php { self.php()? } else { &home };
+        write(&home.join("nginx.conf"), &nginx::text(role, ports, upstream, php, &home, &self.material))
     }
 
     /// A folder for the server with these ports: its config, and what it writes.
@@ -158,6 +165,29 @@ impl Bench {
         let home = self.folder.join(ports.plain.to_string());
         fs::create_dir_all(&home).map_err(|error| format!("cannot make {}: {error}", home.display()))?;
         Ok(home)
+    }
+
+    /// The socket of php-fpm, which runs where the load runs.
+    fn php(&self) -> Result<&Path, Failure> {
+        if self.php.get().is_none() {
+            let ports = machine::free_ports()?;
+            let (home, socket) = (self.home(ports)?, self.folder.join("php.sock"));
+            let text = format!(
+                "[global]\nerror_log = {}/errors\n[www]\nuser = nobody\ngroup = nogroup\nlisten = {}\nlisten.mode = 0666\n\
+                 pm = static\npm.max_children = {PHP_WORKERS}\n",
+                home.display(),
+                socket.display()
+            );
+            let config = write(&home.join("php-fpm.conf"), &text)?;
+            let mut command = Command::new("setpriv");
+            command.args(["--pdeathsig", "TERM"]).arg(php_fpm().ok_or("php-fpm is not installed: php-fpm of Debian")?);
+            command.args(["--nodaemonize", "--fpm-config"]).arg(config);
+            let mut process = Process::spawn(&mut command, Core::Load, ports, &home.join("said"))?;
+            process.wait_for_socket(&socket)?;
+            let _ = self.php.set((process, socket)); // As above: there is one thread.
+        }
+        let (_, socket) = self.php.get().ok_or("there is no PHP")?;
+        Ok(socket)
     }
 
     /// The port of the bare loop, which runs where the load runs: what it needs is not the proxy's.
@@ -170,6 +200,13 @@ impl Bench {
         let started = self.upstream.get().ok_or("there is nothing to pass requests on to")?;
         Ok(started.ports.plain)
     }
+}
+
+/// Where Debian keeps php-fpm, the newest version of it.
+fn php_fpm() -> Option<PathBuf> {
+    let files = fs::read_dir("/usr/sbin").ok()?.flatten().map(|file| file.path());
+    let is_fpm = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("php-fpm"));
+    files.filter(is_fpm).max()
 }
 
 /// What was built for it; `None` for what comes with the machine.
@@ -192,6 +229,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<PathBuf, Failure> {
 impl Drop for Bench {
     fn drop(&mut self) {
         drop(self.upstream.take());
+        drop(self.php.take());
         // What stays behind in a folder for temporary files is a nuisance, not a failure.
         let _ = fs::remove_dir_all(&self.folder);
     }

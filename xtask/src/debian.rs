@@ -48,6 +48,7 @@ pub(crate) const FOR_TESTS: &[Program] = &[
 pub(crate) const FOR_BENCH: &[Program] = &[
     Program { name: "h2load", package: "nghttp2-client" },
     Program { name: "nginx", package: "nginx" },
+    Program { name: "/usr/share/doc/php-fpm/copyright", package: "php-fpm" },
     Program { name: "wrk", package: "wrk" },
 ];
 

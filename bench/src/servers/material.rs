@@ -15,6 +15,8 @@ const FILES: [(&str, usize); 3] = [("1k.html", 1 << 10), ("100k.bin", 100 << 10)
 pub(crate) struct Material {
     /// The folder that is served.
     pub(crate) site: PathBuf,
+    /// A folder with a PHP program, which says what the tiny reply says.
+    pub(crate) php: PathBuf,
     /// A certificate for `localhost`, signed by itself, with a key on P-256.
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
@@ -24,16 +26,19 @@ impl Material {
     pub(super) fn write(folder: &Path) -> std::io::Result<Material> {
         let material = Material {
             site: folder.join("site"),
+            php: folder.join("php"),
             certificate: folder.join("certificate.pem"),
             key: folder.join("key.pem"),
         };
         fs::create_dir_all(&material.site)?;
+        fs::create_dir_all(&material.php)?;
+        fs::write(material.php.join("index.php"), format!("<?php echo '{GREETING}';"))?;
         for (name, bytes) in FILES {
             fs::write(material.site.join(name), b"0123456789abcdef".repeat(bytes / 16))?;
         }
         fs::write(material.site.join("hello.txt"), GREETING)?;
         // Started by root, nginx reads files as somebody else.
-        for folder in [folder, &material.site] {
+        for folder in [folder, &material.site, &material.php] {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
         }
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{GREETING, Material};
+use super::{GREETING, Material, PHP_WORKERS};
 use crate::machine::Ports;
 
 /// What nginx is there for.
@@ -14,15 +14,39 @@ pub(crate) enum Role {
     Proxy,
     /// The tiny reply over TLS 1.3, and HTTP/2.
     Tls,
+    /// The tiny reply by PHP, over connections that stay.
+    Php,
 }
 
+/// What it tells PHP besides: what its own `fastcgi_params` lists.
+const PARAMETERS: [(&str, &str); 17] = [
+    ("QUERY_STRING", "$query_string"),
+    ("REQUEST_METHOD", "$request_method"),
+    ("CONTENT_TYPE", "$content_type"),
+    ("CONTENT_LENGTH", "$content_length"),
+    ("SCRIPT_NAME", "/index.php"),
+    ("REQUEST_URI", "$request_uri"),
+    ("DOCUMENT_URI", "$document_uri"),
+    ("DOCUMENT_ROOT", "$document_root"),
+    ("SERVER_PROTOCOL", "$server_protocol"),
+    ("REQUEST_SCHEME", "$scheme"),
+    ("GATEWAY_INTERFACE", "CGI/1.1"),
+    ("SERVER_SOFTWARE", "nginx/$nginx_version"),
+    ("REMOTE_ADDR", "$remote_addr"),
+    ("REMOTE_PORT", "$remote_port"),
+    ("SERVER_ADDR", "$server_addr"),
+    ("SERVER_PORT", "$server_port"),
+    ("SERVER_NAME", "$server_name"),
+];
+
 /// Its config.
-pub(super) fn text(role: Role, ports: Ports, upstream: u16, home: &Path, material: &Material) -> String {
+pub(super) fn text(role: Role, ports: Ports, upstream: u16, php: &Path, home: &Path, material: &Material) -> String {
     let Ports { plain, tls } = ports;
     let (home, site) = (home.display(), material.site.display());
     let (certificate, key) = (material.certificate.display(), material.key.display());
     let beside = match role {
         Role::Proxy => format!("upstream behind {{ server 127.0.0.1:{upstream}; keepalive 64; }}"),
+        Role::Php => format!("upstream behind {{ server unix:{}; keepalive {PHP_WORKERS}; }}", php.display()),
         Role::Plain | Role::Tls => String::new(),
     };
     let listen = match role {
@@ -32,10 +56,18 @@ pub(super) fn text(role: Role, ports: Ports, upstream: u16, home: &Path, materia
         ssl_certificate {certificate};
         ssl_certificate_key {key};"
         ),
-        Role::Plain | Role::Proxy => String::new(),
+        Role::Plain | Role::Proxy | Role::Php => String::new(),
     };
     let answer = match role {
         Role::Proxy => "proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection \"\";".to_owned(),
+        Role::Php => {
+            let told: String = PARAMETERS.map(|(name, value)| format!("fastcgi_param {name} {value};\n")).concat();
+            let program = material.php.join("index.php");
+            format!(
+                "fastcgi_pass behind; fastcgi_keep_conn on; {told} fastcgi_param SCRIPT_FILENAME {};",
+                program.display()
+            )
+        }
         Role::Plain | Role::Tls => format!("return 200 \"{GREETING}\";"),
     };
     format!(

@@ -16,6 +16,8 @@ pub(crate) enum Config {
     Proxy,
     /// The tiny reply over TLS 1.3, and HTTP/2.
     Tls,
+    /// The tiny reply by PHP.
+    Php,
     /// So many sites of ten routes each.
     Sites(u32),
 }
@@ -24,7 +26,14 @@ pub(crate) enum Config {
 const ROUTES: u32 = 10;
 
 /// The config, whole.
-pub(super) fn text(config: Config, ports: Ports, upstream: u16, home: &Path, material: &Material) -> String {
+pub(super) fn text(
+    config: Config,
+    ports: Ports,
+    upstream: u16,
+    php: &Path,
+    home: &Path,
+    material: &Material,
+) -> String {
     let respond = format!("respond \"{GREETING}\"");
     match config {
         Config::Respond => format!("{}{}", server(ports, home, ""), site("", &respond)),
@@ -50,6 +59,10 @@ pub(super) fn text(config: Config, ports: Ports, upstream: u16, home: &Path, mat
             let (certificate, key) = (material.certificate.display(), material.key.display());
             let tls = format!("tls cert=\"{certificate}\" key=\"{key}\" min=\"1.3\" redirect=#false");
             format!("{}{}", server(ports, home, &listen), site(&tls, &respond))
+        }
+        Config::Php => {
+            let php = format!("php \"{}\" socket=\"unix:{}\"", material.php.display(), php.display());
+            format!("{}{}", server(ports, home, ""), site("", &php))
         }
         Config::Sites(count) => sites(count, 0, ports, home),
     }

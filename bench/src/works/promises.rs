@@ -67,6 +67,15 @@ pub(crate) const ALL: &[Work] = &[
         rivals: &[(Server::Nginx(Role::Proxy), Bar::with_aim(1.15, 0.9))],
     }),
     Work::Load(LoadWork {
+        name: "php",
+        title: "tiny reply by PHP, php-fpm with 4 workers, keep-alive on both sides",
+        shape: Shape::KeepAlive,
+        path: "/",
+        body_bytes: 13,
+        ours: Server::Run(Config::Php),
+        rivals: &[(Server::Nginx(Role::Php), Bar::with_aim(0.8, 0.6))],
+    }),
+    Work::Load(LoadWork {
         name: "h2",
         title: "tiny reply, HTTP/2 over TLS, 32 connections x 32 streams",
         shape: Shape::Http2,
