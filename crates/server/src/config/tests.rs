@@ -228,13 +228,13 @@ fn what_may_be_a_secret_is_not_shown_and_tells_one_config_from_the_next() {
                      request {{ set Authorization=\"Bearer {secret}\" X-Api-Key=\"{secret}\" X-Site=\"seen\" }}
                      add Set-Cookie=\"{secret}\"
                  }}
-                 respond
+                 fastcgi \":9000\" {{ env PASSWORD=\"{secret}\"; }}
              }} }}"
         ))
     };
     let shown = config("hush").shown().to_string();
     assert!(!shown.contains("hush"), "{shown}");
-    for seen in ["seen", "http://127.0.0.1/may?(secret)", "dns.sh", "x-api-key"] {
+    for seen in ["seen", "http://127.0.0.1/may?(secret)", "dns.sh", "x-api-key", "PASSWORD"] {
         assert!(shown.contains(seen), "{seen} in {shown}");
     }
     let whole = |secret: &str| serde_json::to_string(&config(secret)).expect("a config is JSON");

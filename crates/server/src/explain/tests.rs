@@ -24,6 +24,12 @@ site "*.a.test" {
     route "/only" {
         respond 203 "here"
     }
+    route "/app/*" {
+        fastcgi "127.0.0.1:9000" "unix:/run/app.sock" mount="/app"
+    }
+    route "/blog/*" {
+        php "/srv/blog"
+    }
 }
 "#;
 
@@ -71,6 +77,24 @@ fn says_the_way_of_a_request() {
             "it is sent to 127.0.0.1:3000 as POST /users?id=1, for host example.com",
         ],
     );
+}
+
+#[test]
+fn says_which_programs_answer() {
+    let last = |request, expected: &str| {
+        let folder = TempDir::with([("unary.kdl", CONFIG)]);
+        let question = Question {
+            method: http::Method::GET,
+            url: format!("http://x.a.test{request}").parse().expect("a URL"),
+            headers: HeaderMap::new(),
+            client: "127.0.0.1".parse().expect("an address"),
+        };
+        let config = Config::read(&folder.join("unary.kdl")).expect("a good config");
+        let text = explain(&config, &question).expect("it can be explained");
+        assert!(text.contains(expected), "{text}");
+    };
+    last("/app/a?b", "it is sent to 127.0.0.1:9000 or unix:/run/app.sock by FastCGI as GET /app/a?b");
+    last("/blog/a", "PHP runs the program that /blog/a means in /srv/blog; other files are sent, /index.php for");
 }
 
 #[test]

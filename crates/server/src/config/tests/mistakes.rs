@@ -228,6 +228,21 @@ fn filters_and_services_are_told_what_makes_sense() {
 }
 
 #[test]
+fn programs_are_told_what_makes_sense() {
+    check_route("fastcgi", &["worker"]);
+    check_route("fastcgi \"127.0.0.1\"", &["write host:port, :port or unix:/path"]);
+    check_route("scgi \":4000\" idle-time=\"1s\"", &["`scgi` knows no `idle-time`"]);
+    check_route("fastcgi \":9000\" mount=\"app\"", &["`app` is not what paths begin with"]);
+    check_route("fastcgi \":9000\" mount=\"/app/\"", &["`/app/` is not what paths begin with"]);
+    check_route("php \".\" front=\"index.php\"", &["`index.php` names no program"]);
+    check_route("php \".\" front=\"/../x.php\"", &["names no program"]);
+    check_route("php \".\" front=\"/index.html\"", &["names no program"]);
+    check_route("php \".\" { env A=\"1\"; env A=\"2\"; }", &["`A` is there already"]);
+    check_route("php \".\" { env \"A=B\"=\"1\"; }", &["`A=B` can be no variable"]);
+    check_route("php \".\" front=off authorization=#false { env A=\"1\" B=\"\"; }", &[]);
+}
+
+#[test]
 fn what_is_promised_is_refused_as_that() {
     let text = r#"
 server {
