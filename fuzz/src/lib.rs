@@ -13,6 +13,7 @@ pub use target::chunked::chunked;
 pub use target::client_connection::client_connection;
 pub use target::connection::connection;
 pub use target::fastcgi::fastcgi;
+pub use target::guest::guest;
 pub use target::h2_connection::h2_connection;
 pub use target::head::head;
 pub use target::proxy_protocol::proxy_protocol;

@@ -5,6 +5,7 @@ pub mod chunked;
 pub mod client_connection;
 pub mod connection;
 pub mod fastcgi;
+pub mod guest;
 pub mod h2_connection;
 pub mod head;
 mod model;
@@ -44,6 +45,7 @@ pub const TARGETS: &[Target] = &[
         fixtures: &["crates/net/tests/proxy_protocol"],
     },
     Target { name: "fastcgi", run: fastcgi::fastcgi, fixtures: &["crates/gateway/tests/fastcgi"] },
+    Target { name: "guest", run: guest::guest, fixtures: &["crates/gateway/tests/fastcgi"] },
     Target { name: "cgi_reply", run: cgi_reply::cgi_reply, fixtures: &[] },
 ];
 

@@ -14,8 +14,25 @@
 //! ```
 //!
 //! A service sees no difference: the client's address is the request's peer, its scheme what
-//! [`Scheme::of`](crate::web::scheme::Scheme::of) says. All that a host has told is in [`Variables`], among the request's
-//! extensions. Upgrades are not offered, and trailers are lost, as none of these wires carries them.
+//! [`Scheme::of`](crate::web::scheme::Scheme::of) says. Upgrades are not offered, and trailers are lost, as none of these
+//! wires carries them. All that a host has told is in [`Variables`], among the request's extensions:
+//!
+//! ```
+//! use unary::guest::Variables;
+//! use unary::prelude::*;
+//!
+//! /// Whom the host has let in.
+//! fn user(request: &Request) -> Option<String> {
+//!     let name = request.extensions().get::<Variables>()?.get("REMOTE_USER")?;
+//!     Some(String::from_utf8_lossy(name).into_owned())
+//! }
+//!
+//! let mut request = Request::new(Body::empty());
+//! assert_eq!(user(&request), None);
+//! let told: Variables = [("REMOTE_USER".into(), "ada".into())].into_iter().collect();
+//! request.extensions_mut().insert(told);
+//! assert_eq!(user(&request).as_deref(), Some("ada"));
+//! ```
 
 mod deadline;
 mod exchange;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 
 use unary_e2e::others::{APACHE, FCGIWRAP, LIGHTTPD, NGINX, Others, listening_at, put_example, shared_folder};
-use unary_e2e::{Client, has};
+use unary_e2e::{Client, has, run_config};
 use unary_testkit::{TempDir, free_port};
 
 /// Clients at once, and how often each asks.
@@ -84,6 +84,19 @@ fn daemons(others: &mut Others, folder: &TempDir, speech: &str) -> [u16; 2] {
         unary_e2e::eventually("it listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         port
     })
+}
+
+#[test]
+fn unary_asks_it_by_fastcgi_and_scgi() {
+    for speech in ["fastcgi", "scgi"] {
+        let ((folder, _), mut others) = (stage(), Others::default());
+        let [counter, measure] = daemons(&mut others, &folder, &format!("--{speech}"));
+        let route = |name: &str, port: u16| format!("route \"/{name}\" {{ {speech} \"127.0.0.1:{port}\"; }}\n");
+        let routes = route("hit_counter", counter) + &route("measure", measure);
+        folder.write("unary.kdl", format!("server {{ listen \"127.0.0.1:0\"; }}\nsite \"*\" {{\n{routes}}}\n"));
+        let server = run_config(folder.join("unary.kdl"), 1).start();
+        check(server.address());
+    }
 }
 
 #[test]
