@@ -54,6 +54,35 @@ fn a_call_by_cgi_is_answered() {
 }
 
 #[test]
+fn a_call_starts_no_threads() {
+    let mut command = command("measure", [""; 0]);
+    command.env_clear().env("GATEWAY_INTERFACE", "CGI/1.1").envs(GET.iter().copied()).env("CONTENT_LENGTH", "4");
+    let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (program.stdin.take().unwrap(), program.stdout.take().unwrap());
+    stdin.write_all(b"fo").unwrap();
+    // It has an event loop, and sleeps: all is there that it ever has.
+    let process = std::path::PathBuf::from(format!("/proc/{}", program.id()));
+    let sleeps = || std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| stat.contains(") S "));
+    let has_loop = || {
+        let links = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        links.flat_map(|link| std::fs::read_link(link.path())).any(|it| it.to_string_lossy().contains("eventpoll"))
+    };
+    let waits = || has_loop() && sleeps();
+    let began = std::time::Instant::now();
+    while !waits() {
+        assert!(began.elapsed() < STUCK, "it does not wait");
+        thread::yield_now();
+    }
+    let threads = std::fs::read_dir(process.join("task")).unwrap().count();
+    assert_eq!(threads, 1);
+    stdin.write_all(b"ur").unwrap();
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).unwrap();
+    assert!(said.ends_with("4 bytes\n"), "{said}");
+    assert!(program.wait().unwrap().success());
+}
+
+#[test]
 fn words_of_a_query_are_no_arguments() {
     for words in [&["--help"][..], &["--listen", "127.0.0.1:0"], &["--nonsense"]] {
         check_call(("hello", words), GET, "", "Hello, World!");
