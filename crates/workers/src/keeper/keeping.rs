@@ -2,8 +2,9 @@
 //! of what it is asked. It does nothing itself and has no clock: [`Hands`] do what it decides, and every
 //! event brings its time.
 //!
-//! One state machine and so one file: what each event does depends on what every other has left.
+//! One state machine and so one file, but for [`reload`]: what each event does depends on what every other has left.
 
+mod reload;
 mod restart;
 #[cfg(test)]
 mod tests;
@@ -375,16 +376,7 @@ impl<H: Hands> Keeping<H> {
     /// There is no server that serves, as the one that did so since then did this.
     fn lost(&mut self, now: Instant, since: Instant, what: &str) {
         self.hands.say(&format!("the server {what}; starting it anew"));
-        match self.job.take() {
-            Some(Job::Reload { asker, .. }) => {
-                self.hands.drop_proposal();
-                self.hands.notify(State::Ready);
-                let why =
-                    format!("the server {what} while it took on the config. It is started anew with the one before");
-                self.answer(asker, Err(why));
-            }
-            job => self.job = job,
-        }
+        self.reload_lost(what);
         if !self.is_any(Phase::Starting) {
             self.start_anew(now, now.duration_since(since));
         }
@@ -399,29 +391,15 @@ impl<H: Hands> Keeping<H> {
                     return;
                 }
             }
-            Some(Job::Revive { asker }) => {
-                self.hands.drop_proposal();
-                self.answer(asker, Err(why.clone()));
-            }
             job => self.job = job,
         }
+        self.revival_failed(&why);
         if !self.has_served {
             self.over = Some(Over::Failed { code, why });
             return;
         }
         self.hands.say(&why);
         self.start_anew(now, Duration::ZERO);
-    }
-
-    fn reloaded(&mut self, result: Outcome) {
-        let is_reloading = matches!(self.job, Some(Job::Reload { .. }));
-        let Some(Job::Reload { asker, .. }) = is_reloading.then(|| self.job.take()).flatten() else { return };
-        match &result {
-            Ok(_) => self.hands.accept_proposal(),
-            Err(_) => self.hands.drop_proposal(),
-        }
-        self.hands.notify(State::Ready);
-        self.answer(asker, result);
     }
 
     /// Begins what waits, if nothing else is going on.
@@ -436,29 +414,10 @@ impl<H: Hands> Keeping<H> {
         }
     }
 
-    fn reload(&mut self, now: Instant, asker: Option<Asker>) {
-        let serving = self.serving();
-        self.hands.notify(State::Reloading);
-        match (self.hands.propose(serving), serving) {
-            (Ok(()), Some(_)) => self.job = Some(Job::Reload { asker, deadline: now + RELOAD_MAX }),
-            (Ok(()), None) => {
-                self.job = Some(Job::Revive { asker });
-                self.restart.begin();
-                self.start(now);
-            }
-            (Err(why), _) => {
-                self.hands.notify(State::Ready);
-                self.answer(asker, Err(why));
-            }
-        }
-    }
-
     fn upgrade(&mut self, now: Instant, asker: Option<Asker>) {
         if !self.is_any(Phase::Serving) {
             // There is nobody to relieve; whoever is started next is new.
-            self.job = Some(Job::Revive { asker });
-            self.restart.begin();
-            return self.start(now);
+            return self.revive(now, asker);
         }
         match self.hands.start() {
             Ok(new) => {
@@ -522,12 +481,7 @@ impl<H: Hands> Keeping<H> {
             Ok(pid) => self.servers.push(Server::starting(pid, now)),
             Err(why) => {
                 self.hands.say(&why);
-                if matches!(self.job, Some(Job::Revive { .. }))
-                    && let Some(Job::Revive { asker }) = self.job.take()
-                {
-                    self.hands.drop_proposal();
-                    self.answer(asker, Err(why));
-                }
+                self.revival_failed(&why);
                 self.restart.later(now, Duration::ZERO);
             }
         }
