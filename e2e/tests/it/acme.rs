@@ -14,6 +14,31 @@ use unary_e2e::wait::pause;
 use unary_e2e::{PATIENCE, Ran, Server, Start, eventually, eventually_within, run, run_config};
 use unary_testkit::TempDir;
 
+/// A folder for a CA, and for a server that may ask it. `None` where there is no Pebble: then the test is skipped.
+fn folder(test: &str) -> Option<(TempDir, Ports)> {
+    if !pebble::has_pebble(test) {
+        return None;
+    }
+    let folder = TempDir::new();
+    pebble::write_certificate(&folder);
+    Some((folder, Ports::free()))
+}
+
+/// Writes a config that says this besides of the CA, and of sites.
+fn write_config(folder: &TempDir, ports: Ports, acme: &str, sites: &str) {
+    let Ports { http, tls, ca, .. } = ports;
+    let at = folder.path().display();
+    let server = format!(
+        r#"server {{
+            listen "127.0.0.1:{http}"; listen "127.0.0.1:{tls}" tls=#true; threads 2
+            state "{at}/state"; admin "unix:{at}/admin.sock"
+            acme {{ ca "https://localhost:{ca}/dir"; root "ca.pem"; {acme}; }}
+        }}
+        "#
+    );
+    folder.write("unary.kdl", server + sites);
+}
+
 /// A folder with a config of one site, and a CA that it may ask.
 pub(super) struct Site {
     pub(super) folder: TempDir,
@@ -22,26 +47,10 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new(name: &str) -> Option<Self> {
-        if !pebble::has_pebble(name) {
-            return None;
-        }
-        let site = Self { folder: TempDir::new(), ports: Ports::free() };
-        pebble::write_certificate(&site.folder);
-        let Ports { http, tls, ca, .. } = site.ports;
-        let at = site.folder.path().display();
-        site.folder.write(
-            "unary.kdl",
-            format!(
-                r#"server {{
-                    listen "127.0.0.1:{http}"; listen "127.0.0.1:{tls}" tls=#true; threads 2
-                    state "{at}/state"; admin "unix:{at}/admin.sock"
-                    acme {{ email "me@example.com"; ca "https://localhost:{ca}/dir"; root "ca.pem" }}
-                }}
-                site "a.example" "www.a.example" {{ tls auto; route {{ respond "the site" }} }}
-                "#
-            ),
-        );
-        Some(site)
+        let (folder, ports) = folder(name)?;
+        let sites = r#"site "a.example" "www.a.example" { tls auto; route { respond "the site" } }"#;
+        write_config(&folder, ports, r#"email "me@example.com""#, sites);
+        Some(Self { folder, ports })
     }
 
     pub(super) fn about_to_start(&self) -> Start {

@@ -316,7 +316,7 @@ mod tests {
     use unary_net::tls::{Certificates, Terms as TlsTerms};
     use unary_testkit::TempDir;
 
-    use super::super::settings::{AcmeSettings, BACK_OFF, Challenge};
+    use super::super::settings::AcmeSettings;
     use super::super::{Acme, Answers};
     use super::*;
 
@@ -326,17 +326,8 @@ mod tests {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // Takes what is asked, and never answers.
         let ask = format!("http://{}/", silent.local_addr().unwrap()).parse().unwrap();
         let settings = AcmeSettings {
-            state: temp.path().to_owned(),
-            email: None,
-            cas: vec!["https://nowhere.invalid/dir".into()],
-            root: None,
-            eab: None,
-            challenges: vec![Challenge::Http],
-            dns: None,
-            orders_max: 1,
-            orders_per: Duration::from_secs(3600),
             on_demand: Some(OnDemand { ask, names_max: 10, names_per: Duration::from_secs(60) }),
-            back_off: BACK_OFF,
+            ..AcmeSettings::of_test(temp.path().to_owned())
         };
         let certificates = Certificates::new().unwrap();
         let acme = Acme::start(settings, &certificates, &Answers::default()).unwrap();

@@ -37,6 +37,26 @@ pub(crate) struct AcmeSettings {
     pub(crate) back_off: (Duration, Duration),
 }
 
+#[cfg(test)]
+impl AcmeSettings {
+    /// Those of a test: a CA that nobody reaches, and its state there.
+    pub(super) fn of_test(state: PathBuf) -> Self {
+        Self {
+            state,
+            email: None,
+            cas: vec!["https://nowhere.invalid/dir".into()],
+            root: None,
+            eab: None,
+            challenges: vec![Challenge::Http],
+            dns: None,
+            orders_max: 50,
+            orders_per: Duration::from_secs(3600),
+            on_demand: None,
+            back_off: BACK_OFF,
+        }
+    }
+}
+
 /// [`AcmeSettings::back_off`] unless told: a minute, which mends most, to half a day.
 pub(crate) const BACK_OFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(12 * 3600));
 

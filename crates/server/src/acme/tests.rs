@@ -19,7 +19,7 @@ use unary_net::{Drain, Listen, Peer, Run, connect, listen, process, reply};
 use unary_service::service_fn;
 use unary_testkit::{TempDir, free_port};
 
-use super::settings::{Algorithm, BACK_OFF, Challenge, Dns, ExternalAccount, NameServer, Way};
+use super::settings::{Algorithm, Challenge, Dns, ExternalAccount, NameServer, Way};
 use super::*;
 
 /// How long certificates are valid that are to be renewed, in seconds: a third of it is time enough on a
@@ -48,17 +48,11 @@ impl World {
         let (temp, ports) = (TempDir::new(), Ports::free());
         pebble::write_certificate(&temp);
         let settings = AcmeSettings {
-            state: temp.join("state"),
             email: Some("me@example.com".into()),
             cas: vec![format!("https://localhost:{}/dir", ports.ca).into()],
             root: Some(temp.join("ca.pem")),
-            eab: None,
-            challenges: vec![Challenge::Http],
-            dns: None,
-            orders_max: 50,
-            orders_per: Duration::from_secs(3600),
-            on_demand: None,
             back_off: (Duration::from_millis(200), Duration::from_secs(1)),
+            ..AcmeSettings::of_test(temp.join("state"))
         };
         let certificates = Certificates::new().unwrap();
         let drain = Drain::new();
@@ -320,19 +314,7 @@ fn localhost_has_a_ca_of_its_own() {
     let temp = TempDir::new();
     let certificates = Certificates::new().unwrap();
     let site = Arc::new(certificates.site(&["localhost", "app.localhost"], &Terms::default()).unwrap());
-    let settings = AcmeSettings {
-        state: temp.path().to_owned(),
-        email: None,
-        cas: vec!["https://nowhere.invalid/dir".into()],
-        root: None,
-        eab: None,
-        challenges: vec![Challenge::Http],
-        dns: None,
-        orders_max: 1,
-        orders_per: Duration::from_secs(3600),
-        on_demand: None,
-        back_off: BACK_OFF,
-    };
+    let settings = AcmeSettings::of_test(temp.path().to_owned());
     let acme = Acme::start(settings, &certificates, &Answers::default()).unwrap();
     acme.manage(vec![wanted(&site)]);
     eventually("a certificate", || site.certificate().is_some());

@@ -195,9 +195,9 @@ async fn plain_http_is_led_to_the_port_where_tls_is() {
     check("listen \":8443\" \":443\" tls=#true", "http://a.example:8080/x", "https://a.example/x").await;
 }
 
-#[test]
-fn a_ca_that_was_replaced_is_trusted_no_longer_after_a_reload() {
-    let made = || rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+/// A site that asks for certificates of the first of two CAs, both in PEM.
+fn guarded() -> (Place, String, String) {
+    let [own, ca, other] = [(); 3].map(|()| rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap());
     let place = Place::with(
         "server { listen \":443\" }
          site \"a.example\" {
@@ -205,15 +205,20 @@ fn a_ca_that_was_replaced_is_trusted_no_longer_after_a_reload() {
              route { respond \"secret\" }
          }",
     );
-    let (own, ca, other) = (made(), made(), made());
     place.0.write("a.pem", own.cert.pem());
     place.0.write("a.key", own.signing_key.serialize_pem());
     place.0.write("ca.pem", ca.cert.pem());
+    (place, ca.cert.pem(), other.cert.pem())
+}
+
+#[test]
+fn a_ca_that_was_replaced_is_trusted_no_longer_after_a_reload() {
+    let (place, _, other) = guarded();
     let site = |plan: &Plan| plan.tls_sites().next().unwrap();
     let plan = place.plan(None);
     let same = place.plan(Some(&plan));
     assert!(Arc::ptr_eq(&site(&plan), &site(&same)));
-    place.0.write("ca.pem", other.cert.pem());
+    place.0.write("ca.pem", other);
     let next = place.plan(Some(&same));
     assert!(!Arc::ptr_eq(&site(&same), &site(&next)));
 }
@@ -309,22 +314,11 @@ fn a_site_that_changes_shows_the_certificate_of_its_names_until_it_has_its_own()
 
 #[tokio::test]
 async fn nobody_comes_to_a_site_with_client_certificates_who_has_shown_none_that_it_trusts_now() {
-    let made = || rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
-    let place = Place::with(
-        "server { listen \":443\" }
-         site \"a.example\" {
-             tls cert=\"a.pem\" key=\"a.key\" client-ca=\"ca.pem\"
-             route { respond \"secret\" }
-         }",
-    );
-    let (own, ca, other) = (made(), made(), made());
-    place.0.write("a.pem", own.cert.pem());
-    place.0.write("a.key", own.signing_key.serialize_pem());
-    place.0.write("ca.pem", ca.cert.pem());
+    let (place, ca, other) = guarded();
     let plan = place.plan(None);
     let ca_of = |pem: String| Some(ClientCa::from_pem(pem.as_bytes()).unwrap());
     // By the site's own name: the connection may have begun when nobody was asked, or another CA was trusted.
-    for (client_ca, status) in [(ca_of(ca.cert.pem()), 200), (ca_of(other.cert.pem()), 421), (None, 421)] {
+    for (client_ca, status) in [(ca_of(ca), 200), (ca_of(other), 421), (None, 421)] {
         let peer = Peer::new(None, None);
         let server_name = Some("a.example".into());
         let (version, alpn) = (TlsVersion::Tls13, Alpn::Http1);

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use unary_e2e::pebble::{self, Pebble, Ports};
+use unary_e2e::pebble::{Pebble, Ports};
 use unary_e2e::server::Signal;
 use unary_e2e::{PATIENCE, Ran, Server, eventually, run, run_config};
 use unary_testkit::TempDir;
+
+use super::{folder, write_config};
 
 /// Whoever says which names may have a certificate: those that begin with `good`.
 struct Answering {
@@ -55,30 +57,15 @@ struct Site {
 
 impl Site {
     fn new(test: &str, challenge: &str, rate: &str) -> Option<Self> {
-        if !pebble::has_pebble(test) {
-            return None;
-        }
-        let site = Self { folder: TempDir::new(), ports: Ports::free(), answering: Answering::start() };
-        pebble::write_certificate(&site.folder);
-        let (Ports { http, tls, ca, .. }, asked) = (site.ports, site.answering.address);
-        let at = site.folder.path().display();
-        site.folder.write(
-            "unary.kdl",
-            format!(
-                r#"server {{
-                    listen "127.0.0.1:{http}"; listen "127.0.0.1:{tls}" tls=#true; threads 2
-                    state "{at}/state"; admin "unix:{at}/admin.sock"
-                    acme {{
-                        ca "https://localhost:{ca}/dir"; root "ca.pem"; challenge {challenge}
-                        on-demand "http://{asked}/may" rate="{rate}"
-                    }}
-                }}
-                site "fixed.localhost" {{ tls auto; route {{ respond "fixed" }} }}
-                site "*" {{ tls auto on-demand=#true; route {{ respond "for all" }} }}
-                "#
-            ),
-        );
-        Some(site)
+        let (folder, ports) = folder(test)?;
+        let answering = Answering::start();
+        let acme = format!("challenge {challenge}; on-demand \"http://{}/may\" rate=\"{rate}\"", answering.address);
+        let sites = r#"
+            site "fixed.localhost" { tls auto; route { respond "fixed" } }
+            site "*" { tls auto on-demand=#true; route { respond "for all" } }
+        "#;
+        write_config(&folder, ports, &acme, sites);
+        Some(Self { folder, ports, answering })
     }
 
     fn start(&self) -> Server {
