@@ -1,3 +1,5 @@
+mod filters;
+
 use unary_http::Body;
 use unary_net::Peer;
 use unary_net::tls::{Alpn, TlsFacts, TlsVersion};
