@@ -22,6 +22,16 @@ pub(super) fn of_folder(told: &Serve, folder: &Path) -> Result<String, Failure> 
     ))
 }
 
+/// The config for a folder of PHP programs, perhaps with `cgi-bin/` in it.
+pub(super) fn of_php(told: &Serve, folder: &Path) -> Result<String, Failure> {
+    let (server, php, programs) = (server(told)?, quoted(folder)?, folder.join("cgi-bin"));
+    let cgi = match programs.is_dir() {
+        true => format!("  route \"/cgi-bin/*\" {{\n    cgi {}\n  }}\n", quoted(&programs)?),
+        false => String::new(),
+    };
+    Ok(format!("{server}site \"*\" {{\n{cgi}  route {{\n    php {php}\n  }}\n}}\n"))
+}
+
 fn server(told: &Serve) -> Result<String, Failure> {
     let mut text = "server {\n  admin \"off\"\n  watch \"off\"\n".to_owned();
     // Writing to a string does not fail.
@@ -91,6 +101,15 @@ mod tests {
             ],
         );
         check(&["unary", "serve", "x", "--access-log=json"], "/x", &[("/server/access_log/format", "json".into())]);
+    }
+
+    #[test]
+    fn a_php_folder_is_one_route() {
+        let Command::Serve(told) = Cli::parse_from(["unary", "serve", "x"]).command else { panic!("it is `serve`") };
+        let text = of_php(&told, Path::new("/srv/a b")).unwrap();
+        let Ok((config, _)) = Kept::written(text.clone()) else { panic!("{text}") };
+        let json = serde_json::to_value(&config).unwrap();
+        assert_eq!(json.pointer("/sites/0/routes/0/service/php/folder"), Some(&"/srv/a b".into()), "{json:#}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use unary_net::Address;
 use unary_web::handler::files::{Files, Listing};
 
 use crate::failure::{Failure, in_words};
@@ -16,6 +17,8 @@ pub(super) enum Subject {
     Folder(Files),
     /// The same, with programs in its `cgi-bin/`. From the root of the machine on.
     FolderWithPrograms(PathBuf),
+    /// PHP programs and files, from there on.
+    PhpFolder(PathBuf),
     /// A program, from there on.
     Program(PathBuf),
 }
@@ -36,8 +39,7 @@ impl Subject {
             return Err(Failure::nonsense(refusal_of_file(path, &about)));
         }
         if path.join("index.php").exists() {
-            let why = "Its index.php would be shown as text, for running PHP programs is not built yet";
-            return Err(Failure::nonsense(format!("{shown} is a PHP folder. {why}")));
+            return found_php(path).map(|()| Self::PhpFolder(absolute()));
         }
         // Folders without an index are shown: whoever names a folder wants to share it. That takes
         // reading the folder; files whose names are known need it entered only.
@@ -50,6 +52,18 @@ impl Subject {
         }
         let files = Files::new(path).map_err(|error| cannot_open(path, error.source()))?;
         Ok(Self::Folder(files.listing(Listing::On)))
+    }
+}
+
+/// Whether there is somebody to run PHP programs: nobody waits at a terminal for 503.
+fn found_php(folder: &Path) -> Result<(), Failure> {
+    match unary_workers::php::usual_address() {
+        Address::Unix(socket) if !socket.exists() => Err(Failure::nonsense(format!(
+            "{} is a PHP folder, and no php-fpm listens at {}. Install and start it: apt install php-fpm",
+            folder.display(),
+            socket.display()
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -66,7 +80,7 @@ fn refusal_of_file(path: &Path, about: &fs::Metadata) -> String {
         return format!("{shown} is a Procfile. Running one is not built yet");
     }
     if path.extension().is_some_and(|extension| extension == "php") {
-        return format!("{shown} is a PHP program. Running those is not built yet");
+        return format!("{shown} is a PHP program. Name the folder it is in");
     }
     if about.is_file() && fs::File::open(path).is_ok_and(|mut file| starts_with_marks(&mut file)) {
         return format!("{shown} is a program that nobody may execute. Allow it: chmod +x {shown}");

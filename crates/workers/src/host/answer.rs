@@ -156,7 +156,7 @@ where
     fn drop(&mut self) {
         match self.talk.take() {
             Some(talk) if talk.may_rest() => give_back(talk, &self.shelf),
-            Some(talk) if !talk.is_over() => wind_down(talk, self.shelf.clone(), Rest::Unwanted),
+            Some(talk) if T::KEEPS && !talk.is_over() => wind_down(talk, self.shelf.clone(), Rest::Unwanted),
             _ => {}
         }
     }
