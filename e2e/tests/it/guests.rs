@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 
 use unary_e2e::others::{APACHE, FCGIWRAP, LIGHTTPD, NGINX, Others, listening_at, put_example, shared_folder};
-use unary_e2e::{Client, has, run_config};
+use unary_e2e::{Client, Server, has, run_config};
 use unary_testkit::{TempDir, free_port};
 
 /// Clients at once, and how often each asks.
@@ -86,6 +86,22 @@ fn daemons(others: &mut Others, folder: &TempDir, speech: &str) -> [u16; 2] {
     })
 }
 
+/// Our own server with these routes.
+fn ours(folder: &TempDir, routes: &str) -> Server {
+    let admin = folder.join("admin.sock").display().to_string();
+    let server = format!("server {{ listen \"127.0.0.1:0\"; admin \"unix:{admin}\"; }}\n");
+    folder.write("unary.kdl", format!("{server}site \"*\" {{\n{routes}}}\n"));
+    run_config(folder.join("unary.kdl"), 1).start()
+}
+
+#[test]
+fn unary_runs_it_by_cgi() {
+    let (folder, at) = stage();
+    let route = |name: &str| format!("route \"/{name}\" {{ cgi \"{at}/{name}\"; }}\n");
+    let routes = route("hit_counter") + &route("measure");
+    check(ours(&folder, &routes).address());
+}
+
 #[test]
 fn unary_asks_it_by_fastcgi_and_scgi() {
     for speech in ["fastcgi", "scgi"] {
@@ -93,9 +109,7 @@ fn unary_asks_it_by_fastcgi_and_scgi() {
         let [counter, measure] = daemons(&mut others, &folder, &format!("--{speech}"));
         let route = |name: &str, port: u16| format!("route \"/{name}\" {{ {speech} \"127.0.0.1:{port}\"; }}\n");
         let routes = route("hit_counter", counter) + &route("measure", measure);
-        folder.write("unary.kdl", format!("server {{ listen \"127.0.0.1:0\"; }}\nsite \"*\" {{\n{routes}}}\n"));
-        let server = run_config(folder.join("unary.kdl"), 1).start();
-        check(server.address());
+        check(ours(&folder, &routes).address());
     }
 }
 
