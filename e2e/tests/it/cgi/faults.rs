@@ -35,7 +35,8 @@ fn what_takes_too_long_is_ended_with_all_it_started() {
 #[test]
 fn a_client_that_leaves_is_said_to_the_program() {
     let folder = TempDir::new();
-    let text = "#!/bin/sh\ntrap 'echo told > told; exit' INT\necho 'A: b\n'\nwhile :; do sleep 0.1; done\n";
+    // That a client has gone amid a reply is seen when something is sent to it.
+    let text = "#!/bin/sh\ntrap '' PIPE\ntrap 'echo told > told; exit' INT\nprintf 'A: b\\n\\n'\nwhile :; do echo x; sleep 0.1; done\n";
     program(&folder, "waits", text);
     let server = site(&folder, "route \"/*\" {\n cgi waits gone-signal=INT\n }");
     let mut client = Client::connect(&server);
