@@ -4,7 +4,7 @@ mod material;
 mod nginx;
 pub(crate) mod unary;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,8 +74,8 @@ pub(crate) struct Bench {
     material: Material,
     /// What proxies pass requests on to: one for all, where the load is.
     upstream: OnceCell<Process>,
-    /// php-fpm, likewise, and its socket.
-    php: OnceCell<(Process, PathBuf)>,
+    /// php-fpm, one for each contestant: connections that one keeps hold up the workers for the others.
+    php: RefCell<Vec<Process>>,
 }
 
 impl Bench {
@@ -83,7 +83,7 @@ impl Bench {
         let folder = std::env::temp_dir().join(format!("unary-bench-{}", std::process::id()));
         let material = Material::write(&folder);
         let material = material.map_err(|failure| format!("cannot write to {}: {failure}", folder.display()))?;
-        Ok(Bench { target: target.to_owned(), folder, material, upstream: OnceCell::new(), php: OnceCell::new() })
+        Ok(Bench { target: target.to_owned(), folder, material, upstream: OnceCell::new(), php: RefCell::default() })
     }
 
     pub(crate) fn material(&self) -> &Material {
@@ -149,15 +149,15 @@ impl Bench {
     fn unary_config(&self, config: Config, ports: Ports) -> Result<PathBuf, Failure> {
         let home = self.home(ports)?;
         let upstream = if config == Config::Proxy { self.upstream()? } else { ports.plain };
-        let php = if config == Config::Php { self.php()? } else { &home };
-        write(&home.join("unary.kdl"), &unary::text(config, ports, upstream, php, &home, &self.material))
+        let php = if config == Config::Php { self.php()? } else { home.clone() };
+        write(&home.join("unary.kdl"), &unary::text(config, ports, upstream, &php, &home, &self.material))
     }
 
     fn nginx_config(&self, role: Role, ports: Ports) -> Result<PathBuf, Failure> {
         let home = self.home(ports)?;
         let upstream = if role == Role::Proxy { self.upstream()? } else { ports.plain };
-        let php = if role == Role::Php { self.php()? } else { &home };
-        write(&home.join("nginx.conf"), &nginx::text(role, ports, upstream, php, &home, &self.material))
+        let php = if role == Role::Php { self.php()? } else { home.clone() };
+        write(&home.join("nginx.conf"), &nginx::text(role, ports, upstream, &php, &home, &self.material))
     }
 
     /// A folder for the server with these ports: its config, and what it writes.
@@ -167,26 +167,23 @@ impl Bench {
         Ok(home)
     }
 
-    /// The socket of php-fpm, which runs where the load runs.
-    fn php(&self) -> Result<&Path, Failure> {
-        if self.php.get().is_none() {
-            let ports = machine::free_ports()?;
-            let (home, socket) = (self.home(ports)?, self.folder.join("php.sock"));
-            let text = format!(
-                "[global]\nerror_log = {}/errors\n[www]\nuser = nobody\ngroup = nogroup\nlisten = {}\nlisten.mode = 0666\n\
+    /// The socket of a php-fpm of its own, which runs where the load runs.
+    fn php(&self) -> Result<PathBuf, Failure> {
+        let ports = machine::free_ports()?;
+        let (home, socket) = (self.home(ports)?, self.folder.join(format!("php{}.sock", ports.plain)));
+        let text = format!(
+            "[global]\nerror_log = {}/errors\n[www]\nuser = nobody\ngroup = nogroup\nlisten = {}\nlisten.mode = 0666\n\
                  pm = static\npm.max_children = {PHP_WORKERS}\n",
-                home.display(),
-                socket.display()
-            );
-            let config = write(&home.join("php-fpm.conf"), &text)?;
-            let mut command = Command::new("setpriv");
-            command.args(["--pdeathsig", "TERM"]).arg(php_fpm().ok_or("php-fpm is not installed: php-fpm of Debian")?);
-            command.args(["--nodaemonize", "--fpm-config"]).arg(config);
-            let mut process = Process::spawn(&mut command, Core::Load, ports, &home.join("said"))?;
-            process.wait_for_socket(&socket)?;
-            let _ = self.php.set((process, socket)); // As above: there is one thread.
-        }
-        let (_, socket) = self.php.get().ok_or("there is no PHP")?;
+            home.display(),
+            socket.display()
+        );
+        let config = write(&home.join("php-fpm.conf"), &text)?;
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM"]).arg(php_fpm().ok_or("php-fpm is not installed: php-fpm of Debian")?);
+        command.args(["--nodaemonize", "--fpm-config"]).arg(config);
+        let mut process = Process::spawn(&mut command, Core::Load, ports, &home.join("said"))?;
+        process.wait_for_socket(&socket)?;
+        self.php.borrow_mut().push(process);
         Ok(socket)
     }
 

@@ -32,7 +32,10 @@ impl Material {
         };
         fs::create_dir_all(&material.site)?;
         fs::create_dir_all(&material.php)?;
-        fs::write(material.php.join("index.php"), format!("<?php echo '{GREETING}';"))?;
+        fs::write(
+            material.php.join("index.php"),
+            format!("<?php header('Content-Length: {}'); echo '{GREETING}';", GREETING.len()),
+        )?;
         for (name, bytes) in FILES {
             fs::write(material.site.join(name), b"0123456789abcdef".repeat(bytes / 16))?;
         }
