@@ -27,6 +27,7 @@ mod systemd;
 mod terminal;
 mod tls;
 mod traversal;
+mod trusted_proxies;
 
 use std::path::{Path, PathBuf};
 
