@@ -2,6 +2,7 @@
 
 mod activation;
 mod deaths;
+mod goaway;
 mod kept;
 mod keys;
 mod load;
