@@ -10,7 +10,7 @@ use unary_testkit::free_port;
 use super::kept::{Kept, signal};
 use super::load::Load;
 
-/// How soon another server has to serve, at best: tests run beside others.
+/// How soon another server has to serve, more often than not: a machine may be busy with something else once.
 const BACK_MAX: Duration = Duration::from_millis(100);
 
 #[test]
@@ -32,8 +32,10 @@ fn a_killed_server_is_back_at_once_and_nobody_is_refused() {
         }
     });
     assert_eq!(refused, 0);
+    back.sort_unstable();
     eprintln!("back after {back:?}");
-    assert!(back.iter().min().is_some_and(|best| *best <= BACK_MAX), "{back:?}");
+    let median = back[back.len() / 2];
+    assert!(median <= BACK_MAX, "{back:?}");
 }
 
 #[test]
