@@ -62,12 +62,14 @@ fn whatever_went_wrong_is_counted_by_its_reason() {
     let refused = site.openssl(&["-servername", "nobody.example"]);
     assert!(refused.contains("unrecognized name"), "{refused}");
     counts(&site, "unknown-name", 1.0);
-    site.openssl(&["-servername", "b.example", "-tls1_2"]);
-    counts(&site, "client-certificate", 1.0);
     let [pem, key] = ["expired.pem", "expired.key"].map(|name| site.file(name).display().to_string());
-    let expired = site.openssl(&["-servername", "b.example", "-cert", &pem, "-key", &key, "-tls1_2"]);
-    assert!(expired.contains("certificate expired"), "{expired}");
-    counts(&site, "client-certificate", 2.0);
+    for (before, version) in [(0.0, "-tls1_2"), (2.0, "-tls1_3")] {
+        site.openssl(&["-servername", "b.example", version]);
+        counts(&site, "client-certificate", before + 1.0);
+        let expired = site.openssl(&["-servername", "b.example", "-cert", &pem, "-key", &key, version]);
+        assert!(expired.contains("certificate expired"), "{version}: {expired}");
+        counts(&site, "client-certificate", before + 2.0);
+    }
     site.openssl(&["-servername", "a.example", "-tls1_2", "-cipher", "AES128-SHA"]);
     counts(&site, "protocol", 1.0);
     // OpenSSL does not trust whoever issued it, and says so.
