@@ -231,6 +231,21 @@ fn obtains_with_an_account_that_exists() {
 }
 
 #[test]
+fn one_account_serves_all_sites() {
+    let Some(mut world) = World::new("one_account_serves_all_sites") else { return };
+    world.start_ca(3600);
+    let sites: [&[&str]; 3] = [&["a.example"], &["b.example"], &["c.example"]];
+    let accounts = |world: &World| fs::read_dir(world.temp.join("state/acme/accounts")).unwrap().count();
+    let begun = world.start(&sites[..2]);
+    eventually("two certificates", || begun.iter().all(|site| site.certificate().is_some()));
+    assert_eq!(accounts(&world), 1);
+    world.acme = None;
+    let begun = world.start(&sites);
+    eventually("and another after a restart", || begun.iter().all(|site| site.certificate().is_some()));
+    assert_eq!(accounts(&world), 1);
+}
+
+#[test]
 fn renews_before_it_is_too_late_and_one_site_never_stops_another() {
     let Some(mut world) = World::new("renews_before_it_is_too_late") else { return };
     world.start_ca(SHORT);
