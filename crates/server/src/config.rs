@@ -98,6 +98,13 @@ impl Config {
         shown
     }
 
+    /// The same of one of its sites.
+    pub(crate) fn shown_site(site: &Site) -> serde_json::Value {
+        let mut shown = serde_json::to_value(site).expect("paths and texts of a config are UTF-8");
+        json::hide(&mut shown);
+        shown
+    }
+
     /// The access logs that it asks for, one as often as it does.
     pub(crate) fn access_logs(&self) -> impl Iterator<Item = &AccessLog> {
         let routes = self.sites.iter().flat_map(|site| site.routes.iter());

@@ -6,19 +6,24 @@ mod steps;
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use unary_http::{Body, Request};
+use unary_service::Service as _;
 use unary_web::choose::{Asked, Path, WhyNot};
 use unary_web::filter::forwarded::Client;
+use unary_web::scheme::Scheme;
 
 use crate::ask::{Answer, ask};
 use crate::check::{print, report};
 use crate::cli::{Explain, Keeper};
 use crate::config::{At, Config, Limits, Placed, Route, Site, Tls};
 use crate::failure::Failure;
+use crate::plan::{Ahead, Broken, Foretold, Plan};
 use crate::run::admin_path;
-use steps::{End, Traveller};
+use steps::{End, Traveller, wait};
 
 /// Routes that are said to have been passed over. More nobody reads.
 const PASSED_OVER_MAX: usize = 20;
@@ -36,6 +41,15 @@ pub(crate) struct Question {
     pub(crate) client: IpAddr,
 }
 
+/// What is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    /// What a file says, whether or not it can be served here.
+    Written,
+    /// What a server serves: of a site that could not be built what it was, or that it is not there.
+    Served,
+}
+
 /// Says what becomes of the request: by the config in the file, or by the one that is served.
 pub(crate) fn run(told: &Explain) -> Result<(), Failure> {
     let headers = headers_of(told.headers.iter().map(String::as_str))?;
@@ -50,8 +64,9 @@ pub(crate) fn run(told: &Explain) -> Result<(), Failure> {
             Answer::Refused(why) => Err(Failure::nonsense(why)),
         };
     }
-    let config = Config::read(&told.config).map_err(report)?;
-    print(&explain(&config, &question)?);
+    let config = Arc::new(Config::read(&told.config).map_err(report)?);
+    let plan = Plan::only_to_ask(&config).map_err(Failure::failed)?;
+    print(&explain(&plan, Text::Written, &question)?);
     Ok(())
 }
 
@@ -69,6 +84,18 @@ pub(crate) fn headers_of<'l>(lines: impl IntoIterator<Item = &'l str>) -> Result
 }
 
 impl Question {
+    /// The request itself, which comes by this scheme and asks for this host.
+    fn request(&self, scheme: &str, host: &str) -> Result<Request, Failure> {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = target_of(&self.url);
+        *request.headers_mut() = self.headers.clone();
+        let field = host.parse().map_err(|_| Failure::nonsense(format!("`{host}` is no host")))?;
+        request.headers_mut().insert(header::HOST, field);
+        request.extensions_mut().insert(if scheme == "https" { Scheme::Https } else { Scheme::Http });
+        Ok(request)
+    }
+
     /// The page of the server that runs which has the answer.
     fn target(&self) -> String {
         let Self { method, url, headers, client } = self;
@@ -85,11 +112,11 @@ fn escaped(bytes: impl AsRef<[u8]>) -> String {
     percent_encode(bytes.as_ref(), NON_ALPHANUMERIC).to_string()
 }
 
-/// Says what a config makes of a request.
-pub(crate) fn explain(config: &Config, question: &Question) -> Result<String, Failure> {
+/// Says what a plan makes of a request.
+pub(crate) fn explain(plan: &Plan, text: Text, question: &Question) -> Result<String, Failure> {
     let mut page = Page(format!("{} {}\n\n", question.method, question.url));
-    page.answer(config, question)?;
-    page.limits(&config.server.limits);
+    page.answer(plan, text, question)?;
+    page.limits(plan.limits());
     Ok(page.0)
 }
 
@@ -97,22 +124,50 @@ pub(crate) fn explain(config: &Config, question: &Question) -> Result<String, Fa
 struct Page(String);
 
 impl Page {
-    fn answer(&mut self, config: &Config, question: &Question) -> Result<(), Failure> {
+    fn answer(&mut self, plan: &Plan, text: Text, question: &Question) -> Result<(), Failure> {
         let Question { method, url, headers, client } = question;
         let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
             return Err(Failure::nonsense(format!("`{url}` is no whole URL. Write it as in https://example.com/path")));
         };
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(authority.as_str());
-        let Some(site) = config.hosts.choose(host).and_then(|number| config.sites.get(*number)) else {
-            self.line("no site answers for this host", None);
-            self.line("it is answered with 404", None);
+        let request = question.request(scheme, host)?;
+        let (said, served, broken, ahead) = match plan.foretell(&request, authority.as_str()) {
+            Foretold::Answered => {
+                self.line("it is answered as the CA expects it that is obtaining a certificate", None);
+                return Ok(());
+            }
+            Foretold::NoSite => {
+                self.line("no site answers for this host", None);
+                self.line("it is answered with 404", None);
+                return Ok(());
+            }
+            Foretold::Site { said, served, broken, ahead } => (said, served, broken, ahead),
+        };
+        let site = match text {
+            Text::Written => Some(said),
+            Text::Served => served,
+        };
+        self.site(site.unwrap_or(said));
+        if let Some(broken) = broken {
+            self.broken(broken, text, served);
+        }
+        let Some(site) = site else {
+            self.end("it is answered with 503");
             return Ok(());
         };
-        self.site(site);
-        if scheme == "http" && site.tls.redirects() {
-            let target = url.path_and_query().map_or("/", |target| target.as_str());
-            self.end(&format!("it is redirected to https://{}{target}", authority.host()));
-            return Ok(());
+        match ahead {
+            Ahead::Routes => {}
+            Ahead::Misdirected => {
+                self.end("it is answered with 421: its connection has not proved that it is of a client of this site");
+                return Ok(());
+            }
+            Ahead::ToTls(to_tls) => {
+                if Plan::may_answer_cas(&request) {
+                    self.line("  a CA that is obtaining a certificate is answered here", None);
+                }
+                self.end(&steps::redirected(wait(to_tls.call(request))).0);
+                return Ok(());
+            }
         }
         let path = match Path::parse(url.path()) {
             Ok(path) => path,
@@ -157,6 +212,17 @@ impl Page {
             Tls::Files { at, cert, .. } => (format!("tls cert={:?}", cert.display().to_string()), Some(at)),
         };
         self.line(&format!("  {text}"), at.map(|at| Places { at, through: &[] }).as_ref());
+    }
+
+    /// Says that a site is not as it was asked to be.
+    fn broken(&mut self, broken: &Broken, text: Text, served: Option<&Site>) {
+        let (at, why) = broken.why();
+        let stays = match (text, served) {
+            (Text::Served, Some(_)) => "served as it was, by the text of then",
+            (Text::Served, None) => "answers 503",
+            (Text::Written, _) => "a server that has it goes on serving it as it was, any other answers 503",
+        };
+        self.line(&format!("  could not be built: {why}; {stays}"), Some(&Places { at, through: &[] }));
     }
 
     fn route(&mut self, route: &Route, mut traveller: Traveller) {

@@ -7,6 +7,7 @@
 
 mod chain;
 mod ending;
+mod foretell;
 mod program;
 mod site;
 
@@ -30,11 +31,16 @@ use unary_workers::spawner::Spawner;
 
 use crate::acme::Answers;
 use crate::config::{AccessLog as AccessLogSettings, At, Config, Metrics as MetricsSettings, Trace as TraceSettings};
+pub(crate) use foretell::{Ahead, Foretold};
 pub(crate) use program::Within;
 use site::{Built, Own};
 
 /// What is served until the next reload.
 pub(crate) struct Plan {
+    /// What it was built of.
+    config: Arc<Config>,
+    /// The configs of which broken sites are that are served as they were.
+    earlier: HashMap<String, Arc<Config>>,
     sites: Vec<Arc<Built>>,
     hosts: Sites<usize>,
     /// The sites by what they are called, for the next plan.
@@ -73,10 +79,12 @@ impl Plan {
     /// Builds what the config says, with what can be kept of the plan before.
     ///
     /// Waits for the disk: not for an event loop.
-    pub(crate) fn build(config: &Config, before: Option<&Self>, logs: &mut dyn Logs, means: Means<'_>) -> Self {
+    pub(crate) fn build(config: &Arc<Config>, before: Option<&Self>, logs: &mut dyn Logs, means: Means<'_>) -> Self {
         let Means { certificates, figures, spans, spawner, within } = means;
         let counting = Counting { figures, settings: config.server.metrics };
         let mut plan = Self {
+            config: config.clone(),
+            earlier: HashMap::new(),
             sites: Vec::with_capacity(config.sites.len()),
             hosts: config.hosts.clone(),
             named: HashMap::with_capacity(config.sites.len()),
@@ -95,8 +103,12 @@ impl Plan {
             let built = Built::build(site, earlier, &mut parts).unwrap_or_else(|why| {
                 let was_served = earlier.is_some_and(|earlier| !earlier.is_away());
                 let stays = if was_served { Stays::AsItWas } else { Stays::Away };
+                if let Some(before) = before.filter(|_| was_served) {
+                    let of = before.earlier.get(&name).unwrap_or(&before.config);
+                    plan.earlier.insert(name.clone(), of.clone());
+                }
                 plan.broken.push(Broken { site: name.clone(), at: why.at, why: why.text, stays });
-                earlier.cloned().unwrap_or_else(|| Arc::new(Built::away(site, counting)))
+                earlier.cloned().unwrap_or_else(|| Arc::new(Built::away(site, counting, tls_port)))
             });
             plan.named.insert(name, plan.sites.len());
             plan.sites.push(built);
@@ -104,9 +116,11 @@ impl Plan {
         plan
     }
 
-    /// A plan without sites: nobody is served.
-    pub(crate) fn empty() -> Self {
+    /// A plan that serves nobody, in place of one of this config.
+    pub(crate) fn empty(config: Arc<Config>) -> Self {
         Self {
+            config,
+            earlier: HashMap::new(),
             sites: Vec::new(),
             hosts: Sites::default(),
             named: HashMap::new(),
@@ -168,12 +182,11 @@ impl Plan {
         let Some(site) = number.and_then(|number| self.sites.get(*number)) else {
             return Found::nobody(StatusCode::NOT_FOUND, self.metrics.as_ref(), None);
         };
-        // Who comes in the clear to a site that leads to TLS has yet to show a certificate.
         let has_proved = |ca: &ClientCa| {
             forwarded::connection(request)
                 .is_some_and(|peer| peer.tls().and_then(|tls| tls.client_ca.as_ref()) == Some(ca))
         };
-        if !site.leads_to_tls(request) && !site.client_ca().is_none_or(has_proved) {
+        if !site.lets_in(request, has_proved) {
             return site.nobody(StatusCode::MISDIRECTED_REQUEST);
         }
         site.find(request, host)

@@ -54,6 +54,12 @@ impl Answers {
         Ok(())
     }
 
+    /// Whether a CA may ask this.
+    pub(crate) fn are_at(request: &Request) -> bool {
+        let is_read = *request.method() == Method::GET || *request.method() == Method::HEAD;
+        is_read && request.uri().path().starts_with(PATH)
+    }
+
     /// Whether a CA asks this, and there is an answer.
     pub(crate) fn has_one_for(&self, request: &Request) -> bool {
         request.uri().path().starts_with(PATH) && self.to(request).is_some()

@@ -12,8 +12,8 @@ use super::facts::{Facts, SiteFacts};
 use super::status::Status;
 use super::token::Token;
 use super::{certificates::CertificateStatus, metrics};
-use crate::config::Config;
-use crate::explain::{Question, explain, headers_of};
+use crate::explain::{Question, Text, explain, headers_of};
+use crate::plan::Plan;
 
 /// What there is.
 const PAGES: &str = "\
@@ -27,8 +27,8 @@ POST /reload         lets the keeper read the config again
 
 /// What runs, for whoever asks about it.
 pub(crate) trait Running: Send + Sync + 'static {
-    /// The config that is served.
-    fn config(&self) -> Arc<Config>;
+    /// What is served.
+    fn plan(&self) -> Arc<Plan>;
 
     /// How it is now.
     fn facts(&self) -> Facts;
@@ -83,7 +83,7 @@ impl<R: Running> Desk<R> {
         match request.uri().path() {
             "/status" => json(&Status::of(&self.running.facts())),
             "/metrics" => message::content(metrics::MEDIA_TYPE, metrics::render(&self.running.facts())),
-            "/config" => json(&self.running.config().shown()),
+            "/config" => json(&self.running.plan().shown()),
             "/certificates" => json(&certificates(&self.running.facts())),
             "/explain" => self.explain(request.uri().query().unwrap_or("")),
             _ => message::text(PAGES),
@@ -106,8 +106,9 @@ impl<R: Running> Desk<R> {
             Some(Err(_)) => return refused("`client` is an IP address"),
         };
         let lines: Vec<_> = parameters(query, "header").collect();
-        let explained = headers_of(lines.iter().map(String::as_str))
-            .and_then(|headers| explain(&self.running.config(), &Question { method, url, headers, client }));
+        let explained = headers_of(lines.iter().map(String::as_str)).and_then(|headers| {
+            explain(&self.running.plan(), Text::Served, &Question { method, url, headers, client })
+        });
         match explained {
             Ok(text) => message::text(text),
             Err(failure) => refused(&failure.to_string()),

@@ -3,16 +3,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::config::Config;
+use crate::plan::Plan;
 
 /// A server of one site, which notes how often it was told to reload.
 struct Resting {
-    config: Arc<Config>,
+    plan: Arc<Plan>,
     reloads: Arc<AtomicU64>,
 }
 
 impl Running for Resting {
-    fn config(&self) -> Arc<Config> {
-        self.config.clone()
+    fn plan(&self) -> Arc<Plan> {
+        self.plan.clone()
     }
 
     fn facts(&self) -> Facts {
@@ -30,8 +31,9 @@ fn resting() -> (Admin, Arc<AtomicU64>) {
     let config = "server { listen \"127.0.0.1:0\"; }\nsite \"a.test\" { route \"/x\" { respond \"here\" } }\n";
     let folder = unary_testkit::TempDir::with([("unary.kdl", config)]);
     let config = Arc::new(Config::read(&folder.join("unary.kdl")).unwrap());
+    let plan = Arc::new(Plan::only_to_ask(&config).unwrap());
     let reloads = Arc::new(AtomicU64::new(0));
-    (Admin::start(Resting { config, reloads: reloads.clone() }).unwrap(), reloads)
+    (Admin::start(Resting { plan, reloads: reloads.clone() }).unwrap(), reloads)
 }
 
 /// Sends this head, of which the keeper has read some bytes, and gives the status and the body.

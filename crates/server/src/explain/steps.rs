@@ -164,22 +164,11 @@ impl Traveller {
     }
 
     fn redirected(&self, redirect: &Redirect) -> End {
-        let reply = redirect.service().map_err(|bad| bad.to_string()).and_then(|service| {
-            let reply = wait(service.call(self.request()))?;
-            reply.map_err(|error| error.to_string())
-        });
-        match reply {
-            Ok(reply) => {
-                let location =
-                    reply.headers().get(header::LOCATION).map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
-                End(format!(
-                    "it is answered with {} and Location: {}",
-                    reply.status().as_u16(),
-                    location.unwrap_or_default()
-                ))
-            }
-            Err(why) => End(format!("it cannot be redirected: {why}")),
-        }
+        let reply = redirect
+            .service()
+            .map_err(|bad| bad.to_string())
+            .and_then(|service| Ok(wait(service.call(self.request()))));
+        reply.map_or_else(|why| End(format!("it cannot be redirected: {why}")), redirected)
     }
 
     /// Lets the filter itself rewrite the request.
@@ -218,8 +207,21 @@ impl Traveller {
     }
 }
 
+/// Where this reply leads.
+pub(super) fn redirected(reply: Result<Result<Response, Error>, String>) -> End {
+    match reply.and_then(|reply| reply.map_err(|error| error.to_string())) {
+        Ok(reply) => {
+            let location = reply.headers().get(header::LOCATION);
+            let location = location.map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
+            let status = reply.status().as_u16();
+            End(format!("it is answered with {status} and Location: {}", location.unwrap_or_default()))
+        }
+        Err(why) => End(format!("it cannot be redirected: {why}")),
+    }
+}
+
 /// Runs what answers out of hand.
-fn wait<T>(call: impl Future<Output = T>) -> Result<T, String> {
+pub(super) fn wait<T>(call: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     Ok(runtime.map_err(|cause| cause.to_string())?.block_on(call))
 }

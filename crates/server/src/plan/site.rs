@@ -132,9 +132,11 @@ impl Built {
     }
 
     /// A site of which there is no good version.
-    pub(super) fn away(site: &Site, counting: Counting<'_>) -> Self {
+    pub(super) fn away(site: &Site, counting: Counting<'_>, tls_port: Option<u16>) -> Self {
         let name = name_of(site);
-        Self { is_away: true, metrics: counting.metrics(&name, ""), ..Self::called(&name) }
+        // For those who ask what would become of a request if it were not: nobody is led there.
+        let to_tls = site.tls.redirects().then(|| ToTls::new(tls_port).ok()).flatten();
+        Self { is_away: true, to_tls, metrics: counting.metrics(&name, ""), ..Self::called(&name) }
     }
 
     /// A site without routes.
@@ -169,8 +171,20 @@ impl Built {
         self.tls.as_ref()?.site.client_ca()
     }
 
+    /// Whether this request may come at all, over a connection that has proved what it says to what it is asked.
+    pub(super) fn lets_in(&self, request: &Request, has_proved: impl FnOnce(&ClientCa) -> bool) -> bool {
+        // Who comes in the clear to a site that leads to TLS has yet to show a certificate.
+        self.leads_to_tls(request) || self.client_ca().is_none_or(has_proved)
+    }
+
+    /// Who answers what came in the clear and is led to TLS.
+    pub(super) fn to_tls(&self, request: &Request, host: &str) -> Option<&BoxService<Request, Response>> {
+        let to_tls = self.to_tls.as_ref().filter(|_| self.leads_to_tls(request));
+        to_tls.map(|to_tls| to_tls.of(host))
+    }
+
     /// Whether this request came in the clear and is led to TLS.
-    pub(super) fn leads_to_tls(&self, request: &Request) -> bool {
+    fn leads_to_tls(&self, request: &Request) -> bool {
         self.to_tls.is_some() && Scheme::of(request) == Scheme::Http
     }
 
@@ -179,8 +193,8 @@ impl Built {
         if self.is_away {
             return self.nobody(StatusCode::SERVICE_UNAVAILABLE);
         }
-        if let Some(to_tls) = self.to_tls.as_ref().filter(|_| self.leads_to_tls(request)) {
-            return Found { answer: Answer::By(to_tls.of(host)), ..self.nobody(StatusCode::NOT_FOUND) };
+        if let Some(to_tls) = self.to_tls(request, host) {
+            return Found { answer: Answer::By(to_tls), ..self.nobody(StatusCode::NOT_FOUND) };
         }
         let Ok(path) = Path::parse(request.uri().path()) else { return self.nobody(StatusCode::BAD_REQUEST) };
         let asked = Asked {

@@ -49,7 +49,7 @@ impl Place {
             spawner: &Spawner::default(),
             within: &Within::default(),
         };
-        Plan::build(&config, before, &mut Nowhere, means)
+        Plan::build(&Arc::new(config), before, &mut Nowhere, means)
     }
 }
 
@@ -255,7 +255,7 @@ async fn a_line_names_what_served_and_a_routes_own_log_has_it_to_itself() {
          }",
     );
     place.0.write("users", "");
-    let config = Config::read(&place.0.join("unary.kdl")).unwrap_or_else(|_| panic!("it is a config"));
+    let config = Arc::new(Config::read(&place.0.join("unary.kdl")).unwrap_or_else(|_| panic!("it is a config")));
     let mut logs = Kept::default();
     let log = logs.of(config.server.access_log.as_ref().unwrap()).unwrap();
     let certificates = Certificates::new().unwrap();

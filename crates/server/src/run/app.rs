@@ -148,8 +148,8 @@ impl App {
     /// Serves nobody from now on, and lets go of all that its filters hold: logs end when nobody is left
     /// to write to them, while those who look after the server go on.
     pub(super) fn retire(&self) {
-        let plan = Arc::new(Plan::empty());
         let config = self.0.running.load().config.clone();
+        let plan = Arc::new(Plan::empty(config.clone()));
         self.0.running.store(Arc::new(Running { config, service: BoxService::new(plan.clone()), plan }));
         self.0.background.clear();
         let _ = self.0.traces.go_over(None);

@@ -95,8 +95,8 @@ impl App {
 }
 
 impl admin::Running for App {
-    fn config(&self) -> Arc<Config> {
-        self.0.running.load().config.clone()
+    fn plan(&self) -> Arc<Plan> {
+        self.0.running.load().plan.clone()
     }
 
     fn facts(&self) -> Facts {
