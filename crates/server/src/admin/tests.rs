@@ -28,7 +28,7 @@ impl Running for Resting {
 }
 
 fn resting() -> (Admin, Arc<AtomicU64>) {
-    let config = "server { listen \"127.0.0.1:0\"; }\nsite \"a.test\" { route \"/x\" { respond \"here\" } }\n";
+    let config = "server { listen \"127.0.0.1:0\"; }\nsite \"a.test\" { route \"/x\" { respond \"here\" }; route \"/old\" { redirect \"/new\" } }\n";
     let folder = unary_testkit::TempDir::with([("unary.kdl", config)]);
     let config = Arc::new(Config::read(&folder.join("unary.kdl")).unwrap());
     let plan = Arc::new(Plan::only_to_ask(&config).unwrap());
@@ -64,6 +64,7 @@ fn pages_are_found() {
     check("GET /certificates", 200, "[]");
     check("GET /config", 200, "\"a.test\"");
     check("GET /explain?url=https://a.test/x", 200, "it is answered with 200: \"here\"");
+    check("GET /explain?url=https://a.test/old", 200, "Location: /new");
     check("GET /explain?method=POST&url=https%3A%2F%2Fa.test%2Fy", 200, "POST https://a.test/y");
     check("GET /explain?url=/x", 400, "no whole URL");
     check("GET /explain?url=https://a.test/x&client=me", 400, "IP address");

@@ -13,7 +13,7 @@ site "example.com" {
     }
     route "/inside/*" {
         use "guarded"
-        files "/srv" spa="app.html"
+        files "/usr" spa="app.html"
     }
     route {
         redirect 301 "/new{uri}" from="/old/*"
@@ -36,26 +36,38 @@ site "*.a.test" {
 /// Explains this request, in the words after its first line, without the columns of places.
 #[track_caller]
 fn check(client: &str, request: &str, expected: &[&str]) {
-    check_of(CONFIG, client, request, expected);
+    check_of(CONFIG, client, "", request, expected);
 }
 
-/// The same of another config.
+/// The same of another config, and of a request with this field.
 #[track_caller]
-fn check_of(config: &str, client: &str, request: &str, expected: &[&str]) {
+fn check_of(config: &str, client: &str, field: &str, request: &str, expected: &[&str]) {
     let folder = TempDir::with([("unary.kdl", config)]);
+    certified(&folder);
     let (method, url) = request.split_once(' ').expect("a method and a URL");
     let question = Question {
         method: method.parse().expect("a method"),
         url: url.parse().expect("a URL"),
-        headers: HeaderMap::new(),
+        headers: headers_of(Some(field).filter(|field| !field.is_empty())).expect("a field"),
         client: client.parse().expect("an address"),
     };
-    let config = Config::read(&folder.join("unary.kdl")).expect("a good config");
-    let text = explain(&config, &question).expect("it can be explained");
+    let text = explain(&plan(&folder), Text::Written, &question).expect("it can be explained");
     let text = text.replace(&format!("{}/", folder.path().display()), "");
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let found: Vec<_> = text.lines().skip(1).map(words).filter(|line| !line.is_empty()).collect();
     assert_eq!(found, expected, "{text}");
+}
+
+/// Writes a certificate there, with its key.
+fn certified(folder: &TempDir) {
+    let ours = rcgen::generate_simple_self_signed(["example.com".to_owned()]).expect("it can be made");
+    folder.write("a.pem", ours.cert.pem());
+    folder.write("a.key", ours.signing_key.serialize_pem());
+}
+
+fn plan(folder: &TempDir) -> Plan {
+    let config = Config::read(&folder.join("unary.kdl")).expect("a good config");
+    Plan::only_to_ask(&Arc::new(config)).expect("it can be asked")
 }
 
 const SITE: &str = "site example.com unary.kdl:4";
@@ -130,8 +142,8 @@ fn says_who_may_come_and_which_file_it_is() {
             "route \"/inside/*\" { … } unary.kdl:10",
             "allow \"10.0.0.0/8\" \"127.0.0.1\" unary.kdl:2, used at unary.kdl:11",
             "10.1.2.3 may come",
-            "files \"/srv\" spa=\"app.html\" unary.kdl:12",
-            "the file is /srv/inside/a b; if there is none, for browsers /srv/app.html",
+            "files \"/usr\" spa=\"app.html\" unary.kdl:12",
+            "the file is /usr/inside/a b; if there is none, for browsers /usr/app.html",
             PASSED,
             passed[0],
         ],
@@ -153,7 +165,11 @@ fn says_who_may_come_and_which_file_it_is() {
 
 #[test]
 fn says_what_is_answered_before_any_route() {
-    check("127.0.0.1", "GET http://example.com/a?b", &[SITE, TLS, "it is redirected to https://example.com/a?b"]);
+    check(
+        "127.0.0.1",
+        "GET http://example.com/a?b",
+        &[SITE, TLS, "it is answered with 308 and Location: https://example.com/a?b"],
+    );
     check(
         "127.0.0.1",
         "GET https://example.com/a/%2e%2e/b",
@@ -187,6 +203,58 @@ fn says_which_limits_are_unusual() {
     let config = CONFIG.to_owned() + "server { limits { head-time \"5s\"; headers 100; pipelined 4; }; }";
     let unusual = "limits of its connection that are not as they would be unless told:";
     let limits = [unusual, "head-time \"5s\"", "pipelined 4"];
-    let redirected = [&[SITE, TLS, "it is redirected to https://example.com/a"][..], &limits].concat();
-    check_of(&config, "127.0.0.1", "GET http://example.com/a", &redirected);
+    let redirected =
+        [&[SITE, TLS, "it is answered with 308 and Location: https://example.com/a"][..], &limits].concat();
+    check_of(&config, "127.0.0.1", "", "GET http://example.com/a", &redirected);
+}
+
+#[test]
+fn says_where_tls_is_as_the_server_does() {
+    let config = "server { listen \":8080\"; listen \":8443\" tls=#true; }
+                  site \"a.test\" { tls auto; route { respond \"a\" } }";
+    let led = |field: &str, url: &str, expected: &str| {
+        let end = format!("it is answered with 308 and Location: {expected}");
+        check_of(
+            config,
+            "127.0.0.1",
+            field,
+            &format!("GET {url}"),
+            &["site a.test unary.kdl:2", "tls auto unary.kdl:2", &end],
+        );
+    };
+    led("", "http://a.test:8080/x?y", "https://a.test:8443/x?y");
+    led("", "http://a.test/x", "https://a.test/x");
+    led("Host: a.test:8080", "http://192.0.2.1/x", "https://a.test:8443/x");
+    let path = "/.well-known/acme-challenge/token";
+    let expected =
+        ["site a.test unary.kdl:2", "tls auto unary.kdl:2", "a CA that is obtaining a certificate is answered here"];
+    let end = format!("it is answered with 308 and Location: https://a.test{path}");
+    check_of(config, "127.0.0.1", "", &format!("GET http://a.test{path}"), &[&expected[..], &[&end]].concat());
+}
+
+#[test]
+fn says_whose_connection_has_proved_nothing() {
+    let config = "site \"a.test\" { tls cert=\"a.pem\" key=\"a.key\" client-ca=\"a.pem\" redirect=#false; route { respond \"a\" } }
+                  site \"b.test\" { tls cert=\"a.pem\" key=\"a.key\"; route { respond \"b\" } }";
+    let site = ["site a.test unary.kdl:1", "tls cert=\"a.pem\" unary.kdl:1"];
+    let route = ["route { … } unary.kdl:1", "respond \"a\" unary.kdl:1", "it is answered with 200: \"a\""];
+    let refused = ["it is answered with 421: its connection has not proved that it is of a client of this site"];
+    check_of(config, "127.0.0.1", "", "GET https://a.test/", &[&site[..], &route[..]].concat());
+    check_of(config, "127.0.0.1", "", "GET http://a.test/", &[&site[..], &refused[..]].concat());
+    check_of(config, "127.0.0.1", "Host: a.test", "GET https://b.test/", &[&site[..], &refused[..]].concat());
+}
+
+#[test]
+fn says_what_cannot_be_served_here() {
+    let folder = TempDir::with([("unary.kdl", "site \"a.test\" { tls off; route { files \"missing\" } }")]);
+    let question = Question {
+        method: Method::GET,
+        url: Uri::from_static("http://a.test/x"),
+        headers: HeaderMap::new(),
+        client: std::net::Ipv4Addr::LOCALHOST.into(),
+    };
+    let text = explain(&plan(&folder), Text::Written, &question).expect("it can be explained");
+    for part in ["could not be built: ", "; a server that has it goes on serving it as it was", "the file is "] {
+        assert!(text.contains(part), "{text}");
+    }
 }

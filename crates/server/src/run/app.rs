@@ -333,7 +333,9 @@ mod tests {
     use unary_testkit::TempDir;
 
     use super::*;
+    use crate::admin;
     use crate::config::Service;
+    use crate::explain::{Question, Text, explain};
 
     /// What a server is handed of this config.
     fn handed(config: &str) -> Vec<u8> {
@@ -363,6 +365,53 @@ mod tests {
         check(&app, [("one", 4), ("two", 11)]);
         app.reload(&handed(&config("else", "// a line\n", "two"))).unwrap();
         check(&app, [("else", 4), ("two", 10)]);
+    }
+
+    #[test]
+    fn what_is_said_of_a_broken_site_is_what_is_served() {
+        let folder = TempDir::with([("public/x", "here")]);
+        let say = |a: &str, b: &str| {
+            let site =
+                |name: &str, folder: &str| format!("site \"{name}\" {{ tls off; route {{ files \"{folder}\" }} }}\n");
+            let server = "server { admin \"off\" }\n";
+            folder.write(
+                "unary.kdl",
+                format!("{server}{}{}site \"c\" {{ tls off; route {{ respond }} }}", site("a", a), site("b", b)),
+            );
+            Kept::read(&folder.join("unary.kdl")).unwrap().1.to_bytes()
+        };
+        let (_, mut app) =
+            App::new(&say("public", "missing"), Files::default(), Spawner::default(), ErrorLog::start()).unwrap();
+        let check = |app: &App, host: &str, expected: &[&str], status: u16| {
+            let plan = admin::Running::plan(app);
+            let url: http::Uri = format!("http://{host}/x").parse().unwrap();
+            let question = Question {
+                method: http::Method::GET,
+                url: url.clone(),
+                headers: http::HeaderMap::new(),
+                client: std::net::Ipv4Addr::LOCALHOST.into(),
+            };
+            let said = explain(&plan, Text::Served, &question).unwrap();
+            expected.iter().for_each(|part| assert!(said.contains(part), "{part} is not in {said}"));
+            let request = http::Request::get(url).body(unary_http::Body::empty()).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            assert_eq!(runtime.block_on(unary_service::Service::call(app, request)).unwrap().status(), status);
+            plan.shown()["sites"].as_array().unwrap().iter().find(|site| site["names"][0] == host).unwrap().clone()
+        };
+        check(&app, "a", &["public/x"], 200);
+        let shown = check(&app, "b", &["could not be built: ", "; answers 503", "it is answered with 503"], 503);
+        assert!(shown["broken"].as_str().unwrap().contains("answers 503"), "{shown}");
+        // However often: it is what it was at first.
+        for other in ["gone", "gone-too"] {
+            app.reload(&say(other, "public")).unwrap();
+            let said = ["could not be built: ", other, "; served as it was", "public/x"];
+            let shown = check(&app, "a", &said, 200);
+            let text = shown.to_string();
+            assert!(text.contains("/public") && shown["broken"].as_str().unwrap().contains(other), "{text}");
+            assert!(check(&app, "b", &["public/x"], 200).get("broken").is_none());
+        }
+        app.reload(&say("public", "public")).unwrap();
+        assert!(check(&app, "a", &["public/x"], 200).get("broken").is_none());
     }
 
     #[test]
