@@ -1,4 +1,4 @@
-//! `docs/config.md` has every word, as the table of words has it, and its examples are good.
+//! `docs/config.md` has every word, as the table of words has it; the examples of all pages are good.
 //!
 //! With `UNARY_WRITE_DOCS` set the tables are written anew.
 
@@ -95,9 +95,40 @@ fn every_word_is_in_the_page_as_it_is_in_the_table() {
     }
 }
 
-/// The examples of the page, each made a whole config.
+/// The examples of the page of words, each made a whole config.
 fn examples() -> Vec<String> {
-    let page = fs::read_to_string(FILE).expect("the page is there");
+    let examples = examples_in(&fs::read_to_string(FILE).expect("the page is there"));
+    assert!(examples.len() > 20, "the page has examples");
+    examples
+}
+
+/// Those of all pages.
+fn examples_of_all() -> Vec<String> {
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let (mut folders, mut pages) = (vec![Path::new(ROOT).join("docs")], Vec::new());
+    let top = fs::read_dir(ROOT).expect("the root is there");
+    pages.extend(top.map(|entry| entry.expect("it can be read").path()));
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the folder is there") {
+            let path = entry.expect("it can be read").path();
+            if path.is_dir() { folders.push(path) } else { pages.push(path) }
+        }
+    }
+    pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.sort();
+    let with_examples = |path: &PathBuf| {
+        let page = fs::read_to_string(path).expect("a page can be read");
+        (path.file_name().map(std::ffi::OsStr::to_owned), examples_in(&page))
+    };
+    let all: Vec<_> = pages.iter().map(with_examples).collect();
+    for page in ["README.md", "config.md", "run.md", "tls.md", "programs.md"] {
+        let has_some = all.iter().any(|(name, examples)| name.as_deref() == Some(page.as_ref()) && !examples.is_empty());
+        assert!(has_some, "{page} has examples");
+    }
+    all.into_iter().flat_map(|(_, examples)| examples).collect()
+}
+
+fn examples_in(page: &str) -> Vec<String> {
     let mut examples = Vec::new();
     for block in page.split("\n```kdl").skip(1) {
         let (kind, text) = block.split_once('\n').expect("a block has lines");
@@ -113,13 +144,12 @@ fn examples() -> Vec<String> {
             kind => panic!("a block of kind `{kind}`"),
         });
     }
-    assert!(examples.len() > 20, "the page has examples");
     examples
 }
 
 #[test]
 fn every_example_is_good() {
-    for example in examples() {
+    for example in examples_of_all() {
         let files = Memory::of([("unary.kdl", &*example)]);
         if let Err(refused) = Config::read_from(Path::new("unary.kdl"), &files, &variable) {
             panic!("{example}\n{}", refused.report(Colour::Off));
