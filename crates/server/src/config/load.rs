@@ -146,11 +146,15 @@ impl Loader<'_> {
                 });
             }
             if self.seen.len() >= FILES_MAX {
-                return Err(said(format!("a config has at most {FILES_MAX} files")));
+                let message = format!("a config has at most {FILES_MAX} files");
+                return Err(said(message).help("write several of them as one"));
             }
             self.seen.insert(identity, Some(span));
             let text = self.files.read(&path);
-            let text = text.map_err(|cause| said(format!("cannot read {}: {}", path.display(), in_words(cause))))?;
+            let text = text.map_err(|cause| {
+                let mistake = said(format!("cannot read {}: {}", path.display(), in_words(cause)));
+                mistake.help("a path starts from the folder of the file it is in; a pattern as in \"sites/*.kdl\" may find nothing")
+            })?;
             self.file(&path, text, depth + 1);
         }
         Ok(())

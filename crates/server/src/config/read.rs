@@ -103,7 +103,10 @@ impl Reader<'_> {
         let (name, span) = (&*node.name.text, node.name.span);
         match place.word(name) {
             Some(word) if word.state == State::Built => return Some(word),
-            Some(_) => self.mistakes.add(Mistake::new(span, format!("`{name}` is not built yet"))),
+            Some(_) => {
+                let mistake = Mistake::new(span, format!("`{name}` is not built yet"));
+                self.mistakes.add(mistake.help("take it out: it is a word of a later version"));
+            }
             None => {
                 let mistake = Mistake::new(span, format!("unknown word `{name}` in {}", place.name()));
                 self.mistakes.add(mistake.help(suggest(name, place)));

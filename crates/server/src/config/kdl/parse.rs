@@ -79,7 +79,9 @@ impl Reading<'_, '_> {
         }
         if self.mistakes.count() == before {
             let line = self.text[chunk.start..].lines().next().unwrap_or_default().len();
-            self.refuse(chunk.start..chunk.start + line, Mistake::new(self.span(&chunk), "this is no KDL"));
+            let mistake = Mistake::new(self.span(&chunk), "this is no KDL");
+            let help = "a node is a name, its values and a block: `listen \":80\"`, `site \"a.test\" { … }`";
+            self.refuse(chunk.start..chunk.start + line, mistake.help(help));
         }
         None
     }

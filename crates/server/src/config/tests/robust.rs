@@ -15,7 +15,7 @@ impl Random {
     }
 }
 
-/// Reads it; if it is refused, then at a place that is there.
+/// Reads it; if it is refused, then at a place that is there, with what to do about it.
 #[track_caller]
 fn read(text: &str) {
     if let Err(Refused::Mistaken(mistaken)) = config(text) {
@@ -23,6 +23,7 @@ fn read(text: &str) {
         for mistake in mistaken.mistakes.sorted() {
             let (start, end) = (mistake.span.start as usize, mistake.span.end as usize);
             assert!(text.get(start..end).is_some(), "{start}..{end} of {text:?}: {}", mistake.message);
+            assert!(mistake.help.is_some(), "nothing helps with `{}` in {text:?}", mistake.message);
         }
     }
 }
