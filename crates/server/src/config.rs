@@ -25,6 +25,7 @@ mod source;
 mod value;
 mod words;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,9 @@ pub(crate) use value::Secret;
 pub(crate) struct Config {
     /// The files it was read from, the first named one first.
     pub(crate) files: Vec<PathBuf>,
+    /// The folders in which its imports look for others.
+    #[serde(skip)]
+    pub(crate) folders: BTreeSet<PathBuf>,
     pub(crate) server: Server,
     pub(crate) sites: Vec<Site>,
     /// Which of the sites a host is served by.
@@ -122,7 +126,7 @@ impl Config {
     }
 
     fn build(loaded: Loaded, variable: Variable<'_>) -> Result<Self, Mistaken> {
-        let Loaded { sources, nodes, mut mistakes } = loaded;
+        let Loaded { sources, nodes, mut mistakes, folders } = loaded;
         let mut reader = Reader { sources: &sources, mistakes: &mut mistakes, variable };
         let words = reader.words(&nodes, Place::Top);
         let mut server = Server::default();
@@ -153,7 +157,7 @@ impl Config {
             return Err(Mistaken { mistakes, sources });
         }
         let files = sources.iter().map(|source| source.path.clone()).collect();
-        Ok(Self { files, server, sites, hosts })
+        Ok(Self { files, folders, server, sites, hosts })
     }
 }
 
@@ -190,7 +194,7 @@ impl Server {
     fn read_alone_from(path: &Path, files: &dyn Files, variable: Variable<'_>) -> Result<Self, Refused> {
         let loaded = load(path, Which::Named(&["server", "import"]), files, variable);
         let loaded = loaded.map_err(|cause| Refused::Unreadable { path: path.to_owned(), cause })?;
-        let Loaded { sources, nodes, mut mistakes } = loaded;
+        let Loaded { sources, nodes, mut mistakes, .. } = loaded;
         let mut reader = Reader { sources: &sources, mistakes: &mut mistakes, variable };
         let mut server = Self::default();
         for (node, word) in reader.words(&nodes, Place::Top).iter().filter(|(_, word)| word.name == "server") {

@@ -1,6 +1,6 @@
 //! Loads a config file and those that it imports.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
@@ -73,6 +73,8 @@ pub(crate) struct Loaded {
     pub(crate) sources: Sources,
     pub(crate) nodes: Vec<Node>,
     pub(crate) mistakes: Mistakes,
+    /// The folders in which patterns of imports look for files.
+    pub(crate) folders: BTreeSet<PathBuf>,
 }
 
 /// Loads the file at `path`, and of it and those that it imports all nodes or some.
@@ -177,6 +179,8 @@ impl Loader<'_> {
             }
             let mut found = Vec::new();
             for path in paths {
+                let shown = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
+                self.loaded.folders.insert(shown.to_owned());
                 // What is no folder has nothing in it.
                 let names = self.files.names(&path).unwrap_or_default();
                 self.names += names.len();

@@ -77,7 +77,11 @@ impl Front for ConfigFile {
             state: places::state(server),
             admin: places::admin(server),
             drain_deadline: server.drain.timeout,
-            watch: if server.watch { config.files.clone() } else { Vec::new() },
+            watch: if server.watch {
+                config.files.iter().chain(&config.folders).cloned().collect()
+            } else {
+                Vec::new()
+            },
             files: files_of(&config),
             programs: programs::of(&config),
         };
@@ -96,5 +100,28 @@ impl Front for ConfigFile {
 
     fn say(&mut self, line: &str) {
         diagnostics::say(format_args!("{line}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unary_testkit::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn where_imports_look_for_files_is_watched_too() {
+        let site = "site \"a\" { tls off; route { respond } }";
+        let check = |config: &str, expected: &[&str]| {
+            let folder = TempDir::with([("unary.kdl", config), ("sites/a.kdl", site), ("more/x/b.kdl", "")]);
+            let (wanted, _) = ConfigFile::at(&folder.join("unary.kdl")).read().map_err(|refusal| refusal.why).unwrap();
+            assert_eq!(wanted.watch, expected.iter().map(|path| folder.join(path)).collect::<Vec<_>>());
+        };
+        let watch = "server { watch; admin \"off\" }\nimport";
+        check(&format!("{watch} \"sites/a.kdl\""), &["unary.kdl", "sites/a.kdl"]);
+        check(&format!("{watch} \"sites/*.kdl\""), &["unary.kdl", "sites/a.kdl", "sites"]);
+        let all = ["unary.kdl", "sites/a.kdl", "more", "more/x", "none", "sites"];
+        check(&format!("{watch} \"more/*/c*.kdl\" \"none/*.kdl\" \"sites/*\""), &all);
+        check("import \"sites/*\"\nserver { admin \"off\" }", &[]);
     }
 }

@@ -1,5 +1,5 @@
-//! Whether files have changed, asked now and then: that works on every file system, for symlinks that are
-//! switched, and for editors that replace what they write.
+//! Whether files have changed, or which there are in a folder, asked now and then: that works on every file system,
+//! for symlinks that are switched, and for editors that replace what they write.
 
 use std::collections::HashMap;
 use std::fs;
@@ -92,6 +92,19 @@ mod tests {
         std::fs::remove_file(folder.join("config")).unwrap();
         check(true);
         check(false);
+    }
+
+    #[test]
+    fn a_folder_changes_with_what_is_in_it() {
+        let folder = TempDir::with([("sites/a", "one")]);
+        let now = Instant::now();
+        let mut watch = Watch::new(&[folder.join("sites")], now);
+        assert!(!watch.has_changed(now + LOOK_EVERY));
+        folder.write("sites/b", "two");
+        assert!(watch.has_changed(now + 2 * LOOK_EVERY));
+        std::fs::remove_file(folder.join("sites/a")).unwrap();
+        assert!(watch.has_changed(now + 3 * LOOK_EVERY));
+        assert!(!watch.has_changed(now + 4 * LOOK_EVERY));
     }
 
     #[test]

@@ -122,7 +122,8 @@ fn examples_of_all() -> Vec<String> {
     };
     let all: Vec<_> = pages.iter().map(with_examples).collect();
     for page in ["README.md", "config.md", "run.md", "tls.md", "programs.md"] {
-        let has_some = all.iter().any(|(name, examples)| name.as_deref() == Some(page.as_ref()) && !examples.is_empty());
+        let has_some =
+            all.iter().any(|(name, examples)| name.as_deref() == Some(page.as_ref()) && !examples.is_empty());
         assert!(has_some, "{page} has examples");
     }
     all.into_iter().flat_map(|(_, examples)| examples).collect()

@@ -93,7 +93,11 @@ pub(super) static SERVER: &[Word] = &[
     Word::new("metrics", "Figures for Prometheus, where `admin` is.")
         .takes(&[or("state", ON_OFF, "on", "whether there are any")])
         .with(&[or("routes", Kind::Switch, "true", "whether each route has figures of its own")]),
-    Word::new("watch", "Reads the config again when it changes.").takes(&[or("state", ON_OFF, "on", "whether to")]),
+    Word::new(
+        "watch",
+        "Reads the config again when it changes, or what is in the folders where its imports look for files.",
+    )
+    .takes(&[or("state", ON_OFF, "on", "whether to")]),
 ];
 
 /// Shared by the server's traces and those of a route.
