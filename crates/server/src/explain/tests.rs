@@ -28,7 +28,7 @@ site "*.a.test" {
         fastcgi "127.0.0.1:9000" "unix:/run/app.sock" mount="/app"
     }
     route "/blog/*" {
-        php "/srv/blog"
+        php "/usr/lib"
     }
 }
 "#;
@@ -101,12 +101,11 @@ fn says_which_programs_answer() {
             headers: HeaderMap::new(),
             client: "127.0.0.1".parse().expect("an address"),
         };
-        let config = Config::read(&folder.join("unary.kdl")).expect("a good config");
-        let text = explain(&config, &question).expect("it can be explained");
+        let text = explain(&plan(&folder), Text::Written, &question).expect("it can be explained");
         assert!(text.contains(expected), "{text}");
     };
     last("/app/a?b", "it is sent to 127.0.0.1:9000 or unix:/run/app.sock by FastCGI as GET /app/a?b");
-    last("/blog/a", "PHP runs the program that /blog/a means in /srv/blog; other files are sent, /index.php for");
+    last("/blog/a", "PHP runs the program that /blog/a means in /usr/lib; other files are sent, /index.php for");
 }
 
 #[test]
