@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
-use unary_testkit::TempDir;
+use unary_testkit::{TempDir, skip};
 
 use super::look::{Look, Patience};
 use super::view::Directory;
@@ -108,8 +108,7 @@ async fn what_is_in_memory_is_found_at_once() {
         read_all(&view, "a.txt").map_err(|error| error.kind())
     };
     if root.view().directory.look != Look::Cached {
-        eprintln!("skipped: this kernel has no RESOLVE_CACHED");
-        return;
+        return skip("file::tests::what_is_in_memory_is_found_at_once", "a kernel with RESOLVE_CACHED, 5.12 or later");
     }
     assert_eq!(look(Patience::Disk).unwrap(), "a");
     assert_eq!(look(Patience::None).unwrap(), "a", "it was looked up just now");
@@ -121,8 +120,9 @@ async fn what_is_in_memory_is_found_at_once() {
 /// How often a file is told to leave memory.
 const EVICTIONS_MAX: usize = 100;
 
-/// A file whose pages are not in memory, where the folder for temporary files is on a disk.
-fn cold(folder: &TempDir, length: usize) -> Option<(PathBuf, OpenFile)> {
+/// A file whose pages are not in memory, where the folder for temporary files is on a disk; if it is not, the
+/// test `name` is skipped.
+fn cold(name: &str, folder: &TempDir, length: usize) -> Option<(PathBuf, OpenFile)> {
     let path = folder.join("cold");
     fs::write(&path, vec![b'x'; length]).unwrap();
     let file = fs::File::open(&path).unwrap();
@@ -137,14 +137,17 @@ fn cold(folder: &TempDir, length: usize) -> Option<(PathBuf, OpenFile)> {
             return Some((path, file));
         }
     }
-    eprintln!("skipped: files here do not leave memory when they are told to");
+    skip(name, "a folder for temporary files whose files leave memory when they are told to");
     None
 }
 
 #[tokio::test]
 async fn a_cold_file_is_read_on_the_pool_and_then_is_warm() {
     let folder = TempDir::new();
-    let Some((_, file)) = cold(&folder, 100_000) else { return };
+    let Some((_, file)) = cold("file::tests::a_cold_file_is_read_on_the_pool_and_then_is_warm", &folder, 100_000)
+    else {
+        return;
+    };
     let file = Arc::new(file);
     // Asking fetches what comes next, and the machine has other programs: not every try finds it cold.
     let is_cold = |file: &OpenFile| file.read_now(0, 100_000).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
@@ -164,7 +167,9 @@ async fn a_cold_file_is_read_on_the_pool_and_then_is_warm() {
 #[test]
 fn every_way_of_asking_what_is_in_memory_agrees() {
     let folder = TempDir::new();
-    let Some((_, file)) = cold(&folder, 1_000_000) else { return };
+    let Some((_, file)) = cold("file::tests::every_way_of_asking_what_is_in_memory_agrees", &folder, 1_000_000) else {
+        return;
+    };
     let ways = |offset, length| {
         let fd = file.as_fd();
         let cached = resident::cached_pages(fd, offset, length).map(|cached| cached >= resident::pages(offset, length));
@@ -203,17 +208,21 @@ fn no_file_is_so_large_that_asking_takes_long() {
     let file = fs::File::create_new(folder.join("sparse")).unwrap();
     file.set_len(1 << 40).unwrap();
     let file = OpenFile::new(fs::File::open(folder.join("sparse")).unwrap());
-    if file.storage == Storage::Local {
-        assert!(!file.is_resident(0, 1 << 40));
-        assert!(!file.is_resident(1 << 30, 4096));
-        assert!(!file.is_resident(u64::MAX - 10, 100), "nor does a range beyond all ends do harm");
+    if file.storage != Storage::Local {
+        let name = "file::tests::no_file_is_so_large_that_asking_takes_long";
+        return skip(name, "a folder for temporary files on a disk of this machine");
     }
+    assert!(!file.is_resident(0, 1 << 40));
+    assert!(!file.is_resident(1 << 30, 4096));
+    assert!(!file.is_resident(u64::MAX - 10, 100), "nor does a range beyond all ends do harm");
 }
 
 #[test]
 fn a_warm_file_is_not_looked_at_each_time() {
     let folder = TempDir::new();
-    let Some((path, file)) = cold(&folder, 3_000_000) else { return };
+    let Some((path, file)) = cold("file::tests::a_warm_file_is_not_looked_at_each_time", &folder, 3_000_000) else {
+        return;
+    };
     fs::read(&path).unwrap();
     assert!(file.is_resident(2_500_000, 500_000));
     fadvise(&file, 0, None, Advice::DontNeed).unwrap();

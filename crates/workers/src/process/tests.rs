@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 
 use rustix::process::{WaitId, WaitIdOptions, waitid};
+use unary_testkit::skip;
 
 use super::*;
 
@@ -75,8 +76,10 @@ fn it_runs_where_and_as_it_is_told() {
 #[test]
 fn it_becomes_its_user_for_good() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root may become somebody else");
-        return;
+        return skip(
+            "process::tests::it_becomes_its_user_for_good",
+            "permission to become somebody else, as root has it",
+        );
     }
     let user = Some(User { uid: 65534, gid: 65534, groups: vec![65534, 1] });
     let script = "/usr/bin/id -u; /usr/bin/id -G; /bin/grep -E '^(CapPrm|NoNewPrivs)' /proc/self/status";
