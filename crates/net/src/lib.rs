@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod actor;
 pub mod address;
+mod clients;
 pub mod connection;
 pub mod conversation;
 pub mod descriptors;

@@ -6,6 +6,8 @@ use unary_e2e::server::Resource;
 use unary_e2e::{Client, PATIENCE, Server, eventually, serve};
 use unary_testkit::TempDir;
 
+use crate::connect_from;
+
 fn site() -> TempDir {
     TempDir::with([("index.html", "a page"), ("other.html", "another")])
 }
@@ -20,8 +22,8 @@ fn is_served(client: &mut Client) -> bool {
 fn with_few_descriptors_all_are_served_in_turn() {
     let folder = site();
     let server = serve(folder.path()).after("ulimit -n 64").start();
-    // Far more than it has descriptors: the kernel completes the connections, and they wait.
-    let mut waiting: Vec<Client> = (0..150).map(|_| Client::connect(&server)).collect();
+    // Far more than it has descriptors: the kernel completes the connections, and they wait. Each is somebody else's.
+    let mut waiting: Vec<Client> = (1..=150).map(|last| connect_from(last, &server)).collect();
     let mut served = 0;
     eventually("everybody had a turn", || {
         let before = waiting.len();

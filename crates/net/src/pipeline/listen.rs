@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use unary_service::flow::{Consumer, Id, Line, Producer, line};
 use unary_service::{Error, Kind};
 
@@ -13,7 +12,7 @@ use super::drain::{Drain, Phase};
 use crate::descriptors::connections_max;
 use crate::event_loop::{Source, named};
 use crate::listener::{Acceptor, BACKLOG, is_about_one_connection};
-use crate::places::{Places, Waits};
+use crate::places::{Place, Places, Waits};
 use crate::{Address, Connection, Listener, Socket};
 
 /// How long to wait after accepting failed for want of descriptors or memory: doubled from the
@@ -64,8 +63,17 @@ impl Listen {
         self
     }
 
-    /// How often connections had to wait for others to end, as all places were taken. To be asked for when
-    /// [`connections_max`](Self::connections_max) was said; it goes on counting.
+    /// Serves at most so many connections of one client at once: of an IPv4 address, or a /64 of IPv6. Further
+    /// ones are closed at once. By default half of what [`connections_max`](Self::connections_max) says, so that
+    /// others always find room; where all come from one address, a balancer's, say as many as that. To be said
+    /// after it.
+    pub fn client_connections_max(mut self, client_connections_max: usize) -> Self {
+        self.places = self.places.client_max(client_connections_max);
+        self
+    }
+
+    /// How often connections had to wait for others to end, as all places were taken, or were refused, as their
+    /// client had its share. To be asked for when both were said; it goes on counting.
     pub fn waits(&self) -> Waits {
         self.places.waits()
     }
@@ -176,7 +184,7 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
             tokio::select! {
                 biased;
                 () = watch.reached(Phase::Draining) => break,
-                (accepted, permit) = self.places.let_in(&acceptor) => self.accepted(accepted, permit, &mut back_off).await,
+                accepted = self.places.let_in(&acceptor) => self.accepted(accepted, &mut back_off).await,
             }
         }
         self.accept_waiting(&acceptor);
@@ -185,20 +193,19 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
     /// Lets in those who are in the backlog: closing the socket would reset them.
     fn accept_waiting(&self, acceptor: &Acceptor) {
         for _ in 0..BACKLOG {
-            let Some(permit) = self.places.try_take() else { return };
-            match acceptor.accept_now() {
-                Ok(socket) => self.begin(socket, permit),
+            match self.places.let_in_now(acceptor) {
+                Ok((socket, place)) => self.begin(socket, place),
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(_) => return, // Nobody is left, or nobody can be let in.
             }
         }
     }
 
-    async fn accepted(&self, accepted: io::Result<Socket>, permit: OwnedSemaphorePermit, back_off: &mut Duration) {
+    async fn accepted(&self, accepted: io::Result<(Socket, Place)>, back_off: &mut Duration) {
         match accepted {
-            Ok(socket) => {
+            Ok((socket, place)) => {
                 *back_off = BACK_OFF.0;
-                self.begin(socket, permit);
+                self.begin(socket, place);
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
@@ -209,8 +216,8 @@ impl<D: Consumer<Connection<Socket>> + 'static> Producing<D> {
         }
     }
 
-    fn begin(&self, socket: Socket, permit: OwnedSemaphorePermit) {
-        let connection = Connection::accepted(socket, &self.drain, permit);
+    fn begin(&self, socket: Socket, place: Place) {
+        let connection = Connection::accepted(socket, &self.drain, place);
         let down = self.down.clone();
         tokio::spawn(named::<D, _>(async move {
             if let Err(error) = down.accept(connection).await {

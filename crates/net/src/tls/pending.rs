@@ -1,12 +1,10 @@
 //! Handshakes under way: how many there may be at once, and how many of them one client may have.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::counters::Failure;
 use crate::Peer;
+use crate::clients::{Client, Clients};
 
 /// Once half of all places are taken, one client may have no more than a place in so many: whoever begins
 /// handshakes and never ends them leaves the other half to everybody else. Honest clients that share an
@@ -23,15 +21,14 @@ pub(super) struct Pending {
 #[derive(Debug, Default)]
 struct Now {
     all: usize,
-    /// Of clients that have any.
-    of: HashMap<IpAddr, usize>,
+    of: Clients,
 }
 
 /// A place among them, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
     pending: &'a Pending,
-    client: Option<IpAddr>,
+    client: Option<Client>,
 }
 
 impl Pending {
@@ -42,18 +39,17 @@ impl Pending {
 
     /// A place for this peer.
     pub(super) fn place(&self, peer: &Peer) -> Result<Place<'_>, Failure> {
-        let client = peer.address().map(|address| client(address.ip()));
+        let client = peer.address().map(|address| Client::from(address.ip()));
         let mut now = self.now();
         if now.all >= self.max {
             return Err(Failure::Refused);
         }
         if let Some(client) = client {
             let is_crowded = now.all >= self.max.div_ceil(2);
-            let own = now.of.entry(client).or_default();
-            if is_crowded && *own >= (self.max / CLIENT_SHARE).max(1) {
+            let most = if is_crowded { (self.max / CLIENT_SHARE).max(1) } else { self.max };
+            if !now.of.take(client, most) {
                 return Err(Failure::ClientShare);
             }
-            *own += 1;
         }
         now.all += 1;
         Ok(Place { pending: self, client })
@@ -68,25 +64,16 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut now = self.pending.now();
         now.all -= 1;
-        if let Some(Entry::Occupied(mut own)) = self.client.map(|client| now.of.entry(client)) {
-            *own.get_mut() -= 1;
-            if *own.get() == 0 {
-                own.remove();
-            }
+        if let Some(client) = self.client {
+            now.of.give_back(client);
         }
-    }
-}
-
-/// Whoever has one address of IPv6 has a /64 of them.
-fn client(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address => address,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     /// How many of so many handshakes of this client are let in, while these are under way.
@@ -102,7 +89,7 @@ mod tests {
         assert!(refused.iter().all(|refused| *refused.as_ref().unwrap_err() == refusal));
         drop((before, places));
         let now = pending.now();
-        assert!(now.all == 0 && now.of.is_empty(), "{now:?}");
+        assert!(now.all == 0 && now.of.count() == 0, "{now:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use unary_net::{Peer, connect, listen, process, reply};
+use unary_net::{Listen, Peer, connect, listen, process, reply};
 use unary_service::flow::map;
 use unary_service::service_fn;
 
@@ -40,6 +40,41 @@ async fn the_cap_holds_the_next_ones_back() {
     }
     drop(previous);
     server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_client_has_a_share_of_the_places_and_no_more() {
+    for (client_max, share) in [(None, 2), (Some(3), 3), (Some(100), 4)] {
+        let server = start(|on| {
+            let on = on.connections_max(4);
+            let on = client_max.into_iter().fold(on, Listen::client_connections_max);
+            listen(on) >> connect(Lines) >> process(service_fn(async |line: String| Ok(line))) >> reply()
+        });
+        let mut inside = Vec::new();
+        for _ in 0..share {
+            let mut client = server.connect().await;
+            assert_eq!(client.ask("hello").await, "hello");
+            inside.push(client);
+        }
+        if share < 4 {
+            assert_eq!(server.connect().await.rest().await, "", "it is closed at once");
+            let mut other = server.connect_from([127, 0, 0, 2]).await;
+            assert_eq!(other.ask("hello").await, "hello", "others find room");
+        }
+        // What is given back may be taken again.
+        drop(inside.pop());
+        let (mut again, heard) = loop {
+            let mut client = server.connect().await;
+            client.say("hello\n").await;
+            match client.hear_or_end().await {
+                Some(line) => break (client, line),
+                None => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!((heard, again.ask("again").await), ("hello".to_owned(), "again".to_owned()));
+        drop((inside, again));
+        server.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]

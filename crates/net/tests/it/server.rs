@@ -48,6 +48,13 @@ impl Server {
         Client::new(TcpStream::connect(self.socket_address()).await.unwrap())
     }
 
+    /// From this address of our own.
+    pub(crate) async fn connect_from(&self, address: [u8; 4]) -> Client<TcpStream> {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        Client::new(socket.connect(self.socket_address()).await.unwrap())
+    }
+
     /// Drains it and waits for its end.
     pub(crate) async fn stop(self) -> Result<(), Error> {
         self.drain.start();
@@ -85,6 +92,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         soon(self.0.read_line(&mut line)).await.unwrap();
         assert_eq!(line.pop(), Some('\n'), "the connection ended");
         line
+    }
+
+    /// The next line, if the server does not end the connection instead.
+    pub(crate) async fn hear_or_end(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let heard = soon(self.0.read_line(&mut line)).await;
+        heard.is_ok_and(|length| length > 0).then(|| line.trim_end().to_owned())
     }
 
     pub(crate) async fn ask(&mut self, line: &str) -> String {

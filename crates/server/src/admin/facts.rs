@@ -27,6 +27,7 @@ pub(crate) struct Facts {
     pub(crate) connections_accepted: u64,
     /// How often there were as many as there may be.
     pub(crate) connections_waits: u64,
+    pub(crate) connections_refused: u64,
     pub(crate) calls: Vec<Reading>,
     pub(crate) tls: Option<Arc<tls::Counters>>,
     pub(crate) h1: h1::Counts,
@@ -96,6 +97,7 @@ impl Default for Facts {
             connections_max: 100,
             connections_accepted: 0,
             connections_waits: 0,
+            connections_refused: 0,
             calls: Vec::new(),
             tls: None,
             h1: h1::Counts::default(),

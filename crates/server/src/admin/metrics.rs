@@ -105,6 +105,8 @@ impl Page {
         self.counter("unary_connections_accepted_total", "Connections that were let in.", accepted);
         let waits = "How often there were as many connections as there may be.";
         self.counter("unary_connections_waits_total", waits, facts.connections_waits);
+        let refused = "Connections that were closed at once, as their client had as many as one may.";
+        self.counter("unary_connections_refused_total", refused, facts.connections_refused);
         self.gauge("unary_connections_open", "Connections that are open.", facts.connections_open);
         self.gauge("unary_connections_max", "Connections there may be at once.", facts.connections_max);
     }

@@ -38,6 +38,9 @@ pub(crate) fn serve() -> Result<(), Failure> {
     if let Some(connections) = limits.connections {
         on = on.connections_max(number(connections));
     }
+    if let Some(connections) = limits.client_connections {
+        on = on.client_connections_max(number(connections));
+    }
     let machine = Machine {
         connections: connections.clone(),
         waits: on.waits(),

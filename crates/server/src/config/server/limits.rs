@@ -28,6 +28,8 @@ const CONNECTION_WINDOWS: RangeInclusive<u64> = 65_536..=1 << 30;
 pub(crate) struct Limits {
     /// Half of the files the process may open, unless told.
     pub(crate) connections: Option<u32>,
+    /// Of one client: half of all, unless told.
+    pub(crate) client_connections: Option<u32>,
     /// Handshakes of TLS at once.
     pub(crate) handshakes: u32,
     #[serde(serialize_with = "json::duration")]
@@ -60,6 +62,7 @@ impl Default for Limits {
         let default = |word, param| Place::Limits.default(word, param);
         Self {
             connections: None,
+            client_connections: None,
             handshakes: default("handshakes", "count").into(),
             handshake_time: default("handshake-time", "time").into(),
             head_bytes: default("head-bytes", "size").into(),
@@ -121,6 +124,7 @@ impl Limits {
             let Some(given) = reader.read(node, word) else { continue };
             match word.name {
                 "connections" => self.connections = Some(given.one("count")),
+                "client-connections" => self.client_connections = Some(given.one("count")),
                 "handshakes" => self.handshakes = given.one("count"),
                 "handshake-time" => self.handshake_time = time_of(reader, &given),
                 "head-bytes" => self.head_bytes = given.one("size"),

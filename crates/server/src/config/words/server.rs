@@ -126,6 +126,11 @@ const LOG_FIELDS: &[&str] = &Field::NAMES;
 pub(super) static LIMITS: &[Word] = &[
     Word::new("connections", "Connections at once. Unless told: half of the files the process may open.")
         .takes(&[must("count", Kind::Count(1, 1_000_000), "how many")]),
+    Word::new(
+        "client-connections",
+        "The same of one client: an address of IPv4, or a /64 of IPv6. Unless told: half of `connections`.",
+    )
+    .takes(&[must("count", Kind::Count(1, 1_000_000), "behind one balancer, as many as `connections`")]),
     Word::new("handshakes", "Handshakes of TLS at once.").takes(&[or(
         "count",
         Kind::Count(1, 1_000_000),

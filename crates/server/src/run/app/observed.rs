@@ -117,6 +117,7 @@ impl admin::Running for App {
             connections_max: connections_max.unwrap_or_else(|| descriptors::connections_max() as u64),
             connections_accepted: count(Connections::accepted),
             connections_waits: machine.map_or(0, |machine| machine.waits.count()),
+            connections_refused: machine.map_or(0, |machine| machine.waits.refused()),
             calls: observed.figures.read(),
             tls: machine.map(|machine| machine.tls.clone()),
             h1: machine.map(|machine| machine.h1.read()).unwrap_or_default(),
