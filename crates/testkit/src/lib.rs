@@ -7,7 +7,7 @@ pub mod far_end;
 pub mod laws;
 pub mod permissions;
 pub mod port;
-pub mod skip;
+mod skip;
 pub mod temp_dir;
 
 pub use cuts::{cuts, pairs_of_cuts};
