@@ -1,6 +1,7 @@
 //! The real binary against real programs, and against peers that mean it harm.
 
 mod acme;
+mod app;
 mod basics;
 mod broken;
 mod browser;

@@ -1,5 +1,6 @@
 //! What the services of a route say, checked.
 
+mod app;
 mod workers;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use super::source::Span;
 use super::value::{Kind, Read};
 use super::words::Place;
 
+pub(crate) use app::{App, Listens};
 pub(crate) use workers::{Php, Terms, Workers};
 
 /// A service, with its settings.
@@ -31,6 +33,7 @@ pub(crate) enum Service {
     FastCgi(Box<Workers>),
     Scgi(Box<Workers>),
     Php(Box<Php>),
+    App(Box<App>),
     Respond(Respond),
     Redirect(Redirect),
     Cgi(Box<Cgi>),
@@ -143,6 +146,7 @@ impl Service {
             "scgi" => Self::Scgi(Box::new(workers::workers_of(reader, given))),
             "php" => Self::Php(Box::new(workers::php_of(reader, given))),
             "cgi" => Self::Cgi(Box::new(Cgi::read(reader, given))),
+            "app" => Self::App(Box::new(app::app_of(reader, given))),
             "respond" => Self::Respond(respond_of(reader, given)),
             "redirect" => Self::Redirect(Redirect::read(reader, given)?),
             other => unreachable!("{other} is a service that nobody reads"),

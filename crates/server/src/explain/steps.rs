@@ -96,6 +96,12 @@ impl Traveller {
                     front.unwrap_or_default()
                 ))
             }
+            Service::App(app) => End(format!(
+                "it is sent to a worker of `{}` as {} {}",
+                app.program,
+                self.told.method,
+                self.target
+            )),
             Service::Respond(respond) => {
                 let text = respond.text.as_deref().map(|text| text.chars().take(TEXT_CHARS_MAX).collect::<String>());
                 let text = text.map(|text| format!(": {text:?}")).unwrap_or_default();

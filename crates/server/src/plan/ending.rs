@@ -3,6 +3,7 @@
 //! Routes that end in the same share it: one cache of a folder's files, one set of connections to a
 //! server.
 
+mod app;
 mod workers;
 
 use std::collections::HashMap;
@@ -51,6 +52,7 @@ impl Services {
             Service::FastCgi(settings) => BoxService::new(workers::fastcgi(settings)),
             Service::Scgi(settings) => BoxService::new(workers::scgi(settings)),
             Service::Php(settings) => BoxService::new(workers::php(settings)?),
+            Service::App(settings) => BoxService::new(app::app(settings, &self.spawner)),
             Service::Respond(respond) => BoxService::new(respond.service().map_err(in_words)?),
             Service::Redirect(redirect) => BoxService::new(redirect.service().map_err(in_words)?),
             Service::Cgi(cgi) => program::cgi(service, cgi, when, &self.spawner, &self.within)?,

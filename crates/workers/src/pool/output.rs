@@ -14,23 +14,31 @@ const LINE_BYTES_MAX: usize = 1024;
 /// How many of the last lines are kept, for whoever asks why a worker ended.
 const LAST_MAX: usize = 8;
 
+/// Which of its outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    /// What it prints: its own log of requests, often.
+    Output,
+    Error,
+}
+
 /// A worker's output. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Output(Arc<Mutex<VecDeque<String>>>);
 
 impl Output {
     /// Reads the pipe to its end.
-    pub(super) async fn read(self, pipe: OwnedFd, program: String) -> io::Result<()> {
+    pub(super) async fn read(self, pipe: OwnedFd, stream: Stream, program: String) -> io::Result<()> {
         let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
         let mut held = Vec::with_capacity(LINE_BYTES_MAX);
         loop {
             let read = pipe.read_buf(&mut held).await?;
             while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
-                self.take(&held[..end], &program);
+                self.take(&held[..end], stream, &program);
                 held.drain(..=end);
             }
             if read == 0 || held.len() >= LINE_BYTES_MAX {
-                self.take(&held, &program);
+                self.take(&held, stream, &program);
                 held.clear();
             }
             if read == 0 {
@@ -39,12 +47,15 @@ impl Output {
         }
     }
 
-    fn take(&self, line: &[u8], program: &str) {
+    fn take(&self, line: &[u8], stream: Stream, program: &str) {
         let line = String::from_utf8_lossy(line.trim_ascii_end());
         if line.is_empty() {
             return;
         }
-        tracing::info!(program, "{line}");
+        match stream {
+            Stream::Output => tracing::info!(program, said = &*line, "a program said"),
+            Stream::Error => tracing::warn!(program, said = &*line, "a program said"),
+        }
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.len() == LAST_MAX {
             last.pop_front();

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use unary_net::Address;
 use unary_service::Error;
 
-use super::output::Output;
+use super::output::{Output, Stream};
 use super::pooling::Number;
 use super::{Door, Inner};
 use crate::spawner::{After, Launch, Running, Signal, Spawner};
@@ -64,14 +64,15 @@ pub(super) async fn live(pool: Weak<Inner>, life: Life, stopped: oneshot::Receiv
 async fn begin(pool: &Weak<Inner>, life: Life, mut stopped: oneshot::Receiver<()>) -> Result<String, Error> {
     let step = || format!("starting a worker of {}", life.program);
     let failed = |cause: io::Error| Error::internal(step()).because(cause);
-    let (launch, address, written) = prepare(&life).map_err(failed)?;
+    let (launch, address, [printed, said]) = prepare(&life).map_err(failed)?;
     let running = life.spawner.spawn(launch).await?;
     if let Some(pool) = pool.upgrade()
         && let Some(worker) = pool.lock().workers.get_mut(&life.number)
     {
         worker.pid = Some(running.pid());
     }
-    let reading = tokio::spawn(life.output.clone().read(written, life.program.clone()));
+    let read = |pipe, stream| tokio::spawn(life.output.clone().read(pipe, stream, life.program.clone()));
+    let reading = [read(printed, Stream::Output), read(said, Stream::Error)];
     let is_ready = tokio::select! {
         answers = answers(&life, address) => answers,
         _ = running.exited() => false,
@@ -89,7 +90,9 @@ async fn begin(pool: &Weak<Inner>, life: Life, mut stopped: oneshot::Receiver<()
         }
     };
     drop(running);
-    let _ = timeout(OUTPUT_MAX, reading).await;
+    for reading in reading {
+        let _ = timeout(OUTPUT_MAX, reading).await;
+    }
     Ok(how)
 }
 
@@ -121,14 +124,13 @@ async fn end(life: &Life, running: &Running) {
     }
 }
 
-/// What it is started with, where it will listen, and where its output can be read.
-fn prepare(life: &Life) -> io::Result<(Launch, SocketAddr, OwnedFd)> {
+/// What it is started with, where it will listen, and where its outputs can be read.
+fn prepare(life: &Life) -> io::Result<(Launch, SocketAddr, [OwnedFd; 2])> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
-    let (reading, writing) = io::pipe()?;
+    let ((printed, output), (said, error)) = (io::pipe()?, io::pipe()?);
     let null = OwnedFd::from(File::open("/dev/null")?);
-    let writing = OwnedFd::from(writing);
-    let mut launch = Launch::new(life.program.clone(), [null, writing.try_clone()?, writing]);
+    let mut launch = Launch::new(life.program.clone(), [null, output.into(), error.into()]);
     launch.after = After::Finish { within_ms: 0 };
     match life.door {
         // The port is free again for the worker to take.
@@ -136,7 +138,7 @@ fn prepare(life: &Life) -> io::Result<(Launch, SocketAddr, OwnedFd)> {
         Door::Socket => launch.sockets.push(listener.into()),
         Door::Stdin => launch.standard[0] = listener.into(),
     }
-    Ok((launch, address, reading.into()))
+    Ok((launch, address, [printed.into(), said.into()]))
 }
 
 /// Whether it answers in time. Who was given a socket does as soon as there is one.

@@ -49,6 +49,31 @@ pub(super) static WORKERS: &[Word] = &[
             CONNECTIONS,
         ])
         .holds(Place::Worker),
+    Word::new("app", "Runs a program that listens, while it is asked for, and sends requests on to it.")
+        .takes(&[must("command", Kind::Text, "the program, by a path or as found in `PATH`, and its arguments").many()])
+        .with(&[
+            or("workers", Kind::Text, "0..1", "how many run of it: at least, once one was asked for, and at most"),
+            or(
+                "listens",
+                Kind::One(&["port", "socket"]),
+                "port",
+                "where: at `$PORT` of 127.0.0.1, or at a socket that it is given, with `LISTEN_FDS`",
+            ),
+            or("each", Kind::Count(1, 100_000), "1024", "how many requests one has at once"),
+            or("each-before-next", Kind::Count(1, 100_000), "8", "how many before another is started, if one may be"),
+            may("requests", Kind::Count(1, 1_000_000_000), "after how many, give or take a tenth, one is replaced"),
+            or("idle", Kind::Duration, "5m", "how long one may have nothing to do before it is stopped"),
+            or("start-time", Kind::Duration, "30s", "until it listens; 502 beyond it"),
+            or("stop-time", Kind::Duration, "5s", "from SIGTERM to SIGKILL, where it is to end"),
+            or("waiting", Kind::Count(0, 1_000_000), "1024", "how many requests wait for room; 503 beyond it"),
+            or("wait-time", Kind::Duration, "30s", "and how long; 503 beyond it"),
+            or("reply-time", Kind::Duration, "60s", "until its reply begins; 504 beyond it"),
+            STALL_TIME,
+            may("user", Kind::Text, "who it runs as. Unless told: whoever the server does"),
+            may("group", Kind::Text, "the group, if it is not the user's own"),
+            may("directory", Kind::File, "where it starts. Unless told: in the folder of the config file"),
+        ])
+        .holds(Place::Worker),
 ];
 
 pub(super) static WORKER: &[Word] = &[Word::new("env", "Variables that programs are told besides.")

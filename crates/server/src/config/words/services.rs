@@ -130,7 +130,6 @@ pub(super) static SERVICES: &[Word] = &[
         or("spool", Kind::Size, "1GiB", "the longest body without a length that is kept for it; 413 beyond it"),
     ])
     .holds(Place::Cgi),
-    Word::planned("app", "Runs a program that listens, and sends requests on to it."),
     Word::planned("wasm", "Runs a WebAssembly component."),
     Word::planned("function", "Runs a serverless function."),
 ];
