@@ -105,7 +105,7 @@ async fn what_a_worker_wrote_last_is_why_it_cannot_be_had() {
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(error.kind(), Kind::Upstream);
     assert!(cause.starts_with("the worker ended: exit code 3. It last wrote: "), "{cause}");
-    assert!(cause.ends_with("it begins | it has no database"), "{cause}");
+    assert!(cause.contains("it begins") && cause.contains("it has no database"), "{cause}");
     drop(pool);
     tokio::task::spawn_blocking(|| keeping.join().unwrap()).await.unwrap();
 }
