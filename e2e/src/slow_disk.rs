@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, LockOwner,
-    MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, Request, Session,
+    MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, Request, Session,
 };
 
 use crate::wait::pause;
@@ -21,20 +21,41 @@ const BELIEVED: Duration = Duration::ZERO;
 /// How many files there are. They are named `0`, `1` and so on.
 pub const FILES: u64 = 100;
 
-/// A mounted disk on which each read takes so long. Its files hold one byte again and again: their
-/// number, as ASCII counts from `0` on. Dropping it unmounts it.
+/// How many of them are listed.
+const LISTED: u64 = 3;
+
+/// A mounted disk on which each read takes so long, and, if that is wanted, finding and listing files. Its
+/// files hold one byte again and again: their number, as ASCII counts from `0` on. Dropping it unmounts it.
 #[derive(Debug)]
 pub struct SlowDisk {
-    reads: Arc<AtomicUsize>,
+    waits: Arc<Waits>,
     /// Dropped, it unmounts.
     _session: BackgroundSession,
 }
 
+/// What the disk takes its time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowAt {
+    /// Reading files.
+    Reading,
+    /// That, finding a file by its name, and saying which there are.
+    Everything,
+}
+
+/// How many of each are being waited for now.
+#[derive(Debug, Default)]
+struct Waits {
+    reads: AtomicUsize,
+    finds: AtomicUsize,
+    lists: AtomicUsize,
+}
+
 #[derive(Debug)]
 struct Slow {
-    read_time: Duration,
+    at: SlowAt,
+    time: Duration,
     file_bytes: u64,
-    reads: Arc<AtomicUsize>,
+    waits: Arc<Waits>,
 }
 
 impl SlowDisk {
@@ -43,21 +64,50 @@ impl SlowDisk {
     /// # Errors
     ///
     /// If this machine has no FUSE, or this user may not use it.
-    pub fn mount(folder: &Path, read_time: Duration, file_bytes: u64) -> io::Result<Self> {
-        let reads = Arc::new(AtomicUsize::new(0));
+    pub fn mount(folder: &Path, at: SlowAt, time: Duration, file_bytes: u64) -> io::Result<Self> {
+        let waits = Arc::<Waits>::default();
         let mut config = Config::default();
         config.mount_options = vec![MountOption::RO, MountOption::FSName("slow".to_owned())];
-        let slow = Slow { read_time, file_bytes, reads: reads.clone() };
-        Ok(Self { reads, _session: Session::new(slow, folder, &config)?.spawn()? })
+        let slow = Slow { at, time, file_bytes, waits: waits.clone() };
+        Ok(Self { waits, _session: Session::new(slow, folder, &config)?.spawn()? })
     }
 
     /// How many reads are being waited for now.
     pub fn reads(&self) -> usize {
-        self.reads.load(Ordering::SeqCst)
+        self.waits.reads.load(Ordering::SeqCst)
+    }
+
+    /// How many names are being looked for now.
+    pub fn finds(&self) -> usize {
+        self.waits.finds.load(Ordering::SeqCst)
+    }
+
+    /// How many lists of names are being waited for now.
+    pub fn lists(&self) -> usize {
+        self.waits.lists.load(Ordering::SeqCst)
     }
 }
 
 impl Slow {
+    /// Answers after a while. Slow, but not one after the other: as a network file system under load.
+    fn later(&self, which: fn(&Waits) -> &AtomicUsize, answer: impl FnOnce() + Send + 'static) {
+        let (waits, time) = (self.waits.clone(), self.time);
+        which(&waits).fetch_add(1, Ordering::SeqCst);
+        thread::spawn(move || {
+            pause(time);
+            which(&waits).fetch_sub(1, Ordering::SeqCst);
+            answer();
+        });
+    }
+
+    /// The same, but at once where only reading is slow.
+    fn maybe_later(&self, which: fn(&Waits) -> &AtomicUsize, answer: impl FnOnce() + Send + 'static) {
+        match self.at {
+            SlowAt::Reading => answer(),
+            SlowAt::Everything => self.later(which, answer),
+        }
+    }
+
     /// What is known of a node: 1 is the folder, the files come after it.
     fn about(&self, node: INodeNo) -> Option<FileAttr> {
         let is_folder = node == INodeNo::ROOT;
@@ -92,10 +142,14 @@ pub fn content(number: u64) -> u8 {
 impl Filesystem for Slow {
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
-        match number.filter(|number| *number < FILES).and_then(|number| self.about(INodeNo(number + 2))) {
-            Some(about) => reply.entry(&BELIEVED, &about, Generation(0)),
-            None => reply.error(Errno::ENOENT),
-        }
+        let about = number.filter(|number| *number < FILES).and_then(|number| self.about(INodeNo(number + 2)));
+        self.maybe_later(
+            |waits| &waits.finds,
+            move || match about {
+                Some(about) => reply.entry(&BELIEVED, &about, Generation(0)),
+                None => reply.error(Errno::ENOENT),
+            },
+        );
     }
 
     fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
@@ -118,13 +172,22 @@ impl Filesystem for Slow {
     ) {
         let length = self.file_bytes.saturating_sub(offset).min(u64::from(size));
         let bytes = vec![content(u64::from(node) - 2); usize::try_from(length).expect("the kernel asks for little")];
-        let (reads, read_time) = (self.reads.clone(), self.read_time);
-        reads.fetch_add(1, Ordering::SeqCst);
-        // Slow, but not one after the other: as a network file system under load.
-        thread::spawn(move || {
-            pause(read_time);
-            reads.fetch_sub(1, Ordering::SeqCst);
-            reply.data(&bytes);
-        });
+        self.later(|waits| &waits.reads, move || reply.data(&bytes));
+    }
+
+    fn readdir(&self, _: &Request, _: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        self.maybe_later(
+            |waits| &waits.lists,
+            move || {
+                // Few, since each is then asked for by its name.
+                for number in offset..LISTED {
+                    let node = INodeNo(number + 2);
+                    if reply.add(node, number + 1, FileType::RegularFile, number.to_string()) {
+                        break;
+                    }
+                }
+                reply.ok();
+            },
+        );
     }
 }

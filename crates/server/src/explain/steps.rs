@@ -96,12 +96,9 @@ impl Traveller {
                     front.unwrap_or_default()
                 ))
             }
-            Service::App(app) => End(format!(
-                "it is sent to a worker of `{}` as {} {}",
-                app.program,
-                self.told.method,
-                self.target
-            )),
+            Service::App(app) => {
+                End(format!("it is sent to a worker of `{}` as {} {}", app.program, self.told.method, self.target))
+            }
             Service::Respond(respond) => {
                 let text = respond.text.as_deref().map(|text| text.chars().take(TEXT_CHARS_MAX).collect::<String>());
                 let text = text.map(|text| format!(": {text:?}")).unwrap_or_default();
@@ -171,10 +168,7 @@ impl Traveller {
     }
 
     fn redirected(&self, redirect: &Redirect) -> End {
-        let reply = redirect
-            .service()
-            .map_err(|bad| bad.to_string())
-            .and_then(|service| Ok(wait(service.call(self.request()))));
+        let reply = redirect.service().map_err(|bad| bad.to_string()).map(|service| wait(service.call(self.request())));
         reply.map_or_else(|why| End(format!("it cannot be redirected: {why}")), redirected)
     }
 

@@ -184,6 +184,8 @@ fn says_what_is_answered_before_any_route() {
             "it is answered with 404: no route takes it",
             PASSED,
             "route \"/only\" { … } unary.kdl:20",
+            "route \"/app/*\" { … } unary.kdl:23",
+            "route \"/blog/*\" { … } unary.kdl:26",
         ],
     );
 }

@@ -92,12 +92,13 @@ impl Limits {
         unusual.filter_map(|((word, value), _)| Some(format!("{word} {}", value?))).collect()
     }
 
-    fn written(&self) -> [(&'static str, Option<String>); 18] {
+    fn written(&self) -> [(&'static str, Option<String>); 19] {
         let count = |count: u32| Some(count.to_string());
         let time = |time| Some(format!("\"{}\"", show_duration(time)));
         let size = |bytes| Some(format!("\"{}\"", show_size(bytes)));
         [
             ("connections", self.connections.and_then(count)),
+            ("client-connections", self.client_connections.and_then(count)),
             ("handshakes", count(self.handshakes)),
             ("handshake-time", time(self.handshake_time)),
             ("head-bytes", size(self.head_bytes)),

@@ -77,6 +77,10 @@ pub(super) fn app_of(reader: &mut Reader<'_>, given: &Given<'_>) -> App {
         reader.refuse(given.span("workers"), format!("`{text}` is no number of workers"), help);
         (0, 1)
     });
+    if given.says("health") {
+        let help = "a program is taken to be ready when it listens: leave this out";
+        reader.refuse(given.span("health"), "`health` of `app` is not built yet", help);
+    }
     if given.says("group") && !given.says("user") {
         reader.refuse(given.span("group"), "a group without a user", "name the user, too: user=");
     }

@@ -276,7 +276,7 @@ site "example.com" "www.example.com" {
             "12: to balance between several endpoints is not built yet",
             "20: `workers` of `php` is not built yet",
             "20: `idle` of `php` is not built yet",
-            "21: `app` is not built yet",
+            "21: `health` of `app` is not built yet",
         ],
     );
 }

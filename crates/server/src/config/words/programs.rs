@@ -63,6 +63,7 @@ pub(super) static WORKERS: &[Word] = &[
             or("each-before-next", Kind::Count(1, 100_000), "8", "how many before another is started, if one may be"),
             may("requests", Kind::Count(1, 1_000_000_000), "after how many, give or take a tenth, one is replaced"),
             or("idle", Kind::Duration, "5m", "how long one may have nothing to do before it is stopped"),
+            may("health", Kind::Text, "not built yet: the path that tells whether one is well"),
             or("start-time", Kind::Duration, "30s", "until it listens; 502 beyond it"),
             or("stop-time", Kind::Duration, "5s", "from SIGTERM to SIGKILL, where it is to end"),
             or("waiting", Kind::Count(0, 1_000_000), "1024", "how many requests wait for room; 503 beyond it"),
