@@ -115,7 +115,7 @@ fn nothing_is_left_running() {
 #[test]
 fn an_app_that_does_not_come_up_says_why() {
     let kept = Kept::new("app \"sh\" \"-c\" \"echo there is no database >&2; exit 3\"");
-    kept.check(502, "Bad Gateway\n");
+    kept.check(502, "502 Bad Gateway\n");
     let said = "exit code 3. It last wrote: there is no database";
     eventually("the log says why", || kept.server.stderr().lines().iter().any(|line| line.contains(said)));
 }

@@ -106,7 +106,9 @@ fn a_folder_fits_on_a_phone_and_is_dark_for_those_who_like_that() {
     let server = serve(folder.path()).start();
     for (arguments, is_dark) in [(&[][..], false), (&["--force-dark-mode"][..], true)] {
         let (width, wanted, outside, back, text) = on_a_phone(arguments, &server);
-        assert_eq!((width, wanted, outside), (360, 360, 0), "{arguments:?}: wide, needed, links off the screen");
+        // Of 360 pixels a scroll bar may take some.
+        assert!((320..=360).contains(&width), "{arguments:?}: {width} wide");
+        assert_eq!((wanted, outside), (width, 0), "{arguments:?}: needed, links off the screen");
         assert_eq!((back < 64, text > 192), (is_dark, is_dark), "{arguments:?}: {text} on {back}");
         assert!(back.abs_diff(text) > 128, "{arguments:?}: {text} on {back}");
     }

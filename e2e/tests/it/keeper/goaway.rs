@@ -22,6 +22,9 @@ use super::reload::HERE;
 const BIG: usize = 32 << 20;
 const PIECE: usize = 1 << 20;
 
+/// Far more than a stream's.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
 /// How often it is looked whether a peer has been told.
 const EVERY: Duration = Duration::from_millis(5);
 
@@ -36,7 +39,9 @@ struct UnderWay {
 impl UnderWay {
     async fn begin(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("it listens");
-        let (mut requests, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
+        // What of the download is not read yet must not take the room of everything else.
+        let client = h2::client::Builder::new().initial_connection_window_size(CONNECTION_WINDOW).handshake(stream);
+        let (mut requests, connection) = client.await.expect("it speaks HTTP/2");
         let connection = tokio::spawn(connection);
         let download = ask(&mut requests, "/big").await;
         let mut under_way = Self { requests, connection, download, taken: 0 };
