@@ -28,7 +28,8 @@ fn check(arguments: &[&str], code: i32, said: &str) {
 
 #[test]
 fn what_makes_no_sense_is_refused_with_code_2() {
-    let folder = TempDir::with([("file.txt", ""), ("Procfile", "web: x"), ("app/index.php", ""), ("run.sh", "#!/bin/sh\n")]);
+    let folder =
+        TempDir::with([("file.txt", ""), ("Procfile", "web: x"), ("app/index.php", ""), ("run.sh", "#!/bin/sh\n")]);
     let path = |name: &str| folder.join(name).display().to_string();
     check(&["serve", &path("none")], 2, "there is no folder");
     check(&["serve", &path("file.txt")], 2, "is no folder. Name the folder it is in");
