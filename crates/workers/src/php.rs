@@ -1,6 +1,6 @@
 //! A folder of PHP programs and files, as PHP sites expect it to be served.
 //!
-//! Which file a path means is found by [`script`], before PHP hears of it: what is run is a regular file beneath the
+//! Which file a path means is found by `script`, before PHP hears of it: what is run is a regular file beneath the
 //! folder whose name ends in `.php`, and nothing else. PHP itself is reached by FastCGI.
 
 mod script;

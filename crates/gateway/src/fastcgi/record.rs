@@ -98,7 +98,7 @@ pub enum Record {
 /// The streams of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stream {
-    /// Names and values: see [`pairs`](super::pairs).
+    /// Names and values: see [`pairs`].
     Params,
     /// The request's body.
     Stdin,
