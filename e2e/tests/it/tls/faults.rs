@@ -68,7 +68,9 @@ fn whatever_went_wrong_is_counted_by_its_reason() {
         site.openssl(&["-servername", "b.example", version]);
         counts(&site, "client-certificate", before + 1.0);
         let expired = site.openssl(&["-servername", "b.example", "-cert", &pem, "-key", &key, version]);
-        assert!(expired.contains("certificate expired"), "{version}: {expired}");
+        // By TLS 1.3 a client is done before the server has judged, and this one may be gone before it is told.
+        let is_told = version == "-tls1_2";
+        assert!(!is_told || expired.contains("certificate expired"), "{version}: {expired}");
         counts(&site, "client-certificate", before + 2.0);
     }
     site.openssl(&["-servername", "a.example", "-tls1_2", "-cipher", "AES128-SHA"]);
