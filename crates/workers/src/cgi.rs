@@ -31,7 +31,7 @@ use unary_net::Peer;
 use unary_service::{Available, Context, Error, HasContext, Kind, Service, Status};
 
 use crate::asked::{Ask, Asked};
-use crate::spawner::{After, Launch, Signal, Spawner, may_be_set};
+use crate::spawner::{Launch, Signal, Spawner, may_be_set};
 pub use local::{FollowLocal, LocalRedirect, REDIRECTS_MAX};
 pub use run::{LINGER_MAX, Process, Start};
 pub use send_file::SendFile;
@@ -240,7 +240,7 @@ impl<S: Start> Cgi<S> {
         let mut launch = Launch::new(&self.settings.program, [input.stdin, stdout, stderr]);
         launch.file.clone_from(&found.file);
         launch.environment = environment;
-        launch.after = After::Finish { within_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) };
+        launch.finish_time = time;
         let process = self.spawner.start(launch).await;
         let process = process.inspect_err(|error| {
             // What is wrong with a file is for the operator to know, whoever asks for it.

@@ -25,11 +25,11 @@ use unary_service::{Error, Kind};
 
 use crate::keeper::channel::Channel;
 pub use environment::may_be_set;
-pub use launch::{After, KEPT_MAX, LAUNCH_BYTES_MAX, Launch, SOCKETS_MAX};
-pub(crate) use launch::{Asked, AskedAfter};
+pub(crate) use launch::Asked;
+pub use launch::{LAUNCH_BYTES_MAX, Launch, SOCKETS_MAX};
 use message::{News, Refused};
 use running::Handle;
-pub use running::{Inherited, Running};
+pub use running::Running;
 pub use rustix::process::Signal;
 
 /// How long the keeper may take to start a program. It does not wait for it: this is for a disk that is slow, and for a

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sockopt::set_socket_linger,
 };
 
 use tokio::io::Interest;
@@ -100,7 +100,7 @@ impl Channel {
         let mut descriptors = Vec::new();
         for part in beside.drain() {
             if let RecvAncillaryMessage::ScmRights(sent) = part {
-                descriptors.extend(sent);
+                descriptors.extend(sent.inspect(will_not_linger));
             }
         }
         if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
@@ -127,6 +127,11 @@ impl Channel {
     pub(crate) fn into_descriptor(self) -> OwnedFd {
         self.0
     }
+}
+
+/// Sees to it that closing a socket of somebody else's does not wait for its peer.
+fn will_not_linger(descriptor: &OwnedFd) {
+    let _ = set_socket_linger(descriptor, None); // What is no socket does not wait either.
 }
 
 impl AsFd for Channel {

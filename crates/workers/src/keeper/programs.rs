@@ -25,7 +25,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_pro
 use super::channel::Channel;
 use crate::process::{self, Stack, Starting};
 use crate::spawner::message::{News, Refused, Wish};
-use crate::spawner::{Asked, AskedAfter, Exit, LAUNCH_BYTES_MAX};
+use crate::spawner::{Asked, Exit, LAUNCH_BYTES_MAX};
 pub(crate) use estate::Heirs;
 pub(crate) use found::Found;
 
@@ -85,7 +85,8 @@ struct Instance {
     /// `None` once the server has let go of it.
     handle: Option<Channel>,
     pidfd: Option<OwnedFd>,
-    after: After,
+    /// How long it may go on once its server is gone.
+    finish_time: Duration,
     stop_time: Duration,
     /// When something is done to it, unless something happens before.
     deadline: Option<Instant>,
@@ -100,12 +101,6 @@ enum Phase {
     },
     /// It is a zombie.
     Ended,
-}
-
-/// What becomes of it once its server is gone.
-enum After {
-    Finish { within: Duration },
-    Keep { label: Vec<u8>, descriptors: Vec<OwnedFd> },
 }
 
 impl Instance {
@@ -295,7 +290,7 @@ impl Programs {
     }
 
     /// Starts a process for it.
-    fn begin(&mut self, asked: &Asked<'_>, mut descriptors: Vec<OwnedFd>) -> Result<Instance, (Refused, String)> {
+    fn begin(&mut self, asked: &Asked<'_>, descriptors: Vec<OwnedFd>) -> Result<Instance, (Refused, String)> {
         let mut all = self.proposed.iter().chain([&self.wanted]);
         let Some(found) = all.find_map(|programs| programs.get(asked.program)) else {
             return Err((Refused::Unknown, "the config has no such program".to_owned()));
@@ -303,14 +298,9 @@ impl Programs {
         if self.running.len() >= RUNNING_MAX {
             return Err((Refused::NoRoom, format!("{RUNNING_MAX} programs run")));
         }
-        if descriptors.len() < 3 + asked.sockets {
-            return Err((Refused::Unknown, "descriptors are missing".to_owned()));
+        if descriptors.len() != 3 + asked.sockets {
+            return Err((Refused::Unknown, "it has too few descriptors, or too many".to_owned()));
         }
-        let kept = descriptors.split_off(3 + asked.sockets);
-        let after = match asked.after {
-            AskedAfter::Finish(within_ms) => After::Finish { within: Duration::from_millis(within_ms) },
-            AskedAfter::Keep(label) => After::Keep { label: label.to_vec(), descriptors: kept },
-        };
         let plan = plan::of(found, asked, descriptors)?;
         let failed = |error: io::Error| (refused_of(&error), in_words(&error));
         let stack = self.stacks.pop().map_or_else(Stack::new, Ok).map_err(failed)?;
@@ -319,7 +309,8 @@ impl Programs {
         let pid = Pid::from_raw(starting.pid).ok_or_else(|| failed(Errno::SRCH.into()))?;
         let phase = Phase::Starting(starting);
         let program = asked.program.to_owned();
-        Ok(Instance { program, pid, phase, handle: None, pidfd: Some(pidfd), after, stop_time, deadline: None })
+        let finish_time = asked.finish_time;
+        Ok(Instance { program, pid, phase, handle: None, pidfd: Some(pidfd), finish_time, stop_time, deadline: None })
     }
 
     /// Watches it from here on.
@@ -383,8 +374,9 @@ impl Programs {
         }
         let Phase::Starting(starting) = std::mem::replace(&mut instance.phase, Phase::Running) else { return };
         unwatch(&self.epoll, &starting.pipe);
-        self.starting -= 1;
-        instance.deadline = None;
+        if instance.deadline.take().is_some() {
+            self.starting -= 1;
+        }
         let (outcome, stack) = starting.outcome();
         self.stacks.extend(stack);
         let news = match outcome {
@@ -451,9 +443,9 @@ impl Programs {
             Phase::Ended => self.reap(number),
             Phase::Starting(_) => kill(instance.pid, Signal::KILL),
             Phase::Running | Phase::Leaving { .. } => {
-                let within = match (&is_ended, &instance.after) {
-                    (IsEnded::No, After::Finish { within }) => *within,
-                    _ => Duration::ZERO,
+                let within = match is_ended {
+                    IsEnded::No => instance.finish_time,
+                    IsEnded::Yes => Duration::ZERO,
                 };
                 instance.phase = Phase::Leaving { is_told: matches!(is_ended, IsEnded::Yes) };
                 instance.deadline = Some(now + within);
@@ -475,16 +467,22 @@ impl Programs {
                     instance.deadline = Some(now + instance.stop_time);
                     kill(instance.pid, Signal::TERM);
                 }
-                Phase::Starting(_) | Phase::Leaving { .. } => kill(instance.pid, Signal::KILL),
+                Phase::Starting(_) => {
+                    // Should it hang in the kernel, it takes nobody's place meanwhile.
+                    self.starting -= 1;
+                    kill(instance.pid, Signal::KILL);
+                }
+                Phase::Leaving { .. } => kill(instance.pid, Signal::KILL),
                 Phase::Ended => self.reap(number),
                 Phase::Running => {}
             }
         }
     }
 
-    /// Waits for what has ended: its number is anybody's from here on.
+    /// Waits for what has ended: its number is anybody's from here on. What is left of its group ends with it.
     fn reap(&mut self, number: Number) {
         if let Some(instance) = self.running.get(&number) {
+            let _ = kill_process_group(instance.pid, Signal::KILL);
             let _ = waitid(WaitId::Pid(instance.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         }
         self.let_go(number);

@@ -16,7 +16,7 @@ use unary_service::Error;
 use super::output::{Output, Stream};
 use super::pooling::Number;
 use super::{Door, Inner};
-use crate::spawner::{After, Launch, Running, Signal, Spawner};
+use crate::spawner::{Launch, Running, Signal, Spawner};
 
 /// Between two looks whether a worker answers: from the first to the second, doubled each time.
 const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
@@ -131,7 +131,7 @@ fn prepare(life: &Life) -> io::Result<(Launch, SocketAddr, [OwnedFd; 2])> {
     let ((printed, output), (said, error)) = (io::pipe()?, io::pipe()?);
     let null = OwnedFd::from(File::open("/dev/null")?);
     let mut launch = Launch::new(life.program.clone(), [null, output.into(), error.into()]);
-    launch.after = After::Finish { within_ms: 0 };
+    launch.finish_time = Duration::ZERO;
     match life.door {
         // The port is free again for the worker to take.
         Door::Port => launch.environment.push((b"PORT".to_vec(), address.port().to_string().into_bytes())),

@@ -6,33 +6,42 @@
 /// The longest name.
 const NAME_BYTES_MAX: usize = 256;
 
-/// Those of RFC 3875 §4.1, and what servers have come to tell beside them.
-const NAMES: [&str; 14] = [
+/// Those of RFC 3875 §4.1 and what servers have come to tell beside them, by name; of what begins as such ones do, much
+/// means something else (`SSL_CERT_FILE`, say). And where to listen.
+const NAMES: [&str; 25] = [
     "AUTH_TYPE",
     "CONTENT_LENGTH",
     "CONTENT_TYPE",
-    "CONTEXT_DOCUMENT_ROOT",
-    "CONTEXT_PREFIX",
     "DOCUMENT_ROOT",
-    "DOCUMENT_URI",
     "GATEWAY_INTERFACE",
     "HTTPS",
     "PATH_INFO",
     "PATH_TRANSLATED",
     "PORT",
     "QUERY_STRING",
-    "UNIQUE_ID",
+    "REDIRECT_STATUS",
+    "REMOTE_ADDR",
+    "REMOTE_HOST",
+    "REMOTE_PORT",
+    "REMOTE_USER",
+    "REQUEST_METHOD",
+    "REQUEST_SCHEME",
+    "REQUEST_URI",
+    "SCRIPT_FILENAME",
+    "SCRIPT_NAME",
+    "SERVER_ADDR",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "SERVER_PROTOCOL",
+    "SERVER_SOFTWARE",
 ];
 
-/// What the others begin with.
-const BEGINNINGS: [&str; 9] =
-    ["FCGI_", "HTTP_", "REDIRECT_", "REMOTE_", "REQUEST_", "SCRIPT_", "SERVER_", "SSL_", "UNARY_"];
-
-/// Whether a server may set this variable for a run of a program.
+/// Whether a server may set this variable for a run of a program. A field of the request is one, but for `Proxy`: as
+/// `HTTP_PROXY` it is an order to many a library (httpoxy).
 pub fn may_be_set(name: &[u8]) -> bool {
     let is_plain = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
-    let is_known = |known: &&str| known.as_bytes() == name;
+    let is_field = || name.starts_with(b"HTTP_") && name != b"HTTP_PROXY";
     name.len() <= NAME_BYTES_MAX
         && name.iter().all(is_plain)
-        && (NAMES.iter().any(is_known) || BEGINNINGS.iter().any(|start| name.starts_with(start.as_bytes())))
+        && (is_field() || NAMES.iter().any(|known| known.as_bytes() == name))
 }

@@ -2,6 +2,7 @@
 //! beside them.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use unary_service::{Error, Kind};
 
@@ -14,8 +15,8 @@ pub const LAUNCH_BYTES_MAX: usize = 128 * 1024;
 /// Listening sockets that a program may be given.
 pub const SOCKETS_MAX: usize = 16;
 
-/// Descriptors that are kept for the server after this one.
-pub const KEPT_MAX: usize = 4;
+/// How long a program may go on without its server, unless told.
+const FINISH_TIME: Duration = Duration::from_secs(30);
 
 /// Tells what kind of message this is, so that one of another version is refused.
 const MARK: u8 = b'L';
@@ -34,25 +35,9 @@ pub struct Launch {
     pub standard: [OwnedFd; 3],
     /// Listening sockets: it gets them from 3 on, with `LISTEN_FDS` and `LISTEN_PID`.
     pub sockets: Vec<OwnedFd>,
-    /// What becomes of it once this server is gone.
-    pub after: After,
-}
-
-/// What becomes of a program once the server that asked for it is gone, without having let go of it.
-#[derive(Debug)]
-pub enum After {
-    /// It may finish, within so many milliseconds, and is ended then.
-    Finish {
-        /// Which is how long.
-        within_ms: u64,
-    },
-    /// It goes on, and the next server takes it over.
-    Keep {
-        /// What that server has to know of it.
-        label: Vec<u8>,
-        /// Descriptors that it needs: the reading end of a log, say. They are kept beside.
-        descriptors: Vec<OwnedFd>,
-    },
+    /// How long it may go on once the server that asked for it is gone, without having let go of it. 30 s unless
+    /// told; it is ended then.
+    pub finish_time: Duration,
 }
 
 /// A launch as the keeper sees it.
@@ -61,14 +46,8 @@ pub(crate) struct Asked<'m> {
     pub(crate) program: &'m str,
     pub(crate) file: &'m [u8],
     pub(crate) sockets: usize,
-    pub(crate) after: AskedAfter<'m>,
+    pub(crate) finish_time: Duration,
     pub(crate) environment: Vec<(&'m [u8], &'m [u8])>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum AskedAfter<'m> {
-    Finish(u64),
-    Keep(&'m [u8]),
 }
 
 impl Launch {
@@ -80,7 +59,7 @@ impl Launch {
             environment: Vec::new(),
             standard,
             sockets: Vec::new(),
-            after: After::Finish { within_ms: 30_000 },
+            finish_time: FINISH_TIME,
         }
     }
 
@@ -88,26 +67,13 @@ impl Launch {
     pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
         let step = || format!("starting the program {}", self.program);
         let too_large = |what: &str| Error::new(Kind::TooLarge, step()).because(what);
-        let kept = match &self.after {
-            After::Finish { .. } => 0,
-            After::Keep { descriptors, .. } => descriptors.len(),
-        };
-        if self.program.len() > NAME_BYTES_MAX || self.sockets.len() > SOCKETS_MAX || kept > KEPT_MAX {
+        if self.program.len() > NAME_BYTES_MAX || self.sockets.len() > SOCKETS_MAX {
             return Err(too_large("its name is too long, or it has too many descriptors"));
         }
         let mut message = vec![MARK, self.sockets.len() as u8];
         put(&mut message, self.program.as_bytes());
         put(&mut message, &self.file);
-        match &self.after {
-            After::Finish { within_ms } => {
-                message.push(0);
-                message.extend(within_ms.to_le_bytes());
-            }
-            After::Keep { label, .. } => {
-                message.push(1);
-                put(&mut message, label);
-            }
-        }
+        message.extend(u64::try_from(self.finish_time.as_millis()).unwrap_or(u64::MAX).to_le_bytes());
         for (name, value) in &self.environment {
             if !environment::may_be_set(name) || value.contains(&0) {
                 let why = format!("the variable {} may not be set for a request", name.escape_ascii());
@@ -124,11 +90,7 @@ impl Launch {
 
     /// What goes beside it, after the handle.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let kept = match &self.after {
-            After::Finish { .. } => &[][..],
-            After::Keep { descriptors, .. } => descriptors,
-        };
-        self.standard.iter().chain(&self.sockets).chain(kept).map(AsFd::as_fd)
+        self.standard.iter().chain(&self.sockets).map(AsFd::as_fd)
     }
 }
 
@@ -139,17 +101,9 @@ impl<'m> Asked<'m> {
         let mut rest = rest;
         let program = std::str::from_utf8(take(&mut rest)?).ok().filter(|name| name.len() <= NAME_BYTES_MAX)?;
         let file = take(&mut rest)?;
-        let (kind, after) = rest.split_first()?;
-        rest = after;
-        let after = match kind {
-            0 => {
-                let (within, after) = rest.split_first_chunk()?;
-                rest = after;
-                AskedAfter::Finish(u64::from_le_bytes(*within))
-            }
-            1 => AskedAfter::Keep(take(&mut rest)?),
-            _ => return None,
-        };
+        let (finish_ms, variables) = rest.split_first_chunk()?;
+        let finish_time = Duration::from_millis(u64::from_le_bytes(*finish_ms));
+        rest = variables;
         let mut environment = Vec::new();
         while !rest.is_empty() {
             environment.push((take(&mut rest)?, take(&mut rest)?));
@@ -160,7 +114,7 @@ impl<'m> Asked<'m> {
             program,
             file,
             sockets,
-            after,
+            finish_time,
             environment,
         })
     }
@@ -191,10 +145,11 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(launch: &Launch, environment: &[(&str, &str)], after: AskedAfter<'_>) {
+    fn check(launch: &Launch, environment: &[(&str, &str)]) {
         let message = launch.encode().unwrap();
         let pairs = environment.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        let expected = Asked { program: "site/cgi#1", file: b"a/b", sockets: 0, after, environment: pairs };
+        let finish_time = launch.finish_time;
+        let expected = Asked { program: "site/cgi#1", file: b"a/b", sockets: 0, finish_time, environment: pairs };
         assert_eq!(Asked::decode(&message), Some(expected));
         let whole = |cut: &usize| Asked::decode(&message[..*cut]).is_none();
         let ends_between_variables = (0..message.len()).filter(|cut| !whole(cut)).count();
@@ -203,16 +158,15 @@ mod tests {
 
     #[test]
     fn launches_are_read_as_they_were_written() {
-        check(&launch(&[]), &[], AskedAfter::Finish(30_000));
+        check(&launch(&[]), &[]);
         let variables = [("REQUEST_METHOD", "GET"), ("HTTP_COOKIE", "a=b; c=d"), ("QUERY_STRING", "")];
-        check(&launch(&variables), &variables, AskedAfter::Finish(30_000));
-        let after = After::Keep { label: b"8080".to_vec(), descriptors: Vec::new() };
-        check(&Launch { after, ..launch(&[]) }, &[], AskedAfter::Keep(b"8080"));
+        check(&Launch { finish_time: Duration::ZERO, ..launch(&variables) }, &variables);
     }
 
     #[test]
     fn what_would_change_how_a_program_is_run_is_refused() {
-        for name in ["LD_PRELOAD", "PATH", "PERL5LIB", "BASH_ENV", "", "HTTP_A=B", "http_a"] {
+        let others = ["HTTP_PROXY", "SSL_CERT_FILE", "UNARY_KEEPER_ESTATE", "SCRIPT_", "FCGI_WEB_SERVER_ADDRS"];
+        for name in ["LD_PRELOAD", "PATH", "PERL5LIB", "BASH_ENV", "", "HTTP_A=B", "http_a"].into_iter().chain(others) {
             launch(&[(name, "")]).encode().unwrap_err();
             let mut message = launch(&[]).encode().unwrap();
             put(&mut message, name.as_bytes());

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
 use tokio::io::Interest;
@@ -108,15 +107,4 @@ impl Running {
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         self.handle.wish(Wish::Signal(signal))
     }
-}
-
-/// A program that the server before this one had started.
-#[derive(Debug)]
-pub struct Inherited {
-    /// It.
-    pub running: Running,
-    /// What the server before said of it.
-    pub label: Vec<u8>,
-    /// The descriptors that were kept beside it.
-    pub descriptors: Vec<OwnedFd>,
 }

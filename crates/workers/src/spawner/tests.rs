@@ -277,19 +277,19 @@ fn programs_of_a_server_that_is_gone_finish_or_are_ended() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let finishes = shell("read line; echo finished");
     let (spawner, keeping) = keeper(&wanted([("finishes", finishes), ("hangs", shell("echo hangs; sleep 60"))]));
-    let begin = |name: &str, within_ms: u64| {
+    let begin = |name: &str, finish_time: Duration| {
         let (mut launch, reading) = launch(name);
         let (theirs, ours) = io::pipe().unwrap();
         launch.standard[0] = theirs.into();
-        launch.after = After::Finish { within_ms };
+        launch.finish_time = finish_time;
         let running = runtime().block_on(spawner.spawn(launch)).unwrap();
         running.lose(); // As a server does that dies.
         (ours, reading)
     };
-    let (mut line, reading) = begin("finishes", 60_000);
+    let (mut line, reading) = begin("finishes", Duration::from_secs(60));
     writeln!(line, "go on").unwrap();
     assert_eq!(text(reading), "finished\n");
-    let (_line, reading) = begin("hangs", 1);
+    let (_line, reading) = begin("hangs", Duration::from_millis(1));
     assert_eq!(text(reading), "hangs\n");
     drop(spawner);
     keeping.join().unwrap();

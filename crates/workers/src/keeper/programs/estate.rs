@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
-use super::{After, Found, Instance, Phase, Programs, Server};
+use super::{Found, Instance, Phase, Programs, Server};
 use crate::keeper::channel::Channel;
 use crate::keeper::succession::own;
 
@@ -25,7 +25,7 @@ struct Heir {
     pid: i32,
     handle: Option<RawFd>,
     stage: Stage,
-    after: HeirAfter,
+    finish_time_ms: u64,
     stop_time_ms: u64,
     /// When something is done to it.
     left_ms: Option<u64>,
@@ -38,22 +38,9 @@ enum Stage {
     Ended,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-enum HeirAfter {
-    Finish { within_ms: u64 },
-    Keep { label: Vec<u8>, descriptors: Vec<RawFd> },
-}
-
 impl Heirs {
     pub(in crate::keeper) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        let running = self.running.iter().flat_map(|heir| {
-            let kept = match &heir.after {
-                HeirAfter::Finish { .. } => &[][..],
-                HeirAfter::Keep { descriptors, .. } => descriptors,
-            };
-            heir.handle.into_iter().chain(kept.iter().copied())
-        });
-        self.servers.iter().map(|(_, channel)| *channel).chain(running)
+        self.servers.iter().map(|(_, channel)| *channel).chain(self.running.iter().filter_map(|heir| heir.handle))
     }
 }
 
@@ -71,13 +58,7 @@ impl Programs {
                 Phase::Leaving { is_told } => Stage::Leaving { is_told },
                 Phase::Ended => Stage::Ended,
             },
-            after: match &instance.after {
-                After::Finish { within } => HeirAfter::Finish { within_ms: in_ms(*within) },
-                After::Keep { label, descriptors } => {
-                    let descriptors = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-                    HeirAfter::Keep { label: label.clone(), descriptors }
-                }
-            },
+            finish_time_ms: in_ms(instance.finish_time),
             stop_time_ms: in_ms(instance.stop_time),
             left_ms: instance.deadline.map(|deadline| in_ms(deadline.saturating_duration_since(now))),
         };
@@ -105,20 +86,13 @@ impl Programs {
                 Phase::Ended => None,
                 _ => Some(pidfd_open(pid, PidfdFlags::empty())?), // A child of ours: its number is its own.
             };
-            let after = match heir.after {
-                HeirAfter::Finish { within_ms } => After::Finish { within: Duration::from_millis(within_ms) },
-                HeirAfter::Keep { label, descriptors } => {
-                    let descriptors = descriptors.into_iter().map(own).collect::<Result<_, _>>()?;
-                    After::Keep { label, descriptors }
-                }
-            };
             let instance = Instance {
                 program: heir.program,
                 pid,
                 phase,
                 handle: heir.handle.map(channel).transpose()?,
                 pidfd,
-                after,
+                finish_time: Duration::from_millis(heir.finish_time_ms),
                 stop_time: Duration::from_millis(heir.stop_time_ms),
                 deadline: heir.left_ms.map(|left| now + Duration::from_millis(left)),
             };
