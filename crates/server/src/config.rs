@@ -7,6 +7,7 @@
 //!
 //! Nothing here looks at what a config names: whether a folder is there is seen when it is served.
 
+mod environment;
 mod filter;
 mod format;
 mod json;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use unary_gateway::cgi::environment;
 
+use super::environment::{self, Variables};
 use super::json;
 use super::read::{Given, Reader};
 use super::words::Place;
@@ -42,7 +42,7 @@ pub(crate) struct Process {
     pub(crate) user: Option<Box<str>>,
     pub(crate) group: Option<Box<str>>,
     pub(crate) directory: Option<PathBuf>,
-    pub(crate) environment: Vec<(Box<str>, Box<str>)>,
+    pub(crate) environment: Variables,
     pub(crate) open_files_max: Option<u32>,
     pub(crate) processes_max: Option<u32>,
     pub(crate) memory_bytes_max: Option<u64>,
@@ -74,7 +74,7 @@ impl Cgi {
         for (node, word) in reader.words(given.node.children(), Place::Cgi) {
             let Some(line) = reader.read(node, word) else { continue };
             match word.name {
-                "env" => process.read_variables(reader, &line),
+                "env" => environment::add(&mut process.environment, reader, &line),
                 "limits" => process.read_limits(&line),
                 _ => send_file.push(send_file_of(reader, &line)),
             }
@@ -99,22 +99,6 @@ impl Cgi {
 }
 
 impl Process {
-    fn read_variables(&mut self, reader: &mut Reader<'_>, line: &Given<'_>) {
-        for (name, value) in line.fields::<Box<str>>() {
-            let help = "a name is letters, digits and `_`";
-            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-            if !environment::is_name(&name.text) || !name.text.bytes().all(is_plain) {
-                reader.refuse(name.span, format!("`{}` is no name of a variable", name.text), help);
-            } else if value.contains('\0') {
-                reader.refuse(name.span, "a variable cannot hold a NUL", "remove it");
-            } else if self.environment.iter().any(|(earlier, _)| *earlier == name.text) {
-                reader.refuse(name.span, format!("`{}` is there already", name.text), "say it once");
-            } else {
-                self.environment.push((name.text.clone(), value));
-            }
-        }
-    }
-
     fn read_limits(&mut self, line: &Given<'_>) {
         self.open_files_max = line.maybe("open-files");
         self.processes_max = line.maybe("processes");

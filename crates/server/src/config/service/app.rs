@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use unary_workers::program::Program;
 
+use crate::config::environment::{Variables, variables_of};
 use crate::config::json;
 use crate::config::read::{Given, Reader};
-use crate::config::words::Place;
 
 /// Workers of one app.
 const WORKERS_MAX: usize = 1024;
@@ -41,7 +41,7 @@ pub(crate) struct App {
     pub(crate) user: Option<Box<str>>,
     pub(crate) group: Option<Box<str>>,
     pub(crate) directory: PathBuf,
-    pub(crate) environment: Vec<(Box<str>, Box<str>)>,
+    pub(crate) environment: Variables,
 }
 
 /// Where an app listens.
@@ -107,7 +107,7 @@ pub(super) fn app_of(reader: &mut Reader<'_>, given: &Given<'_>) -> App {
         group: given.maybe("group"),
         // What it starts in has to be found from anywhere.
         directory: absolute(&directory),
-        environment: environment_of(reader, given),
+        environment: variables_of(reader, given),
     }
 }
 
@@ -128,23 +128,6 @@ fn command_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Vec<Box<str>> {
 /// From the root on; the folder of a config that is named without one is where we are.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(Path::new(".").join(path)).unwrap_or_else(|_| path.to_owned())
-}
-
-fn environment_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Vec<(Box<str>, Box<str>)> {
-    let mut environment: Vec<(Box<str>, Box<str>)> = Vec::new();
-    for (node, word) in reader.words(given.node.children(), Place::Worker) {
-        let Some(listed) = reader.read(node, word) else { continue };
-        for (name, value) in listed.fields::<Box<str>>() {
-            if !unary_gateway::cgi::environment::is_name(&name.text) || value.contains('\0') {
-                reader.refuse(name.span, format!("`{}` can be no variable", name.text), "write NAME=\"value\"");
-            } else if environment.iter().any(|(known, _)| *known == name.text) {
-                reader.refuse(name.span, format!("`{}` is there already", name.text), "say it once");
-            } else {
-                environment.push((name.text.clone(), value));
-            }
-        }
-    }
-    environment
 }
 
 /// `MIN..MAX`, or one number for both.

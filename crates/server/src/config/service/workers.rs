@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use unary_net::Address;
 
+use crate::config::environment::{Variables, variables_of};
 use crate::config::json;
 use crate::config::read::{Given, Reader};
-use crate::config::words::Place;
 
 /// Workers that speak FastCGI or SCGI.
 #[derive(Clone, Debug, Serialize)]
@@ -39,7 +39,7 @@ pub(crate) struct Php {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Terms {
     /// Variables besides.
-    pub(crate) environment: Vec<(Box<str>, Box<str>)>,
+    pub(crate) environment: Variables,
     /// Whether they are told what clients say in `Authorization`.
     pub(crate) authorization: bool,
     #[serde(serialize_with = "json::duration")]
@@ -90,21 +90,8 @@ pub(super) fn php_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Php {
 }
 
 fn terms_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Terms {
-    let mut environment: Vec<(Box<str>, Box<str>)> = Vec::new();
-    for (node, word) in reader.words(given.node.children(), Place::Worker) {
-        let Some(listed) = reader.read(node, word) else { continue };
-        for (name, value) in listed.fields::<Box<str>>() {
-            if !unary_gateway::cgi::environment::is_name(&name.text) || value.contains('\0') {
-                reader.refuse(name.span, format!("`{}` can be no variable", name.text), "write NAME=\"value\"");
-            } else if environment.iter().any(|(known, _)| *known == name.text) {
-                reader.refuse(name.span, format!("`{}` is there already", name.text), "say it once");
-            } else {
-                environment.push((name.text.clone(), value));
-            }
-        }
-    }
     Terms {
-        environment,
+        environment: variables_of(reader, given),
         authorization: given.one("authorization"),
         connect_time: given.one("connect-time"),
         reply_time: given.one("reply-time"),
