@@ -74,10 +74,7 @@ where
     type Reply = Response;
 
     async fn call(&self, request: Request) -> Result<Response, Error> {
-        let asked = (self.mount.ask)(&request);
-        let (name, path_info) = self.mount.path_info(&request)?;
-        let path_info = path_info.into_owned();
-        self.crew.answer(request, asked, &self.mount.script(name, &path_info), &self.mount.variables).await
+        self.crew.answer_at(&self.mount, request).await
     }
 }
 

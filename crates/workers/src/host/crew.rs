@@ -15,6 +15,7 @@ use unary_service::{Available, Error, HasContext, Kind, Lasting, Service, Status
 
 use super::answer::{Live, error_of};
 use super::dialect::Dialect;
+use super::mount::Mount;
 use super::shelf::{Leased, Shelf};
 use super::talk::{Failure, Loss, Question, Talk};
 use super::{Settings, gather};
@@ -69,6 +70,14 @@ where
     #[cfg(test)]
     pub(crate) fn counts(&self) -> Vec<(usize, usize)> {
         self.members.iter().map(|member| member.shelf.count()).collect()
+    }
+
+    /// What a worker answers to this request, where it is mounted so.
+    pub(crate) async fn answer_at(&self, mount: &Mount, request: Request) -> Result<Response, Error> {
+        let asked = (mount.ask)(&request);
+        let (name, path_info) = mount.path_info(&request)?;
+        let path_info = path_info.into_owned();
+        self.answer(request, asked, &mount.script(name, &path_info), &mount.variables).await
     }
 
     /// What a worker answers to this request, being this script.
