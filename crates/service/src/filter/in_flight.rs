@@ -90,6 +90,10 @@ impl InFlight {
 
     /// A place, or why there is none.
     async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        // One may have become free since the call was made.
+        if let Some(place) = self.place_at_once() {
+            return Ok(place);
+        }
         let Some(queue) = &self.queue else {
             return Err(self.refusal(format!("all {} are taken", self.max)));
         };
