@@ -12,11 +12,13 @@ use unary_service::service_fn;
 use super::*;
 use crate::spawner::tests::{keeper, wanted};
 
-/// A worker: it tells everybody who connects its number, and how many there were.
+/// Told to those that the tests have run.
+const IS_WORKER: &str = "UNARY_TEST_IS_WORKER";
+
+/// A worker, in a process of its own: it tells everybody who connects its number, and how many there were.
 #[test]
-#[ignore = "it is what the tests have run"]
 fn is_a_worker() {
-    let Ok(port) = std::env::var("PORT") else { return };
+    let (Ok(port), Some(_)) = (std::env::var("PORT"), std::env::var_os(IS_WORKER)) else { return };
     println!("it begins");
     if std::env::var("UNARY_TEST_CRASHES").is_ok() {
         eprintln!("it has no database");
@@ -36,9 +38,10 @@ fn is_a_worker() {
 
 fn worker(environment: &[(&str, &str)]) -> Program {
     let own = std::env::current_exe().unwrap();
-    let words = [own.to_str().unwrap(), "pool::tests::is_a_worker", "--exact", "--ignored", "--nocapture"];
+    let words = [own.to_str().unwrap(), "pool::tests::is_a_worker", "--exact", "--nocapture"];
     let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    Program { environment: environment.iter().map(pair).collect(), ..Program::command(words) }
+    let environment = environment.iter().chain(&[(IS_WORKER, "1")]).map(pair).collect();
+    Program { environment, ..Program::command(words) }
 }
 
 /// A pool of that program, and its keeper.
