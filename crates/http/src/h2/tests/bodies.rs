@@ -100,6 +100,19 @@ async fn who_waits_for_it_is_told_to_go_on_once_the_service_asks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_it_is_told_to_go_on_where_the_body_is_sent_back_as_it_is() {
+    let service = service_fn(async |request: Request| Ok(Response::new(request.into_body())));
+    let mut client = Server::default().meet(service).await;
+    let mut request = head(Method::POST, "/");
+    request.headers_mut().insert("expect", "100-continue".parse().unwrap());
+    let (mut reply, mut sender) = client.send(request, false).await;
+    let interim = poll_fn(|task| reply.poll_informational(task)).await.expect("it is told").unwrap();
+    assert_eq!(interim.status(), StatusCode::CONTINUE);
+    sender.send_data("go".into(), true).unwrap();
+    assert_eq!(got(reply.await.unwrap()).await.unwrap().body, "go");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_for_it_is_not_told_to_go_on_where_it_is_refused() {
     for streams in [true, false] {
         let service = service_fn(move |_: Request| async move {
