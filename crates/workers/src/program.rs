@@ -120,7 +120,8 @@ impl Program {
         };
         let shown = path.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         let shown = &shown[..shown.floor_char_boundary(SHOWN_BYTES_MAX)];
-        let settings = serde_json::to_vec(self).unwrap_or_default(); // Which fails for paths that are not UTF-8 alone.
+        // JSON has no way to write paths that are no UTF-8.
+        let settings = serde_json::to_vec(self).unwrap_or_else(|_| format!("{self:?}").into_bytes());
         format!("{shown}#{:08x}", fnv_1a(&settings))
     }
 

@@ -7,7 +7,7 @@
 //! Each running program has a channel of its own between the two, on which the keeper tells how it ended. While the
 //! server holds its end, which is [`Running`], the program's number stays its own, so that a signal reaches it and
 //! those it started, and nobody else. A server that dies lets go of all at once; what becomes of its programs is said
-//! by [`After`].
+//! by [`Launch::finish_time`].
 
 mod environment;
 mod launch;

@@ -46,6 +46,11 @@ impl User {
         rustix::process::geteuid().as_raw() == self.uid
     }
 
+    /// Whether it has their group as its own.
+    pub(crate) fn has_current_group(&self) -> bool {
+        rustix::process::getegid().as_raw() == self.gid
+    }
+
     /// What makes a process theirs for good, to be run in it before it becomes another program. It takes
     /// no memory and no lock, as between fork and exec nothing may.
     pub(crate) fn becoming(&self) -> impl FnMut() -> io::Result<()> + Send + Sync + 'static {

@@ -25,8 +25,9 @@ impl Found {
     /// If there is no such user, or one that we may not become.
     pub(crate) fn of(programs: &Programs, server: Option<&User>) -> Result<Self, String> {
         let found = programs.iter().map(|(name, program)| {
+            let is_us = |user: &User| user.is_current() && (program.group.is_none() || user.has_current_group());
             let user = match &program.user {
-                Some(user) => Some(User::named(user, program.group.as_deref())?).filter(|user| !user.is_current()),
+                Some(user) => Some(User::named(user, program.group.as_deref())?).filter(|user| !is_us(user)),
                 None => server.cloned(),
             };
             if user.is_some() && !rustix::process::geteuid().is_root() {
