@@ -1,16 +1,18 @@
 //! Accepting, on one event loop, from all the sockets that are its own as of now.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::task::AtomicWaker;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, UnixStream};
 
-use super::bind::{Bound, UnixPath};
+use super::bind::Bound;
 use super::{Door, Shared};
 use crate::Socket;
 
@@ -48,7 +50,7 @@ struct Entries {
 struct Entry {
     /// This loop's own copy: connections count its holders, which must not bind cores together.
     door: Arc<Door>,
-    listening: Listening,
+    listening: AsyncFd<Bound>,
     state: EntryState,
 }
 
@@ -57,11 +59,6 @@ enum EntryState {
     Open,
     /// Who is queued is let in, and then it is over.
     Closing,
-}
-
-enum Listening {
-    Tcp(TcpListener),
-    Unix { listener: UnixListener, _path: Option<Arc<UnixPath>> },
 }
 
 impl Acceptor {
@@ -123,7 +120,7 @@ impl Acceptor {
             let door = Arc::new(open.door.clone());
             // All of a door or nothing, so that a second attempt finds what is missing.
             let share = shared.share(open, self.index)?.into_iter();
-            let share: io::Result<Vec<_>> = share.map(Listening::new).collect();
+            let share: io::Result<Vec<_>> = share.map(listening).collect();
             let entry = |listening| Entry { door: door.clone(), listening, state: EntryState::Open };
             entries.list.extend(share?.into_iter().map(entry));
         }
@@ -155,45 +152,48 @@ impl Entries {
     }
 }
 
+fn listening(bound: Bound) -> io::Result<AsyncFd<Bound>> {
+    // SAFETY: a bound socket owns its one descriptor, which stays open, and the same, until that is dropped; and it
+    // is dropped by the `AsyncFd` alone, which gives out nothing but shared references.
+    let registered = unsafe { AsyncFd::register_with_interest(bound, Interest::READABLE) };
+    registered.map_err(|failed| failed.into_parts().1)
+}
+
 impl Entry {
     fn poll_accept(&self, task: &mut Context<'_>) -> Poll<io::Result<Socket>> {
-        let door = || Some(self.door.clone());
-        match &self.listening {
-            Listening::Tcp(listener) => {
-                listener.poll_accept(task).map_ok(|(stream, address)| Socket::tcp_through(stream, address, door()))
+        loop {
+            let mut readiness = ready!(self.listening.poll_read_ready(task))?;
+            let accepted = self.accept_now();
+            let is_last = match &accepted {
+                Ok(_) => !self.is_anybody_queued(),
+                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            };
+            if is_last {
+                readiness.clear_ready();
             }
-            Listening::Unix { listener, .. } => {
-                listener.poll_accept(task).map_ok(|(stream, _)| Socket::unix_through(stream, door()))
+            match accepted {
+                Err(_) if is_last => {}
+                accepted => return Poll::Ready(accepted),
             }
         }
+    }
+
+    /// Whether there is a next connection, as far as that can be told: an accept(2) that finds none has made a socket
+    /// and a file in vain, and costs four times as much as asking.
+    fn is_anybody_queued(&self) -> bool {
+        let mut queue = [PollFd::new(self.listening.get_ref(), PollFlags::IN)];
+        poll(&mut queue, Some(&Timespec::default())) != Ok(0)
     }
 
     fn accept_now(&self) -> io::Result<Socket> {
-        let (socket, address) = SockRef::from(&self.listening).accept()?;
-        socket.set_nonblocking(true)?;
+        let (socket, address) =
+            acceptfrom_with(self.listening.get_ref(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
         let door = Some(self.door.clone());
-        Ok(match address.as_socket() {
+        Ok(match address.and_then(|address| address.try_into().ok()) {
+            // Not read before it is told that something came: the first bytes are seldom there as yet.
             Some(address) => Socket::tcp_through(TcpStream::from_std(socket.into())?, address, door),
             None => Socket::unix_through(UnixStream::from_std(socket.into())?, door),
         })
-    }
-}
-
-impl Listening {
-    fn new(bound: Bound) -> io::Result<Self> {
-        Ok(match bound {
-            Bound::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
-            Bound::Unix(socket, path) => Self::Unix { listener: UnixListener::from_std(socket)?, _path: path },
-        })
-    }
-}
-
-impl AsFd for Listening {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix { listener, .. } => listener.as_fd(),
-        }
     }
 }
 
