@@ -6,13 +6,10 @@
 //! started by the keeper, which runs nothing but what the config names.
 
 mod input;
-mod local;
-mod log;
 mod output;
 mod places;
 mod run;
 mod script;
-mod send_file;
 mod tunnel;
 
 use std::fmt;
@@ -31,18 +28,17 @@ use unary_net::Peer;
 use unary_service::{Available, Context, Error, HasContext, Kind, Service, Status};
 
 use crate::asked::{Ask, Asked};
+use crate::local_redirect;
+use crate::send_file::{self, Allowed, SendFile};
 use crate::spawner::{Launch, Signal, Spawner, may_be_set};
-pub use local::{FollowLocal, LocalRedirect, REDIRECTS_MAX};
+use crate::voice::Voice;
 pub use run::{LINGER_MAX, Process, Start};
-pub use send_file::SendFile;
 
 use input::{Input, Offered};
-use log::Voice;
 use output::{Output, Times};
 use places::{Place, Places};
 use run::{End, Run, Terms};
 use script::{Found, Scripts};
-use send_file::Allowed;
 
 /// The longest wait for a program's own reply, unless told.
 pub const REPLY_TIME: Duration = Duration::from_secs(60);
@@ -163,7 +159,7 @@ impl<S> Cgi<S> {
     /// If a folder is none that can be looked into.
     pub fn new(settings: Settings, spawner: S) -> Result<Self, Error> {
         let scripts = Scripts::open(&settings)?;
-        let send_file = settings.send_file.iter().map(Allowed::open).collect::<Result<_, _>>()?;
+        let send_file = Allowed::open_all(&settings.send_file)?;
         let places = Places::new(settings.running_max, settings.waiting_max, settings.wait_time);
         let voice = Arc::new(Voice::of(&settings.program));
         Ok(Self { settings, scripts, send_file, spawner, ask: Asked::directly, places, voice })
@@ -196,7 +192,7 @@ impl<S: Start> Cgi<S> {
         match begins {
             Head::LocalRedirect(target) => {
                 run.end(End::Answered);
-                local::redirect(head, context, &target).map_err(|error| named(&found, &error))
+                local_redirect::redirect(head, context, &target).map_err(|error| named(&found, &error))
             }
             Head::Reply { status: StatusCode::SWITCHING_PROTOCOLS, headers } => {
                 let (Some(offer), Some(stdin)) = (offer, held) else {

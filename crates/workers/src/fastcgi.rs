@@ -21,12 +21,13 @@ pub use authorizer::Authorizer;
 
 use crate::host::crew::Crew;
 use crate::host::dialect::{Dialect, Wrong};
+use crate::send_file::SendFile;
 
 /// Has requests answered by FastCGI workers, in the role of responders.
 ///
 /// Bodies stream both ways, as fast as the slower end takes them; some 128 KiB of each are held. A body whose length is
 /// not known beforehand is kept until it is, since workers want to be told. What a worker writes to its log goes into
-/// ours, with the request's number, up to 64 KiB of it.
+/// ours, with the request's number, a hundred lines a second.
 ///
 /// Connections are kept, up to as many as the worker says that it takes (`FCGI_GET_VALUES` asks, once) or was seen to
 /// hold at once; calls beyond that wait in order. Of several workers the one with the fewest calls under way is asked;
@@ -63,6 +64,16 @@ where
     /// The same, reached through `dial`.
     pub fn over(addresses: impl IntoIterator<Item = Address>, dial: &D, mount: Mount, settings: Settings) -> Self {
         Self { crew: Crew::at(addresses, dial, settings), mount }
+    }
+
+    /// The same, where programs may have files of these folders sent in their place, by `X-Sendfile` or
+    /// `X-Accel-Redirect`. Waits for the disk: not a call for an event loop.
+    ///
+    /// # Errors
+    ///
+    /// If one is no folder that can be looked into.
+    pub fn sending_files(self, allowed: &[SendFile]) -> Result<Self, Error> {
+        Ok(Self { crew: self.crew.sending_files(allowed)?, ..self })
     }
 }
 

@@ -24,6 +24,7 @@ pub use crate::host::Settings;
 use crate::asked::{Ask, Asked};
 use crate::fastcgi::Respond;
 use crate::host::crew::Crew;
+use crate::send_file::SendFile;
 use script::{Found, Wanted};
 
 /// Where Debian and its kin let php-fpm listen, whatever its version.
@@ -66,13 +67,15 @@ pub struct Site {
     pub variables: environment::Settings,
     /// Who is said to ask: what the connection says, unless told.
     pub ask: Ask,
+    /// Folders whose files programs may have sent in their place: none, unless told.
+    pub send_file: Vec<SendFile>,
 }
 
 impl Default for Site {
     fn default() -> Self {
         let authorization = environment::Authorization::Given;
         let variables = environment::Settings { authorization, ..environment::Settings::default() };
-        Self { front: Some("/index.php".into()), variables, ask: Asked::directly }
+        Self { front: Some("/index.php".into()), variables, ask: Asked::directly, send_file: Vec::new() }
     }
 }
 
@@ -132,8 +135,8 @@ where
         settings: Settings,
     ) -> io::Result<Self> {
         let root = Root::open(folder)?;
-        let crew = Crew::at([at], dial, settings);
-        let Site { front, variables, ask } = site;
+        let Site { front, variables, ask, send_file } = site;
+        let crew = Crew::at([at], dial, settings).sending_files(&send_file).map_err(io::Error::other)?;
         Ok(Self { root, real: Mutex::default(), front, variables, ask, crew, files })
     }
 

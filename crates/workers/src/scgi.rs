@@ -17,6 +17,7 @@ use crate::host::Settings;
 use crate::host::crew::Crew;
 use crate::host::dialect::{Dialect, Wrong};
 use crate::host::mount::Mount;
+use crate::send_file::SendFile;
 
 /// Has requests answered by SCGI workers.
 ///
@@ -42,6 +43,16 @@ where
     /// The same, reached through `dial`.
     pub fn over(addresses: impl IntoIterator<Item = Address>, dial: &D, mount: Mount, settings: Settings) -> Self {
         Self { crew: Crew::at(addresses, dial, settings), mount }
+    }
+
+    /// The same, where programs may have files of these folders sent in their place, by `X-Sendfile` or
+    /// `X-Accel-Redirect`. Waits for the disk: not a call for an event loop.
+    ///
+    /// # Errors
+    ///
+    /// If one is no folder that can be looked into.
+    pub fn sending_files(self, allowed: &[SendFile]) -> Result<Self, Error> {
+        Ok(Self { crew: self.crew.sending_files(allowed)?, ..self })
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) type Variables = Vec<(Box<str>, Box<str>)>;
 /// Those of a word that holds nothing but `env`.
 pub(super) fn variables_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Variables {
     let mut variables = Variables::new();
-    for (node, word) in reader.words(given.node.children(), Place::Worker) {
+    for (node, word) in reader.words(given.node.children(), Place::App) {
         if let Some(line) = reader.read(node, word) {
             add(&mut variables, reader, &line);
         }

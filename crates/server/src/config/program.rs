@@ -108,7 +108,7 @@ impl Process {
     }
 }
 
-fn send_file_of(reader: &mut Reader<'_>, line: &Given<'_>) -> SendFile {
+pub(super) fn send_file_of(reader: &mut Reader<'_>, line: &Given<'_>) -> SendFile {
     let beneath: Option<Box<str>> = line.maybe("beneath");
     if beneath.as_ref().is_some_and(|path| !path.starts_with('/')) {
         reader.refuse(

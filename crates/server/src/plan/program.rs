@@ -12,7 +12,9 @@ use unary_web::filter::forwarded::{self, Client};
 use unary_web::scheme::Scheme;
 use unary_web::user::User;
 use unary_workers::asked::Asked;
-use unary_workers::cgi::{Cgi, FollowLocal, SendFile, Settings, What};
+use unary_workers::cgi::{Cgi, Settings, What};
+use unary_workers::local_redirect::FollowLocal;
+use unary_workers::send_file::SendFile;
 use unary_workers::spawner::{Signal, Spawner};
 
 use super::Plan;
@@ -129,34 +131,47 @@ pub(super) fn cgi(
         waiting_max: number(cgi.waiting_max),
         wait_time: cgi.wait_time,
         spool_bytes_max: cgi.spool_bytes_max,
-        send_file: cgi.send_file.iter().map(send_file).collect(),
+        send_file: send_file(&cgi.send_file),
         ..Settings::new(name, what)
     };
     let cgi = Cgi::new(settings, spawner.clone()).map_err(|error| error.to_string())?;
-    Ok(BoxService::new(Following { cgi: cgi.asking(asked), within: within.clone() }))
+    Ok(following(cgi.asking(asked), within))
 }
 
-fn send_file(allowed: &crate::config::SendFile) -> SendFile {
-    SendFile { folder: allowed.folder.clone(), beneath: allowed.beneath.as_deref().map(str::to_owned) }
+/// Folders whose files a program may have sent in its place.
+pub(super) fn send_file(allowed: &[crate::config::SendFile]) -> Vec<SendFile> {
+    let folder = |allowed: &crate::config::SendFile| SendFile {
+        folder: allowed.folder.clone(),
+        beneath: allowed.beneath.as_deref().map(str::to_owned),
+    };
+    allowed.iter().map(folder).collect()
+}
+
+/// The same program, which may lead requests elsewhere in the server.
+pub(super) fn following<S>(program: S, within: &Within) -> BoxService<Request, Response>
+where
+    S: Service<Request, Reply = Response> + 'static,
+{
+    BoxService::new(Following { program, within: within.clone() })
 }
 
 /// A program that may lead requests elsewhere in the server.
-struct Following {
-    cgi: Cgi,
+struct Following<S> {
+    program: S,
     within: Within,
 }
 
-impl Available for Following {
+impl<S: Available> Available for Following<S> {
     fn status(&self) -> Status {
-        self.cgi.status()
+        self.program.status()
     }
 }
 
-impl Service<Request> for Following {
+impl<S: Service<Request, Reply = Response>> Service<Request> for Following<S> {
     type Reply = Response;
 
     async fn call(&self, request: Request) -> Result<Response, Error> {
-        let reply = self.cgi.call(request).await?;
+        let reply = self.program.call(request).await?;
         FollowLocal.follow(reply, &self.within).await
     }
 }

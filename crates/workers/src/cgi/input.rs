@@ -3,12 +3,10 @@
 //! A body that has a length is passed on as it comes. One that has none is kept until it has: in memory, and from some
 //! size on in a file without a name, which is then the program's input itself.
 
-use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use rustix::fs::{Mode, OFlags, open};
@@ -16,15 +14,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Sender;
 use unary_http::Body;
-use unary_service::pool::Pool;
-use unary_service::{Error, Kind};
+use unary_service::Error;
 
 use super::Settings;
-
-/// A body without a length is kept in memory up to this: what a pipe takes at once.
-const MEMORY_BYTES_MAX: usize = 64 * 1024;
-
-const STEP: &str = "keeping a body for a program";
+use crate::spool::{self, Kept};
 
 /// A program's input.
 pub(super) struct Input {
@@ -56,12 +49,7 @@ pub(super) struct Feed {
 }
 
 /// Makes a program's input of a request's body.
-pub(super) async fn prepare(
-    head: &Parts,
-    mut body: Body,
-    offered: Offered,
-    settings: &Settings,
-) -> Result<Input, Error> {
+pub(super) async fn prepare(head: &Parts, body: Body, offered: Offered, settings: &Settings) -> Result<Input, Error> {
     if let Some(length) = body.length() {
         if length > 0 {
             return passed_on(Bytes::new(), body, length, length);
@@ -69,15 +57,14 @@ pub(super) async fn prepare(
         let is_said = head.headers.contains_key(CONTENT_LENGTH);
         return without_body(offered, is_said.then_some(0));
     }
-    let mut kept = BytesMut::new();
-    while let Some(bytes) = body.next_bytes().await? {
-        if kept.len() + bytes.len() > MEMORY_BYTES_MAX {
-            return in_file(kept, bytes, body, settings).await;
+    match spool::keep(body, settings.spool_bytes_max, &settings.spool_folder).await? {
+        Kept::InMemory(bytes) if bytes.is_empty() => without_body(offered, Some(0)),
+        Kept::InMemory(bytes) => {
+            let length = bytes.len() as u64;
+            passed_on(bytes, Body::empty(), 0, length)
         }
-        kept.extend_from_slice(&bytes);
+        Kept::InFile { file, length } => Ok(Input { stdin: file.into(), feed: None, held: None, length: Some(length) }),
     }
-    let length = kept.len() as u64;
-    if length == 0 { without_body(offered, Some(0)) } else { passed_on(kept.freeze(), Body::empty(), 0, length) }
 }
 
 fn without_body(offered: Offered, length: Option<u64>) -> Result<Input, Error> {
@@ -102,41 +89,6 @@ fn pipe() -> Result<(OwnedFd, Sender), Error> {
     let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
     rustix::io::ioctl_fionbio(&ours, true).map_err(|error| failed(error.into()))?;
     Ok((theirs, Sender::from_owned_fd_unchecked(ours).map_err(failed)?))
-}
-
-/// Keeps a long body in a file. Writing waits for a disk, so threads of the pool do it.
-async fn in_file(kept: BytesMut, next: Bytes, mut body: Body, settings: &Settings) -> Result<Input, Error> {
-    let failed = |cause: io::Error| Error::internal(STEP).because(cause);
-    let folder = settings.spool_folder.clone();
-    let mut file = Pool::shared().run(move || unnamed(folder)).await?.map_err(failed)?;
-    let mut length = kept.len() as u64;
-    let (mut chunk, mut next) = (kept, Some(next));
-    while let Some(bytes) = next {
-        length += bytes.len() as u64;
-        if length > settings.spool_bytes_max {
-            let why = format!("it has no length, and is longer than the {} bytes kept", settings.spool_bytes_max);
-            return Err(Error::new(Kind::TooLarge, STEP).because(why));
-        }
-        chunk.extend_from_slice(&bytes);
-        next = body.next_bytes().await?;
-        if chunk.len() >= MEMORY_BYTES_MAX || next.is_none() {
-            let full = chunk.split().freeze();
-            let write = move || file.write_all(&full).map(|()| file);
-            file = Pool::shared().run(write).await?.map_err(failed)?;
-        }
-    }
-    file.rewind().map_err(failed)?;
-    Ok(Input { stdin: file.into(), feed: None, held: None, length: Some(length) })
-}
-
-/// A file that nobody else can open, and that is gone with its last descriptor.
-fn unnamed(folder: PathBuf) -> io::Result<File> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let made = open(&folder, flags, Mode::RUSR | Mode::WUSR);
-    made.map(File::from).map_err(|cause| {
-        let cause = io::Error::from(cause);
-        io::Error::new(cause.kind(), format!("cannot make a file in {}: {cause}", folder.display()))
-    })
 }
 
 impl Feed {

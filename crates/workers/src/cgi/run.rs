@@ -15,10 +15,10 @@ use unary_service::Error;
 use unary_service::context::RequestId;
 
 use super::input::Feed;
-use super::log::{Lines, Voice};
 use super::output;
 use super::places::Place;
 use crate::spawner::{Exit, Launch, Running, Signal, Spawner};
+use crate::voice::{Lines, Voice};
 
 /// How long what a program has started may hold its output open once the program itself has ended.
 pub const LINGER_MAX: Duration = Duration::from_secs(1);

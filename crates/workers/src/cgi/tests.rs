@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use unary_http::Body;
 
 use super::*;
+use crate::local_redirect::LocalRedirect;
 use crate::spawner::Exit;
 
 type Playing = Pin<Box<dyn Future<Output = ()> + Send>>;

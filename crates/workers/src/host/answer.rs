@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use unary_gateway::cgi::head::Head;
 use unary_gateway::cgi::reply::Part;
 use unary_gateway::fastcgi::host::Values;
-use unary_http::{Body, Response};
+use unary_http::Body;
 use unary_net::{Address, Connection, Transport};
 use unary_service::{Error, Kind, Service};
 
@@ -61,6 +61,11 @@ where
         Self { talk: Some(Box::new(talk)), shelf }
     }
 
+    /// What the worker is called.
+    pub(crate) fn worker(&self) -> &str {
+        self.shelf.name()
+    }
+
     /// The head of the reply. After a failure the talk is taken out of here with [`fail`](Self::fail).
     pub(crate) async fn head(&mut self) -> Result<Head, Failure> {
         poll_fn(|task| {
@@ -82,30 +87,17 @@ where
         self.talk.take()
     }
 
-    /// The reply that begins with this head.
-    pub(crate) fn reply(self, head: Head) -> Result<Response, Error> {
-        let mut response = Response::default();
-        match head {
-            Head::Reply { status, headers } => {
-                if status == StatusCode::SWITCHING_PROTOCOLS {
-                    let trouble = Trouble::new(Kind::Upstream, "reading the reply of");
-                    return Err(trouble.because("it takes up another protocol").with(self.shelf.name()));
-                }
-                (*response.status_mut(), *response.headers_mut()) = (status, headers);
-            }
-            // A path alone is for the client, too: it comes back for it.
-            Head::LocalRedirect(path) => {
-                *response.status_mut() = StatusCode::FOUND;
-                if let Ok(location) = HeaderValue::from_maybe_shared(path) {
-                    response.headers_mut().insert(header::LOCATION, location);
-                }
-            }
+    /// Lets the worker finish what it has to do: nobody needs more of its reply.
+    pub(crate) fn let_go(mut self) {
+        match self.talk.take() {
+            Some(talk) if talk.may_rest() => give_back(talk, &self.shelf),
+            Some(talk) if !talk.is_over() => wind_down(talk, self.shelf.clone(), Rest::Complete),
+            _ => {}
         }
-        *response.body_mut() = self.body(response.headers())?;
-        Ok(response)
     }
 
-    fn body(mut self, headers: &HeaderMap) -> Result<Body, Error> {
+    /// The body of the reply that has this head.
+    pub(crate) fn body(mut self, headers: &HeaderMap) -> Result<Body, Error> {
         let Some(talk) = &mut self.talk else { return Ok(Body::empty()) };
         let mut here = BytesMut::new();
         let mut first = Bytes::new();

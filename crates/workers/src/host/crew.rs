@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::StatusCode;
 use http::request::Parts;
 use tokio::time::Instant;
 use unary_gateway::cgi::environment::{self, Environment, Script};
+use unary_gateway::cgi::head::Head;
 use unary_http::{Body, Request, Response};
 use unary_net::{Address, Connection, Peer, Transport};
 use unary_service::context::RequestId;
@@ -18,8 +21,11 @@ use super::dialect::Dialect;
 use super::mount::Mount;
 use super::shelf::{Leased, Shelf};
 use super::talk::{Failure, Loss, Question, Talk};
-use super::{Settings, gather};
+use super::{Settings, Trouble};
 use crate::asked::Asked;
+use crate::local_redirect;
+use crate::send_file::{self, Allowed, SendFile};
+use crate::spool;
 
 /// Connections that one request is tried over, with one worker.
 const TRIES_MAX: usize = 2;
@@ -31,6 +37,7 @@ const SHUNNED_FOR: Duration = Duration::from_secs(1);
 pub(crate) struct Crew<D, T, S> {
     members: Vec<Member<D, S>>,
     turns: AtomicUsize,
+    send_file: Vec<Allowed>,
     dialect: PhantomData<fn() -> T>,
 }
 
@@ -51,6 +58,13 @@ impl Granted {
     }
 }
 
+/// What a worker answers.
+enum Answered {
+    Reply(Response),
+    /// The request is to be answered as if it had been for this path.
+    Redirect(Bytes),
+}
+
 /// Counts a call as under way.
 struct UnderWay<D, S>(Arc<Shelf<D, S>>);
 
@@ -64,7 +78,17 @@ where
     pub(crate) fn at(addresses: impl IntoIterator<Item = Address>, dial: &D, settings: Settings) -> Self {
         let member =
             |address| Member { shelf: Shelf::new(address, dial.clone(), settings), shunned_until: Mutex::default() };
-        Self { members: addresses.into_iter().map(member).collect(), turns: AtomicUsize::new(0), dialect: PhantomData }
+        let members = addresses.into_iter().map(member).collect();
+        Self { members, turns: AtomicUsize::new(0), send_file: Vec::new(), dialect: PhantomData }
+    }
+
+    /// The same, where programs may have files of these folders sent in their place. Waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// If one is no folder that can be looked into.
+    pub(crate) fn sending_files(self, allowed: &[SendFile]) -> Result<Self, Error> {
+        Ok(Self { send_file: Allowed::open_all(allowed)?, ..self })
     }
 
     #[cfg(test)]
@@ -89,18 +113,21 @@ where
         variables: &environment::Settings,
     ) -> Result<Response, Error> {
         let waiting = asked.peer.map(Peer::while_there);
-        let id = request.context().map(|context| context.id).unwrap_or_default();
+        let context = request.context().cloned().unwrap_or_default();
         let (head, body) = request.into_parts();
         let granted = head.extensions.get().map(|granted: &Granted| granted.added_to(variables));
         let variables = granted.as_ref().unwrap_or(variables);
         let bytes_max = self.members.first().map_or(0, |member| member.shelf.settings().kept_bytes_max);
-        let (body, length) = gather::measured(body, bytes_max).await?;
+        let (body, length) = spool::measured(body, bytes_max).await?;
         let told =
             if length > 0 || head.headers.contains_key(http::header::CONTENT_LENGTH) { Some(length) } else { None };
         let environment = Environment::of(&head, &asked.facts, script, told, variables);
-        let reply = self.ask(id, &head, &environment, body, length).await;
+        let answered = self.ask(context.id, &head, &environment, body, length).await;
         drop(waiting);
-        reply
+        match answered? {
+            Answered::Reply(reply) => Ok(reply),
+            Answered::Redirect(target) => local_redirect::redirect(head, context, &target),
+        }
     }
 
     async fn ask(
@@ -110,7 +137,7 @@ where
         environment: &Environment,
         body: Body,
         length: u64,
-    ) -> Result<Response, Error> {
+    ) -> Result<Answered, Error> {
         let mut body = Some(body);
         let mut failure = Error::new(Kind::Unavailable, "looking for a worker");
         for member in self.in_order() {
@@ -128,12 +155,13 @@ where
                 let Some(body_now) = body.take() else { return Err(failure) };
                 let question = Question { id, method: &head.method, environment, body: body_now, length };
                 match self.ask_over(wire, question, shelf).await {
-                    Ok(reply) => {
-                        return Ok(match counted {
+                    Ok(Answered::Reply(reply)) => {
+                        return Ok(Answered::Reply(match counted {
                             Some(counted) => reply.holding(counted),
                             None => reply,
-                        });
+                        }));
                     }
+                    Ok(redirect) => return Ok(redirect),
                     Err((why, left)) => {
                         (failure, body) = (why, left);
                         if body.is_none() {
@@ -163,12 +191,12 @@ where
         wire: Leased<S>,
         question: Question<'_>,
         shelf: &Arc<Shelf<D, S>>,
-    ) -> Result<Response, (Error, Option<Body>)> {
+    ) -> Result<Answered, (Error, Option<Body>)> {
         let (is_used, length) = (wire.is_used(), question.length);
         let is_idempotent = question.method.is_idempotent();
         let mut live = Live::new(Talk::<T, S>::new(wire, question, shelf.bounds()), shelf.clone());
         let failure = match live.head().await {
-            Ok(head) => return live.reply(head).map_err(|error| (error, None)),
+            Ok(head) => return self.answered(head, live).await.map_err(|error| (error, None)),
             Err(failure) => failure,
         };
         let may_repeat = match &failure {
@@ -184,6 +212,29 @@ where
             _ => talk.and_then(|mut talk| talk.take_whole()),
         };
         Err((error_of(failure, shelf.name()), left.filter(|_| may_repeat)))
+    }
+
+    /// What the worker has answered with this head.
+    async fn answered(&self, head: Head, live: Live<D, T, S>) -> Result<Answered, Error> {
+        let (status, headers) = match head {
+            Head::Reply { status: StatusCode::SWITCHING_PROTOCOLS, .. } => {
+                let trouble = Trouble::new(Kind::Upstream, "reading the reply of");
+                return Err(trouble.because("it takes up another protocol").with(live.worker()));
+            }
+            Head::Reply { status, headers } => (status, headers),
+            Head::LocalRedirect(target) => {
+                live.let_go();
+                return Ok(Answered::Redirect(target));
+            }
+        };
+        let mut reply = Response::default();
+        (*reply.status_mut(), *reply.headers_mut()) = (status, headers);
+        if send_file::replace(&self.send_file, &mut reply).await? {
+            live.let_go();
+        } else {
+            *reply.body_mut() = live.body(reply.headers())?;
+        }
+        Ok(Answered::Reply(reply))
     }
 
     /// Those that could be reached first; among these, the one with the fewest calls under way.

@@ -14,6 +14,7 @@ use unary_service::{Error, Service};
 use super::capacity::{Capacity, Freed, Patience, Verdict};
 use super::wire::Wire;
 use super::{Bounds, Settings};
+use crate::voice::Voice;
 
 /// How often connections at rest are looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -30,6 +31,8 @@ pub(crate) struct Shelf<D, S> {
     dial: D,
     settings: Settings,
     bounds: Bounds,
+    /// What it says beside its replies.
+    voice: Voice,
     state: Mutex<State<S>>,
     /// Whether the worker has been asked how much it takes.
     was_asked: AtomicBool,
@@ -98,6 +101,10 @@ impl<D, S> Shelf<D, S> {
         &self.name
     }
 
+    pub(crate) fn voice(&self) -> &Voice {
+        &self.voice
+    }
+
     pub(crate) fn bounds(&self) -> &Bounds {
         &self.bounds
     }
@@ -145,6 +152,7 @@ where
         let capacity = Capacity::new(settings.connections_max);
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
+            voice: Voice::of(&address.to_string()),
             name: address.to_string(),
             address,
             dial,

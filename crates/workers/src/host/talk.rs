@@ -16,10 +16,10 @@ use unary_service::context::RequestId;
 use unary_service::{Error, Kind};
 
 use super::dialect::{Dialect, Wrong};
-use super::said::Log;
 use super::shelf::{Leased, Shelf};
 use super::wire::Waiting;
 use super::{Bounds, Trouble};
+use crate::voice::Lines;
 
 const READING: &str = "reading the reply of";
 
@@ -31,7 +31,9 @@ pub(crate) struct Talk<T, S> {
     reply: ReplyDecoder,
     /// What the worker has written and nobody has looked at.
     output: BytesMut,
-    log: Log,
+    id: RequestId,
+    /// What the worker says beside its reply.
+    said: Lines,
     stage: Stage,
     bounds: Bounds,
 }
@@ -107,8 +109,17 @@ impl<T: Dialect, S: Transport> Talk<T, S> {
             left => Upload::Going { body: question.body, left, is_begun: false },
         };
         let reply = ReplyDecoder::new(bounds.head, question.method);
-        let (output, log) = (BytesMut::new(), Log::of(question.id));
-        Self { wire, dialect, upload, reply, output, log, stage: Stage::Silent, bounds: *bounds }
+        Self {
+            wire,
+            dialect,
+            upload,
+            reply,
+            output: BytesMut::new(),
+            id: question.id,
+            said: Lines::default(),
+            stage: Stage::Silent,
+            bounds: *bounds,
+        }
     }
 
     /// The next part of the reply, or `None` at its end. The request's body moves on meanwhile.
@@ -204,7 +215,7 @@ impl<T: Dialect, S: Transport> Talk<T, S> {
             }
             match self.dialect.decode(&mut self.wire.wire.input).map_err(wrong)? {
                 Some(Said::Output(bytes)) => self.take(bytes),
-                Some(Said::Log(bytes)) => self.log.add(&bytes, shelf.name()),
+                Some(Said::Log(bytes)) => self.hear(&bytes, shelf),
                 Some(Said::End { .. }) => self.end(shelf),
                 None => return Ok(None),
             }
@@ -218,9 +229,13 @@ impl<T: Dialect, S: Transport> Talk<T, S> {
         }
     }
 
+    fn hear<D>(&mut self, bytes: &[u8], shelf: &Shelf<D, S>) {
+        self.said.add(bytes, |line| shelf.voice().line(self.id, line));
+    }
+
     fn end<D>(&mut self, shelf: &Shelf<D, S>) {
         self.stage = Stage::Over;
-        self.log.end(shelf.name());
+        self.said.end(|line| shelf.voice().line(self.id, line));
         self.wire.wire.stop_waiting();
     }
 
@@ -343,7 +358,7 @@ impl<T: Dialect, S: Transport> Talk<T, S> {
             match self.dialect.decode(&mut self.wire.wire.input) {
                 Ok(Some(Said::Output(bytes))) => return Poll::Ready(Some(bytes.len())),
                 Ok(Some(Said::Log(bytes))) => {
-                    self.log.add(&bytes, shelf.name());
+                    self.hear(&bytes, shelf);
                     return Poll::Ready(Some(bytes.len()));
                 }
                 Ok(Some(Said::End { .. })) => {

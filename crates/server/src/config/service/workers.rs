@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 use unary_net::Address;
 
-use crate::config::environment::{Variables, variables_of};
+use crate::config::environment::{self, Variables};
 use crate::config::json;
+use crate::config::program::{SendFile, send_file_of};
 use crate::config::read::{Given, Reader};
+use crate::config::words::Place;
 
 /// Workers that speak FastCGI or SCGI.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +42,8 @@ pub(crate) struct Php {
 pub(crate) struct Terms {
     /// Variables besides.
     pub(crate) environment: Variables,
+    /// Folders whose files they may have sent in their place.
+    pub(crate) send_file: Vec<SendFile>,
     /// Whether they are told what clients say in `Authorization`.
     pub(crate) authorization: bool,
     #[serde(serialize_with = "json::duration")]
@@ -90,8 +94,17 @@ pub(super) fn php_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Php {
 }
 
 fn terms_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Terms {
+    let (mut environment, mut send_file) = (Variables::new(), Vec::new());
+    for (node, word) in reader.words(given.node.children(), Place::Worker) {
+        let Some(line) = reader.read(node, word) else { continue };
+        match word.name {
+            "env" => environment::add(&mut environment, reader, &line),
+            _ => send_file.push(send_file_of(reader, &line)),
+        }
+    }
     Terms {
-        environment: variables_of(reader, given),
+        environment,
+        send_file,
         authorization: given.one("authorization"),
         connect_time: given.one("connect-time"),
         reply_time: given.one("reply-time"),

@@ -26,11 +26,12 @@ pub(crate) enum Place {
     Files,
     /// What is said of programs that are reached over a connection.
     Worker,
+    App,
     Cgi,
 }
 
 impl Place {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Top,
         Self::Server,
         Self::AccessLog,
@@ -46,6 +47,7 @@ impl Place {
         Self::Cors,
         Self::Files,
         Self::Worker,
+        Self::App,
         Self::Cgi,
     ];
 
@@ -68,8 +70,9 @@ impl Place {
             Self::RequestHeaders => [filters::EDITS, &[], &[], &[], &[]],
             Self::Cors => [filters::CORS, &[], &[], &[], &[]],
             Self::Files => [services::FILES, &[], &[], &[], &[]],
-            Self::Worker => [programs::WORKER, &[], &[], &[], &[]],
-            Self::Cgi => [services::CGI, &[], &[], &[], &[]],
+            Self::Worker => [programs::VARIABLES, programs::SEND_FILE, &[], &[], &[]],
+            Self::App => [programs::VARIABLES, &[], &[], &[], &[]],
+            Self::Cgi => [services::CGI, programs::SEND_FILE, &[], &[], &[]],
         };
         lists.into_iter().flatten()
     }
@@ -107,6 +110,7 @@ impl Place {
             Self::Cors => "`cors`",
             Self::Files => "`files`",
             Self::Worker => "`fastcgi`, `scgi` and `php`",
+            Self::App => "`app`",
             Self::Cgi => "`cgi`",
         }
     }

@@ -74,9 +74,18 @@ pub(super) static WORKERS: &[Word] = &[
             may("group", Kind::Text, "the group, if it is not the user's own"),
             may("directory", Kind::File, "where it starts. Unless told: in the folder of the config file"),
         ])
-        .holds(Place::Worker),
+        .holds(Place::App),
 ];
 
-pub(super) static WORKER: &[Word] = &[Word::new("env", "Variables that programs are told besides.")
+pub(super) static VARIABLES: &[Word] = &[Word::new("env", "Variables that programs are told besides.")
     .many()
     .fields(must("value", Kind::Text, "of the variable"))];
+
+/// Of programs that answer as CGI has it.
+pub(super) static SEND_FILE: &[Word] = &[Word::new(
+    "send-file",
+    "A folder whose files it may have sent in its place, by `X-Sendfile` or `X-Accel-Redirect`.",
+)
+.many()
+.takes(&[must("folder", Kind::File, "the folder")])
+.with(&[may("beneath", Kind::Text, "the path that stands for it in `X-Accel-Redirect`")])];

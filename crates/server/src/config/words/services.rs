@@ -155,13 +155,6 @@ pub(super) static CGI: &[Word] =
             may("file-size", Kind::Size, "the longest file that it writes"),
             may("cpu-time", Kind::Duration, "time on a processor, in whole seconds"),
         ]),
-        Word::new(
-            "send-file",
-            "A folder whose files it may have sent in its place, by `X-Sendfile` or `X-Accel-Redirect`.",
-        )
-        .many()
-        .takes(&[must("folder", Kind::File, "the folder")])
-        .with(&[may("beneath", Kind::Text, "the path that stands for it in `X-Accel-Redirect`")]),
     ];
 
 pub(super) static FILES: &[Word] = &[

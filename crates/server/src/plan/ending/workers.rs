@@ -7,25 +7,33 @@ use unary_workers::fastcgi::{FastCgi, Mount, Settings};
 use unary_workers::php::{self, Php};
 use unary_workers::scgi::Scgi;
 
+use super::in_words;
 use crate::config::{PhpService, WorkerService, WorkerTerms};
-use crate::plan::program::asked;
+use crate::plan::program::{asked, send_file};
 
-pub(super) fn fastcgi(settings: &WorkerService) -> FastCgi {
+pub(super) fn fastcgi(settings: &WorkerService) -> Result<FastCgi, String> {
     let dial = Dial::new().connect_time_max(settings.terms.connect_time);
-    FastCgi::over(settings.addresses.iter().cloned(), &dial, mount(settings), bounds(&settings.terms))
+    let fastcgi = FastCgi::over(settings.addresses.iter().cloned(), &dial, mount(settings), bounds(&settings.terms));
+    fastcgi.sending_files(&send_file(&settings.terms.send_file)).map_err(in_words)
 }
 
-pub(super) fn scgi(settings: &WorkerService) -> Scgi {
+pub(super) fn scgi(settings: &WorkerService) -> Result<Scgi, String> {
     let dial = Dial::new().connect_time_max(settings.terms.connect_time);
-    Scgi::over(settings.addresses.iter().cloned(), &dial, mount(settings), bounds(&settings.terms))
+    let scgi = Scgi::over(settings.addresses.iter().cloned(), &dial, mount(settings), bounds(&settings.terms));
+    scgi.sending_files(&send_file(&settings.terms.send_file)).map_err(in_words)
 }
 
 pub(super) fn php(settings: &PhpService) -> Result<Php<Files>, String> {
     let at = settings.socket.clone().unwrap_or_else(php::usual_address);
-    let files = Files::new(&settings.folder).map_err(|cause| cause.to_string())?.listing(Listing::Off);
+    let files = Files::new(&settings.folder).map_err(in_words)?.listing(Listing::Off);
     let dial = Dial::new().connect_time_max(settings.terms.connect_time);
-    let site = php::Site { front: settings.front.clone(), variables: variables(&settings.terms), ask: asked };
-    Php::over(&settings.folder, at, &dial, files, site, bounds(&settings.terms)).map_err(|cause| cause.to_string())
+    let site = php::Site {
+        front: settings.front.clone(),
+        variables: variables(&settings.terms),
+        ask: asked,
+        send_file: send_file(&settings.terms.send_file),
+    };
+    Php::over(&settings.folder, at, &dial, files, site, bounds(&settings.terms)).map_err(in_words)
 }
 
 fn mount(settings: &WorkerService) -> Mount {

@@ -1,6 +1,9 @@
 //! What a worker is told, and what becomes of what it says.
 
+use unary_testkit::TempDir;
+
 use super::*;
+use crate::local_redirect::LocalRedirect;
 
 fn value<'a>(params: &'a [(String, String)], name: &str) -> Option<&'a str> {
     params.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
@@ -116,15 +119,62 @@ async fn who_does_not_read_a_reply_holds_its_worker_up() {
     assert_eq!(reading.await.unwrap(), 100 * 8 * 1024);
 }
 
-#[tokio::test(start_paused = true)]
-async fn redirects_are_for_the_client() {
-    let (host, mut workers) = host(Settings::default());
-    let call = get(&host);
+/// The reply to a request that a worker answers like this; the worker goes on for a while, and its connection is kept.
+async fn replied(host: Host, mut workers: Receiver<FarEnd>, call: Call, said: String) -> Result<Response, Error> {
     let mut worker = workers.recv().await.unwrap();
     question(&mut worker).await;
-    worker.send(wire(&[out("Location: /elsewhere\n\n"), end()])).await;
-    let reply = call.await.unwrap().unwrap();
-    assert_eq!((reply.status(), &reply.headers()["location"]), (StatusCode::FOUND, &"/elsewhere".parse().unwrap()));
+    let mut bytes = BytesMut::new();
+    Record::Stream { request: 1, stream: Stream::Stdout, content: said.into() }.encode(&mut bytes);
+    worker.send(bytes).await;
+    let reply = call.await.unwrap();
+    worker.send(wire(&[out("what it says besides"), end()])).await;
+    settle().await;
+    assert_eq!(host.crew.counts(), [(1, 1)], "it is not told to stop");
+    reply
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_alone_is_answered_within_the_server() {
+    let (host, workers) = host(Settings::default());
+    let call = begin(&host, request(Method::POST, "http://a.example/x?y", "a body"));
+    let mut reply = replied(host, workers, call, "Location: /elsewhere?z\n\n".into()).await.unwrap();
+    assert_eq!((reply.status(), &reply.headers()["location"]), (StatusCode::FOUND, &"/elsewhere?z".parse().unwrap()));
+    let request = LocalRedirect::of(&mut reply).unwrap().request().unwrap();
+    assert_eq!((request.method(), request.uri()), (&Method::GET, &"http://a.example/elsewhere?z".parse().unwrap()));
+    assert_eq!(request.body().length(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_leads_back_to_itself() {
+    let (host, workers) = host(Settings::default());
+    let call = get(&host);
+    let error = replied(host, workers, call, "Location: /a%20b?c=d\n\n".into()).await.unwrap_err();
+    assert!(error.kind() == Kind::Upstream && error.to_string().contains("where it has been"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_is_sent_in_a_programs_place() {
+    let folder = TempDir::with([("files/a", "content"), ("secret", "")]);
+    let allowed = SendFile { folder: folder.join("files"), beneath: Some("/protected".to_owned()) };
+    for (field, expected) in [
+        (format!("X-Sendfile: {}", folder.join("files/a").display()), Ok("content")),
+        ("X-Accel-Redirect: /protected/a".to_owned(), Ok("content")),
+        (format!("X-Sendfile: {}", folder.join("secret").display()), Err(Kind::Upstream)),
+    ] {
+        let (dial, workers) = dialling();
+        let host = FastCgi::over(["127.0.0.1:9".parse().unwrap()], &dial, Mount::default(), Settings::default());
+        let host = Arc::new(host.sending_files(std::slice::from_ref(&allowed)).unwrap());
+        let call = get(&host);
+        let reply = replied(host, workers, call, format!("{field}\nContent-Length: 3\nA: b\n\n")).await;
+        match (reply, expected) {
+            (Ok(reply), Ok(text)) => {
+                assert!(reply.headers().len() == 1 && reply.headers()["a"] == "b", "{:?}", reply.headers());
+                assert_eq!(body_of(reply).await.unwrap(), text, "{field}");
+            }
+            (Err(error), Err(kind)) => assert_eq!(error.kind(), kind, "{field}: {error}"),
+            (seen, expected) => panic!("{field}: {seen:?} is not {expected:?}"),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

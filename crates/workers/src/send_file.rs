@@ -36,13 +36,19 @@ pub struct SendFile {
 }
 
 /// Such a folder, found.
-pub(super) struct Allowed {
+#[derive(Debug)]
+pub(crate) struct Allowed {
     root: Root,
     beneath: Option<PathBuf>,
 }
 
 impl Allowed {
-    pub(super) fn open(allowed: &SendFile) -> Result<Self, Error> {
+    /// All of these.
+    pub(crate) fn open_all(allowed: &[SendFile]) -> Result<Vec<Self>, Error> {
+        allowed.iter().map(Self::open).collect()
+    }
+
+    fn open(allowed: &SendFile) -> Result<Self, Error> {
         let failed = |cause| Error::internal(format!("opening {}", allowed.folder.display())).because(cause);
         let root = Root::open(&allowed.folder).map_err(failed)?;
         Ok(Self { root, beneath: allowed.beneath.as_ref().map(PathBuf::from) })
@@ -50,7 +56,7 @@ impl Allowed {
 }
 
 /// Puts a file in place of the body if the reply names one. `false` if it names none.
-pub(super) async fn replace(allowed: &[Allowed], reply: &mut Response) -> Result<bool, Error> {
+pub(crate) async fn replace(allowed: &[Allowed], reply: &mut Response) -> Result<bool, Error> {
     let headers = reply.headers_mut();
     for name in OTHERS {
         headers.remove(name);

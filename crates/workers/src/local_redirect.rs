@@ -51,7 +51,7 @@ impl LocalRedirect {
 }
 
 /// The reply to a request whose program wants `target` to be answered for.
-pub(super) fn redirect(head: Parts, context: Context, target: &Bytes) -> Result<Response, Error> {
+pub(crate) fn redirect(head: Parts, context: Context, target: &Bytes) -> Result<Response, Error> {
     let nonsense = |why: String| Error::new(Kind::Upstream, STEP).because(why);
     let shown = || String::from_utf8_lossy(target).into_owned();
     let path = PathAndQuery::from_maybe_shared(target.clone());

@@ -14,10 +14,10 @@ const LINES_MAX: u32 = 100;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// What is logged of one line. The log itself keeps no more of it.
-pub(super) const LINE_BYTES_MAX: usize = 1024;
+pub(crate) const LINE_BYTES_MAX: usize = 1024;
 
 /// What a program, all its runs together, may say in the log.
-pub(super) struct Voice {
+pub(crate) struct Voice {
     program: Box<str>,
     said: Mutex<Said>,
 }
@@ -29,24 +29,24 @@ struct Said {
 }
 
 impl Voice {
-    pub(super) fn of(program: &str) -> Self {
+    pub(crate) fn of(program: &str) -> Self {
         Self { program: program.into(), said: Mutex::new(Said { since: Instant::now(), lines: 0, left_out: 0 }) }
     }
 
     /// A line that it wrote.
-    pub(super) fn line(&self, id: RequestId, line: &[u8]) {
+    pub(crate) fn line(&self, id: RequestId, line: &[u8]) {
         let text = String::from_utf8_lossy(&line[..line.len().min(LINE_BYTES_MAX)]);
         let text = text.escape_debug().to_string();
         self.say(|program| tracing::warn!(%id, program, said = text, "a program wrote to its standard error"));
     }
 
     /// How it ended, if that is worth a line.
-    pub(super) fn ended(&self, id: RequestId, how: &str) {
+    pub(crate) fn ended(&self, id: RequestId, how: &str) {
         self.say(|program| tracing::warn!(%id, program, how, "a program failed"));
     }
 
     /// A file that may not be run.
-    pub(super) fn refused(&self, file: &Path, error: &Error) {
+    pub(crate) fn refused(&self, file: &Path, error: &Error) {
         self.say(|program| tracing::warn!(program, file = %file.display(), %error, "a program may not be run"));
     }
 
@@ -81,12 +81,12 @@ impl Said {
 
 /// Cuts what comes into lines, whatever the pieces it comes in. Longer ones are cut short.
 #[derive(Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     begun: Vec<u8>,
 }
 
 impl Lines {
-    pub(super) fn add(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
+    pub(crate) fn add(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let text = piece.strip_suffix(b"\n");
             let room = LINE_BYTES_MAX.saturating_sub(self.begun.len());
@@ -99,7 +99,7 @@ impl Lines {
     }
 
     /// The last one may lack its end.
-    pub(super) fn end(&mut self, mut each: impl FnMut(&[u8])) {
+    pub(crate) fn end(&mut self, mut each: impl FnMut(&[u8])) {
         let line = self.begun.trim_ascii_end();
         if !line.is_empty() {
             each(line);

@@ -1,8 +1,8 @@
-//! Bodies whose length is not known beforehand: they are kept until it is, since workers want to be told first.
+//! Bodies whose length is not known beforehand: they are kept until it is, since programs are told it first.
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, Seek, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -12,20 +12,28 @@ use unary_net::file::{FileRange, OpenFile};
 use unary_service::pool::Pool;
 use unary_service::{Error, Kind};
 
-/// As much is kept in memory; what is longer goes into a file without a name, in pieces of about this.
+/// As much is kept in memory, which is what a pipe takes at once; what is longer goes into a file without a name, in
+/// pieces of about this.
 const MEMORY_BYTES_MAX: usize = 64 * 1024;
 
 const STEP: &str = "keeping a body for a program";
 
-/// The same body, and how long it is.
+/// A body that was kept until all of it was there.
+pub(crate) enum Kept {
+    InMemory(Bytes),
+    /// It stands in the file from where the file is to be read on.
+    InFile {
+        file: File,
+        length: u64,
+    },
+}
+
+/// Keeps a body, in memory or in a file of this folder.
 ///
 /// # Errors
 ///
 /// If it is longer than this, or does not come whole.
-pub(super) async fn measured(mut body: Body, bytes_max: u64) -> Result<(Body, u64), Error> {
-    if let Some(length) = body.length() {
-        return Ok((body, length));
-    }
+pub(crate) async fn keep(mut body: Body, bytes_max: u64, folder: &Path) -> Result<Kept, Error> {
     let mut kept = BytesMut::new();
     while let Some(bytes) = body.next_bytes().await? {
         kept.extend_from_slice(&bytes);
@@ -33,17 +41,37 @@ pub(super) async fn measured(mut body: Body, bytes_max: u64) -> Result<(Body, u6
             return Err(too_long(bytes_max));
         }
         if kept.len() > MEMORY_BYTES_MAX {
-            return in_file(kept, body, bytes_max).await;
+            return in_file(kept, body, bytes_max, folder.to_owned()).await;
         }
     }
-    let length = kept.len() as u64;
-    Ok((kept.freeze().into(), length))
+    Ok(Kept::InMemory(kept.freeze()))
+}
+
+/// The same body, and how long it is: kept for that, if it has to be.
+///
+/// # Errors
+///
+/// Those of [`keep`].
+pub(crate) async fn measured(body: Body, bytes_max: u64) -> Result<(Body, u64), Error> {
+    if let Some(length) = body.length() {
+        return Ok((body, length));
+    }
+    match keep(body, bytes_max, &std::env::temp_dir()).await? {
+        Kept::InMemory(bytes) => {
+            let length = bytes.len() as u64;
+            Ok((bytes.into(), length))
+        }
+        Kept::InFile { file, length } => {
+            let file = Pool::shared().run(move || Arc::new(OpenFile::new(file))).await?;
+            Ok((Body::file(FileRange { file, offset: 0, length }), length))
+        }
+    }
 }
 
 /// Keeps a long one in a file. Writing waits for a disk, so threads of the pool do it.
-async fn in_file(mut kept: BytesMut, mut body: Body, bytes_max: u64) -> Result<(Body, u64), Error> {
+async fn in_file(mut kept: BytesMut, mut body: Body, bytes_max: u64, folder: PathBuf) -> Result<Kept, Error> {
     let failed = |cause: io::Error| Error::internal(STEP).because(cause);
-    let mut file = Pool::shared().run(|| unnamed(std::env::temp_dir())).await?.map_err(failed)?;
+    let mut file = Pool::shared().run(move || unnamed(&folder)).await?.map_err(failed)?;
     let mut length = 0;
     loop {
         let next = body.next_bytes().await?;
@@ -59,8 +87,8 @@ async fn in_file(mut kept: BytesMut, mut body: Body, bytes_max: u64) -> Result<(
             return Err(too_long(bytes_max));
         }
     }
-    let file = Pool::shared().run(move || Arc::new(OpenFile::new(file))).await?;
-    Ok((Body::file(FileRange { file, offset: 0, length }), length))
+    file.rewind().map_err(failed)?;
+    Ok(Kept::InFile { file, length })
 }
 
 fn too_long(bytes_max: u64) -> Error {
@@ -68,9 +96,9 @@ fn too_long(bytes_max: u64) -> Error {
 }
 
 /// A file that nobody else can open, and that is gone with its last descriptor.
-fn unnamed(folder: PathBuf) -> io::Result<File> {
+fn unnamed(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    open(&folder, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(|cause| {
+    open(folder, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(|cause| {
         let cause = io::Error::from(cause);
         io::Error::new(cause.kind(), format!("cannot make a file in {}: {cause}", folder.display()))
     })
