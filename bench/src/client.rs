@@ -35,9 +35,14 @@ impl Client {
         }
     }
 
-    /// Asks for `path` and gives the body; anything but a 200 with a length is a failure.
+    /// Asks for `path` and gives the body; anything but a 200 with a length, or in chunks, is a failure.
     pub(crate) fn fetch(&mut self, path: &str) -> Result<Vec<u8>, Failure> {
-        let (length, mut body) = self.begin(path)?;
+        let (head, body) = self.ask(path)?;
+        // Some servers believe no program's length.
+        if head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked") {
+            return self.chunks(body).map_err(|error| format!("the chunks of {path}: {error}"));
+        }
+        let (length, mut body) = with_length(path, &head, body)?;
         let mut filled = body.len();
         body.resize(length.max(filled), 0);
         while filled < length {
@@ -52,6 +57,12 @@ impl Client {
 
     /// Asks for `path` and reads the head alone: how long the body is, and what of it came along.
     pub(crate) fn begin(&mut self, path: &str) -> Result<(usize, Vec<u8>), Failure> {
+        let (head, body) = self.ask(path)?;
+        with_length(path, &head, body)
+    }
+
+    /// Asks for `path` and reads the head, and what comes along with it.
+    fn ask(&mut self, path: &str) -> Result<(String, Vec<u8>), Failure> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.stream.write_all(request.as_bytes()).map_err(|error| format!("cannot ask for {path}: {error}"))?;
         let (head, body) = self.read_head().map_err(|error| format!("no reply to {path}: {error}"))?;
@@ -59,8 +70,36 @@ impl Client {
         if status.split(' ').nth(1) != Some("200") {
             return Err(format!("{path} was answered with `{status}`"));
         }
-        let length = content_length(&head).ok_or_else(|| format!("{path} does not say how long it is"))?;
-        if length > BODY_BYTES_MAX { Err(format!("{path} is {length} bytes long")) } else { Ok((length, body)) }
+        Ok((head, body))
+    }
+
+    /// A body in chunks, of which this has come already.
+    fn chunks(&mut self, mut bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
+        let wrong = || std::io::Error::other("no size stands before one");
+        let mut whole = Vec::new();
+        loop {
+            let Some(end) = bytes.windows(2).position(|window| window == b"\r\n") else {
+                self.read_on(&mut bytes)?;
+                continue;
+            };
+            let size = std::str::from_utf8(&bytes[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+            let size = size.filter(|size| whole.len() + size <= BODY_BYTES_MAX).ok_or_else(wrong)?;
+            while bytes.len() < end + 2 + size + 2 {
+                self.read_on(&mut bytes)?;
+            }
+            whole.extend_from_slice(&bytes[end + 2..end + 2 + size]);
+            bytes.drain(..end + 2 + size + 2);
+            if size == 0 {
+                return Ok(whole);
+            }
+        }
+    }
+
+    fn read_on(&mut self, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+        let mut more = [0; 4096];
+        let read = self.stream.read(&mut more)?;
+        bytes.extend_from_slice(&more[..read]);
+        if read == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
     /// More of a body that was begun; nothing once the server has closed.
@@ -91,6 +130,12 @@ impl Client {
         }
         Err(std::io::Error::other("the head does not end"))
     }
+}
+
+/// How long the body is that this head announces, and what of it is there.
+fn with_length(path: &str, head: &str, body: Vec<u8>) -> Result<(usize, Vec<u8>), Failure> {
+    let length = content_length(head).ok_or_else(|| format!("{path} does not say how long it is"))?;
+    if length > BODY_BYTES_MAX { Err(format!("{path} is {length} bytes long")) } else { Ok((length, body)) }
 }
 
 fn content_length(head: &str) -> Option<usize> {

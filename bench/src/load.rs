@@ -10,6 +10,7 @@ use std::process::Command;
 
 use crate::Failure;
 use crate::client::Client;
+use crate::machine::{self, Core};
 use crate::median::median;
 use crate::process::Process;
 use crate::report::{Figure, Report, Row};
@@ -20,6 +21,9 @@ use wrk::Wrk;
 
 /// Connections that ask at once, of HTTP/1.
 const CONNECTIONS: u32 = 64;
+
+/// Of HTTP/1 to programs.
+const PROGRAM_CONNECTIONS: u32 = 16;
 
 /// Of HTTP/2, and requests at once on each.
 const H2_CONNECTIONS: u32 = 32;
@@ -54,7 +58,7 @@ pub(crate) fn measure(
     let servers = [work.ours].into_iter().chain(work.rivals.iter().map(|(rival, _)| *rival));
     let mut contestants = Vec::new();
     for server in servers.filter(|server| bench.has(*server)) {
-        let process = bench.start(server)?;
+        let process = bench.start_on(work.shape.core(), server)?;
         check(&process, work).map_err(|failure| format!("{server} does not do this work: {failure}"))?;
         contestants.push((server, process, Vec::new()));
     }
@@ -69,10 +73,18 @@ pub(crate) fn measure(
         contestants.rotate_left(1);
     }
     let figures: Vec<Figure> = contestants.iter().map(|(server, _, turns)| figure(work, *server, turns)).collect();
-    let cpu_of = |server| figures.iter().find(|figure| figure.server == server).map(|figure| figure.cpu_microseconds);
+    let of = |server| figures.iter().find(|figure| figure.server == server);
     for &(rival, bar) in work.rivals {
-        if let (Some(ours), Some(theirs)) = (cpu_of(work.ours), cpu_of(rival)) {
-            report.rows.push(Row::ratio(work.title, work.ours, ours, rival, theirs, bar));
+        if let (Some(ours), Some(theirs)) = (of(work.ours), of(rival)) {
+            report.rows.push(match work.shape {
+                Shape::Programs => {
+                    Row::rates(work.title, [work.ours, rival], [ours.per_second, theirs.per_second], bar)
+                }
+                _ => {
+                    let (ours, theirs) = (ours.cpu_microseconds, theirs.cpu_microseconds);
+                    Row::ratio(work.title, work.ours, ours, rival, theirs, bar)
+                }
+            });
         }
     }
     report.figures.extend(figures);
@@ -96,12 +108,17 @@ fn figure(work: &LoadWork, server: Server, turns: &[Turn]) -> Figure {
 
 fn turn(bench: &Bench, process: &Process, work: &LoadWork, seconds: u32) -> Result<Turn, Failure> {
     let before = process.cpu_seconds()?;
-    let served = serve(bench, process, work, seconds)?;
+    let served = machine::on(load_core(work.shape), || serve(bench, process, work, seconds))??;
     let after = process.cpu_seconds()?;
     if served.failed > 0 {
         return Err(format!("not every request went well, so nothing was measured: {}", served.wrong));
     }
     Ok(Turn { cpu_microseconds: (after - before) / served.requests * 1e6, per_second: served.per_second })
+}
+
+/// Where the load runs: on a core of its own, unless all share both.
+fn load_core(shape: Shape) -> Core {
+    if shape.core() == Core::Both { Core::Both } else { Core::Load }
 }
 
 fn serve(bench: &Bench, process: &Process, work: &LoadWork, seconds: u32) -> Result<Served, Failure> {
@@ -111,6 +128,7 @@ fn serve(bench: &Bench, process: &Process, work: &LoadWork, seconds: u32) -> Res
         Shape::KeepAlive | Shape::Pipelined | Shape::Fresh => {
             Wrk { shape, connections: CONNECTIONS, seconds, port: ports.plain, path }.run()
         }
+        Shape::Programs => Wrk { shape, connections: PROGRAM_CONNECTIONS, seconds, port: ports.plain, path }.run(),
         Shape::Http2 => {
             let load = H2load { connections: H2_CONNECTIONS, streams: H2_STREAMS, seconds, port: ports.tls, path };
             load.run(body_bytes)

@@ -17,6 +17,18 @@ pub(crate) enum Core {
     Servers,
     /// For the load, and for whatever else is not measured: core 1.
     Load,
+    /// Both of them, shared with the load: for servers that are measured together with the programs they run.
+    Both,
+}
+
+impl Core {
+    fn numbers(self) -> &'static [usize] {
+        match self {
+            Core::Servers => &[0],
+            Core::Load => &[1],
+            Core::Both => &[0, 1],
+        }
+    }
 }
 
 /// Ports for one server.
@@ -48,14 +60,10 @@ pub(crate) fn on<T>(core: Core, work: impl FnOnce() -> T) -> Result<T, Failure> 
 }
 
 fn stay_on(core: Core) -> Result<(), Failure> {
-    let core = match core {
-        Core::Servers => 0,
-        Core::Load => 1,
-    };
     let mut cores = CpuSet::new();
-    cores.set(core);
+    core.numbers().iter().for_each(|number| cores.set(*number));
     let two = "The server and the load each need a core of their own: two at least";
-    sched_setaffinity(None, &cores).map_err(|error| format!("cannot run on core {core}: {error}. {two}"))
+    sched_setaffinity(None, &cores).map_err(|error| format!("cannot run on core {:?}: {error}. {two}", core.numbers()))
 }
 
 /// Raises the limit on open descriptors as far as it goes. Programs started later inherit it.
@@ -96,6 +104,9 @@ pub(crate) fn facts() -> Vec<(&'static str, String)> {
         ("unary", commit()),
         ("nginx", said(&["nginx", "-v"]).replace("nginx version: ", "")),
         ("nginx's TLS", nginx_tls()),
+        ("lighttpd", said(&["/usr/sbin/lighttpd", "-v"])),
+        ("Apache", said(&["/usr/sbin/apache2", "-v"]).replace("Server version: ", "")),
+        ("fcgiwrap", packaged("fcgiwrap")),
         ("rustls", locked_version("rustls")),
         ("hyper", locked_version("hyper")),
         ("mio", locked_version("mio")),
@@ -112,6 +123,11 @@ fn nginx_tls() -> String {
     let Ok(output) = Command::new("nginx").arg("-V").output() else { return "unknown".to_owned() };
     let text = String::from_utf8_lossy(&output.stderr);
     text.lines().find_map(|line| line.strip_prefix("built with ")).unwrap_or("unknown").to_owned()
+}
+
+/// The version of a Debian package, of a program that does not tell its own.
+fn packaged(package: &str) -> String {
+    said(&["dpkg-query", "--show", "--showformat=${Version}", package])
 }
 
 fn commit() -> String {

@@ -4,13 +4,14 @@
 //! figure to trust is the server's CPU time for one request: requests per second on loopback mostly shows the load
 //! generator. Nothing is reported if a reply was wrong or a connection failed.
 //!
-//! `works` lists what is measured and the bars; `servers` who takes part; `load`, `idle`, `start`, `sites` and `limit`
-//! measure; `report` writes. Building and installing is `cargo xtask bench`'s part.
+//! `works` lists what is measured and the bars; `servers` who takes part; `load`, `idle`, `start`, `sites`, `limit`,
+//! `rest` and `apps` measure; `report` writes. Building and installing is `cargo xtask bench`'s part.
 //!
 //! `soak` measures nothing: `cargo xtask soak` reloads and upgrades a server under load and counts what failed.
 
 #![forbid(unsafe_code)]
 
+mod apps;
 mod client;
 mod idle;
 mod limit;
@@ -20,6 +21,7 @@ mod median;
 mod process;
 mod programs;
 mod report;
+mod rest;
 mod servers;
 mod sites;
 mod soak;
@@ -35,7 +37,7 @@ use clap::{Args, Parser, Subcommand};
 use programs::Program;
 use report::Report;
 use servers::Bench;
-use works::{ALL, Work};
+use works::{Work, all};
 
 /// What went wrong, in a sentence for the person at the terminal.
 type Failure = String;
@@ -108,6 +110,8 @@ fn compare(target: &Path, options: &Options) -> Result<(), Failure> {
             Work::Start(work) => start::measure(&bench, work, &mut report)?,
             Work::Sites(work) => sites::measure(&bench, work, &mut report)?,
             Work::Limit(work) => limit::measure(&bench, work, &mut report)?,
+            Work::Rest(work) => rest::measure(&bench, work, &mut report)?,
+            Work::Apps(work) => apps::measure(&bench, work, &mut report)?,
         }
     }
     println!("{}", report.table());
@@ -124,9 +128,9 @@ fn compare(target: &Path, options: &Options) -> Result<(), Failure> {
 
 /// The works named, or all of them.
 fn chosen(names: &[String]) -> Result<Vec<&'static Work>, Failure> {
-    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|work| work.name() == name.as_str())) {
-        let known: Vec<&str> = ALL.iter().map(Work::name).collect();
+    if let Some(unknown) = names.iter().find(|name| !all().any(|work| work.name() == name.as_str())) {
+        let known: Vec<&str> = all().map(Work::name).collect();
         return Err(format!("there is no work called {unknown}. There are: {}", known.join(", ")));
     }
-    Ok(ALL.iter().filter(|work| names.is_empty() || names.iter().any(|name| name == work.name())).collect())
+    Ok(all().filter(|work| names.is_empty() || names.iter().any(|name| name == work.name())).collect())
 }

@@ -20,10 +20,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Children of children of a server that are counted with it.
 const PROCESSES_MAX: usize = 256;
 
+/// Which processes are meant of those that a server started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kin {
+    Same,
+    Other,
+}
+
 /// A running server and all the processes it consists of.
 pub(crate) struct Process {
     child: Child,
-    /// The child and those it started, once it has answered.
+    /// The child, and those of the same program that it started, once it has answered: what a server runs for others
+    /// is not it.
     members: Vec<u32>,
     pub(crate) ports: Ports,
     log: PathBuf,
@@ -42,12 +50,13 @@ impl Process {
         // Should this program be killed, the kernel tells the server to end: it must not outlive what it was for.
         let mut guarded = Command::new("setpriv");
         guarded.args(["--pdeathsig", "TERM"]).arg(command.get_program()).args(command.get_args());
+        guarded.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let log = folder.join(format!("{}.log", ports.plain));
         let mut process = Process::spawn(&mut guarded, core, ports, &log)?;
         process
             .wait_until(|| Client::connect(ports.plain).map_err(|error| error.to_string())?.get(path, body_bytes))
             .map_err(|failure| format!("{failure}\n{}", process.said()))?;
-        process.members = family(process.child.id());
+        process.members = process.relations(Kin::Same);
         Ok(process)
     }
 
@@ -97,6 +106,25 @@ impl Process {
     /// Its share of memory, in KiB: what is shared with others counts by its part.
     pub(crate) fn pss_kib(&self) -> Result<u64, Failure> {
         self.sum_kib("smaps_rollup", "Pss:")
+    }
+
+    /// How often its threads have waited for something, since they began: each time something woke them.
+    pub(crate) fn waits(&self) -> Result<u64, Failure> {
+        let waits = self.members.iter().map(|id| waits_of(*id)).sum::<Option<u64>>();
+        waits.ok_or_else(|| format!("cannot read how often the server on port {} waited", self.ports.plain))
+    }
+
+    /// How many programs it runs now.
+    pub(crate) fn programs(&self) -> usize {
+        self.relations(Kin::Other).len()
+    }
+
+    /// The child and all that it started, as far as they are the same program or are not.
+    fn relations(&self, kin: Kin) -> Vec<u32> {
+        let program = |id: u32| fs::read_link(format!("/proc/{id}/exe")).ok();
+        let own = program(self.child.id());
+        let is_kin = |id: &u32| (program(*id) == own) == (kin == Kin::Same);
+        family(self.child.id()).into_iter().filter(is_kin).collect()
     }
 
     /// Resident memory in KiB.
@@ -154,6 +182,16 @@ fn family(parent: u32) -> Vec<u32> {
         looked_at += 1;
     }
     members
+}
+
+/// Voluntary context switches of all threads that there are (proc_pid_status(5)).
+fn waits_of(id: u32) -> Option<u64> {
+    let of = |text: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
+    };
+    let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
+    let read = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("status")).ok();
+    threads.map(|thread| of(&read(thread)?)).sum::<Option<u64>>()
 }
 
 fn parent_of(id: u32) -> Option<u32> {

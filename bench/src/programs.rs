@@ -19,6 +19,8 @@ pub(crate) enum Program {
     Handshakes,
     /// A rate limit and a million clients.
     Limiter,
+    /// A kibibyte of text, wherever its host wants it.
+    App,
 }
 
 impl Program {
@@ -26,6 +28,7 @@ impl Program {
         Program::Unary,
         Program::Hello,
         Program::Limiter,
+        Program::App,
         Program::Hyper,
         Program::Http2,
         Program::Floor,
@@ -38,6 +41,7 @@ impl Program {
             Program::Unary => "release/unary",
             Program::Hello => "release/examples/hello",
             Program::Limiter => "rival/limiter",
+            Program::App => "rival/app",
             Program::Echo => "release/examples/echo",
             Program::Hyper => "rival/hyper1",
             Program::Http2 => "rival/http2",

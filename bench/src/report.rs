@@ -62,6 +62,21 @@ impl Row {
         }
     }
 
+    /// Requests a second that we answer beside those that a rival does. The bar says how many times as many there must
+    /// be, at least.
+    pub(crate) fn rates(work: &'static str, [ours, rival]: [Server; 2], [our, their]: [f64; 2], bar: Bar) -> Row {
+        let limit = |limit: Option<f64>| limit.map(|limit| format!("≥ {limit:.2} ×")).unwrap_or_default();
+        Row {
+            work,
+            ours: format!("{ours} {our:.0} /s"),
+            beside: format!("{rival} {their:.0} /s"),
+            figure: format!("{:.3}", our / their),
+            bar: limit(bar.bar),
+            aim: limit(bar.aim),
+            verdict: bar.inverted().verdict(their / our),
+        }
+    }
+
     /// A figure that stands for itself.
     pub(crate) fn figure(work: &'static str, ours: impl fmt::Display, figure: f64, unit: &str, bar: Bar) -> Row {
         let limit = |limit: Option<f64>| limit.map(|limit| format!("≤ {limit} {unit}")).unwrap_or_default();
@@ -122,7 +137,8 @@ impl Report {
             text,
             "\nServers on core 0, load on core 1, over loopback; {rounds} interleaved rounds of {seconds} s, medians. A \
              figure with a rival beside it is the ratio of CPU time for one request, ours to theirs: below 1 we need \
-             less. A ratio may exceed its bar by 3 %. nginx runs one worker with sendfile, tcp_nopush and \
+             less. Where requests a second (/s) stand beside each other, servers, their programs and the load share both \
+             cores, and above 1 we answer more. A ratio may exceed its bar by 3 %. nginx runs one worker with sendfile, tcp_nopush and \
              open_file_cache on and its access log off; hyper runs its http1 server on one tokio thread with mimalloc; \
              the bare loop answers without parsing. Proxies pass on to the bare loop, which runs where the load runs. \
              TLS is 1.3 with a key on P-256. The CPU time of `unary run` is that of keeper and server, and of the \
@@ -171,6 +187,7 @@ mod tests {
     fn the_table_lines_up_and_calls_a_miss_a_miss() {
         let rows = vec![
             Row::ratio("tiny", Server::Hello, 5.0, Server::Nginx(Role::Plain), 10.0, Bar::with_aim(1.0, 0.9)),
+            Row::rates("cgi", [Server::Serve, Server::Hyper], [1200.0, 1000.0], Bar::with_aim(1.1, 1.25)),
             Row::figure("idle", Server::Serve, 2.5, "KiB", Bar::at_most(2.0)),
         ];
         let figure = Figure { work: "tiny", server: Server::Hello, cpu_microseconds: 5.0, per_second: 100_000.4 };
@@ -178,6 +195,7 @@ mod tests {
 | work | Unary               | beside         | figure   | bar      | aim      | verdict    |
 |------|---------------------|----------------|----------|----------|----------|------------|
 | tiny | unary hello 5.00 µs | nginx 10.00 µs | 0.500    | ≤ 1.00 × | ≤ 0.90 × | aim met    |
+| cgi  | unary serve 1200 /s | hyper 1000 /s  | 1.200    | ≥ 1.10 × | ≥ 1.25 × | met        |
 | idle | unary serve         |                | 2.50 KiB | ≤ 2 KiB  |          | **MISSED** |
 
 | work | server      | CPU µs a request | requests a second |
@@ -190,6 +208,7 @@ mod tests {
 | work | Unary               | beside         | ratio | bar      |
 |------|---------------------|----------------|-------|----------|
 | tiny | unary hello 5.00 µs | nginx 10.00 µs | 0.500 | ≤ 1.00 × |
+| cgi  | unary serve 1200 /s | hyper 1000 /s  | 1.200 | ≥ 1.10 × |
 ";
         assert_eq!(report.ratios(), ratios);
     }

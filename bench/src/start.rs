@@ -33,7 +33,7 @@ pub(crate) fn measure(bench: &Bench, work: &StartWork, report: &mut Report) -> R
 /// One start: milliseconds until a connection was made, and MiB resident then.
 fn start(bench: &Bench, work: &StartWork) -> Result<(f64, f64), Failure> {
     let ports = machine::free_ports()?;
-    let mut command = bench.command(work.ours, ports)?;
+    let mut command = bench.command(work.ours, Core::Servers, ports)?;
     let address = SocketAddr::from(([127, 0, 0, 1], ports.plain));
     let began = Instant::now();
     let process = Process::spawn(&mut command, Core::Servers, ports, &bench.folder().join("start.log"))?;

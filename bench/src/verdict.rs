@@ -29,6 +29,11 @@ impl Bar {
         Bar { bar: None, aim: Some(aim) }
     }
 
+    /// The bar of the inverse: for what must not be less.
+    pub(crate) fn inverted(self) -> Bar {
+        Bar { bar: self.bar.map(f64::recip), aim: self.aim.map(f64::recip) }
+    }
+
     pub(crate) fn verdict(self, figure: f64) -> Verdict {
         let reaches = |limit: Option<f64>, slack: f64| limit.is_some_and(|limit| figure <= limit * slack);
         match self {

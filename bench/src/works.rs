@@ -1,12 +1,17 @@
 //! The kinds of work, a module of this program for each; what is measured, and against which bars, is in
-//! `works/promises.rs`.
+//! `works/promises.rs` and `works/programs.rs`.
 
+mod programs;
 mod promises;
 
-pub(crate) use promises::ALL;
-
-use crate::servers::Server;
+use crate::machine::Core;
+use crate::servers::{Door, Server};
 use crate::verdict::Bar;
+
+/// All works, in the order of the table.
+pub(crate) fn all() -> impl Iterator<Item = &'static Work> {
+    promises::ALL.iter().chain(programs::ALL)
+}
 
 /// One row of work; its name is what `--only` takes.
 pub(crate) enum Work {
@@ -15,6 +20,8 @@ pub(crate) enum Work {
     Start(StartWork),
     Sites(SitesWork),
     Limit(LimitWork),
+    Rest(RestWork),
+    Apps(AppsWork),
 }
 
 impl Work {
@@ -25,6 +32,8 @@ impl Work {
             Work::Start(work) => work.name,
             Work::Sites(work) => work.name,
             Work::Limit(work) => work.name,
+            Work::Rest(work) => work.name,
+            Work::Apps(work) => work.name,
         }
     }
 
@@ -35,6 +44,8 @@ impl Work {
             Work::Start(work) => work.title,
             Work::Sites(work) => work.title,
             Work::Limit(work) => work.title,
+            Work::Rest(work) => work.title,
+            Work::Apps(work) => work.title,
         }
     }
 }
@@ -48,7 +59,8 @@ pub(crate) struct LoadWork {
     /// How long each reply's body is: a contestant that sends anything else is not doing the same work.
     pub(crate) body_bytes: usize,
     pub(crate) ours: Server,
-    /// Each rival, and how our CPU time for a request may compare with its own.
+    /// Each rival, and how our CPU time for a request may compare with its own; or, where they all share both cores, how
+    /// many requests a second must.
     pub(crate) rivals: &'static [(Server, Bar)],
 }
 
@@ -65,6 +77,16 @@ pub(crate) enum Shape {
     Http2,
     /// Each on a connection of its own, with a TLS handshake of its own.
     Handshakes,
+    /// One after the other on a few connections that stay, with load, server and its programs on both cores: what
+    /// programs need is the better part of it.
+    Programs,
+}
+
+impl Shape {
+    /// Where the server runs, and what it runs; the load, too, if they share both.
+    pub(crate) fn core(self) -> Core {
+        if self == Shape::Programs { Core::Both } else { Core::Servers }
+    }
 }
 
 /// Memory held by connections that have nothing to say.
@@ -116,4 +138,25 @@ pub(crate) struct LimitWork {
     pub(crate) new_client: &'static str,
     pub(crate) known_client: &'static str,
     pub(crate) microseconds: Bar,
+}
+
+/// The first request to an app at rest.
+pub(crate) struct RestWork {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) times: u32,
+    pub(crate) door: Door,
+    pub(crate) milliseconds: Bar,
+}
+
+/// Apps that nobody asks for.
+pub(crate) struct AppsWork {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) apps: u32,
+    /// What the rows are called, and their bars.
+    pub(crate) memory: &'static str,
+    pub(crate) mebibytes: Bar,
+    pub(crate) wakes: &'static str,
+    pub(crate) per_minute: Bar,
 }

@@ -29,7 +29,7 @@ const ECHO: Build = (&["build", "--release", "--package", "unary", "--example", 
 #[rustfmt::skip]
 const RIVALS: &[&str] = &[
     "build", "--profile", "rival", "--package", "unary-bench", "--bin", "hyper1", "--bin", "floor", "--bin", "handshakes",
-    "--bin", "http2", "--bin", "limiter",
+    "--bin", "http2", "--bin", "limiter", "--bin", "app",
 ];
 
 /// The program that compares. It only waits, so it is built the quick way.

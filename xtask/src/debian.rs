@@ -49,6 +49,11 @@ pub(crate) const FOR_TESTS: &[Program] = &[
 pub(crate) const FOR_BENCH: &[Program] = &[
     Program { name: "h2load", package: "nghttp2-client" },
     Program { name: "nginx", package: "nginx" },
+    Program { name: "/usr/sbin/apache2", package: "apache2-bin" },
+    Program { name: "/usr/sbin/lighttpd", package: "lighttpd" },
+    Program { name: "/usr/sbin/fcgiwrap", package: "fcgiwrap" },
+    Program { name: "cc", package: "gcc" },
+    Program { name: "/usr/include/stdlib.h", package: "libc6-dev" },
     Program { name: "/usr/share/doc/php-fpm/copyright", package: "php-fpm" },
     Program { name: "wrk", package: "wrk" },
 ];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{GREETING, Material, PHP_WORKERS};
+use super::{Behind, GREETING, Material, PHP_WORKERS};
 use crate::machine::Ports;
 
 /// What nginx is there for.
@@ -16,6 +16,8 @@ pub(crate) enum Role {
     Tls,
     /// The tiny reply by PHP, over connections that stay.
     Php,
+    /// Requests passed on to an app at a Unix socket, over connections that stay.
+    App,
 }
 
 /// What it tells PHP besides: what its own `fastcgi_params` lists.
@@ -40,13 +42,13 @@ const PARAMETERS: [(&str, &str); 17] = [
 ];
 
 /// Its config.
-pub(super) fn text(role: Role, ports: Ports, upstream: u16, php: &Path, home: &Path, material: &Material) -> String {
+pub(super) fn text(role: Role, ports: Ports, behind: &Behind, home: &Path, material: &Material) -> String {
     let Ports { plain, tls } = ports;
     let (home, site) = (home.display(), material.site.display());
     let (certificate, key) = (material.certificate.display(), material.key.display());
     let beside = match role {
-        Role::Proxy => format!("upstream behind {{ server 127.0.0.1:{upstream}; keepalive 64; }}"),
-        Role::Php => format!("upstream behind {{ server unix:{}; keepalive {PHP_WORKERS}; }}", php.display()),
+        Role::Proxy | Role::App => format!("upstream behind {{ server {behind}; keepalive 64; }}"),
+        Role::Php => format!("upstream behind {{ server {behind}; keepalive {PHP_WORKERS}; }}"),
         Role::Plain | Role::Tls => String::new(),
     };
     let listen = match role {
@@ -56,10 +58,12 @@ pub(super) fn text(role: Role, ports: Ports, upstream: u16, php: &Path, home: &P
         ssl_certificate {certificate};
         ssl_certificate_key {key};"
         ),
-        Role::Plain | Role::Proxy | Role::Php => String::new(),
+        Role::Plain | Role::Proxy | Role::Php | Role::App => String::new(),
     };
     let answer = match role {
-        Role::Proxy => "proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection \"\";".to_owned(),
+        Role::Proxy | Role::App => {
+            "proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection \"\";".to_owned()
+        }
         Role::Php => {
             let told: String = PARAMETERS.map(|(name, value)| format!("fastcgi_param {name} {value};\n")).concat();
             let program = material.php.join("index.php");

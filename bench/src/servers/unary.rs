@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{GREETING, Material};
+use super::{Behind, GREETING, Material};
 use crate::machine::Ports;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,22 +18,42 @@ pub(crate) enum Config {
     Tls,
     /// The tiny reply by PHP.
     Php,
+    /// The tiny reply by a CGI program.
+    Cgi(Resident),
+    /// Requests passed on to an app at a Unix socket.
+    App,
+    /// An app that comes to rest soon.
+    Rest(Door),
+    /// So many apps that nobody asks for, and the tiny reply.
+    Apps(u32),
     /// So many sites of ten routes each.
     Sites(u32),
 }
+
+/// What a server holds in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Resident {
+    Little,
+    Gibibyte,
+}
+
+/// Where an app listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Door {
+    /// At the port that it is told.
+    Port,
+    /// At the socket that it is given.
+    Socket,
+}
+
+/// How long an app has nothing to do before it is at rest.
+const REST_AFTER: &str = "100ms";
 
 /// Routes of each of many sites.
 const ROUTES: u32 = 10;
 
 /// The config, whole.
-pub(super) fn text(
-    config: Config,
-    ports: Ports,
-    upstream: u16,
-    php: &Path,
-    home: &Path,
-    material: &Material,
-) -> String {
+pub(super) fn text(config: Config, ports: Ports, behind: &Behind, home: &Path, material: &Material) -> String {
     let respond = format!("respond \"{GREETING}\"");
     match config {
         Config::Respond => format!("{}{}", server(ports, home, ""), site("", &respond)),
@@ -51,7 +71,7 @@ pub(super) fn text(
             format!("{}{}", server(ports, home, ""), site("", &filters))
         }
         Config::Proxy => {
-            let proxy = format!("proxy \"http://127.0.0.1:{upstream}\"");
+            let proxy = format!("proxy \"http://{behind}\"");
             format!("{}{}", server(ports, home, ""), site("", &proxy))
         }
         Config::Tls => {
@@ -61,8 +81,20 @@ pub(super) fn text(
             format!("{}{}", server(ports, home, &listen), site(&tls, &respond))
         }
         Config::Php => {
-            let php = format!("php \"{}\" socket=\"unix:{}\"", material.php.display(), php.display());
+            let php = format!("php \"{}\" socket=\"{behind}\"", material.php.display());
             format!("{}{}", server(ports, home, ""), site("", &php))
+        }
+        Config::Cgi(_) => format!("{}{}", server(ports, home, ""), site("", &format!("cgi \"{behind}\""))),
+        Config::App => format!("{}{}", server(ports, home, ""), site("", &format!("proxy \"{behind}\""))),
+        Config::Rest(door) => {
+            let listens = if door == Door::Port { "port" } else { "socket" };
+            let app = format!("app \"{behind}\" \"--threads\" \"1\" listens=\"{listens}\" idle=\"{REST_AFTER}\"");
+            format!("{}{}", server(ports, home, ""), site("", &app))
+        }
+        Config::Apps(count) => {
+            let app = |number| format!("    route \"/app{number}/*\" {{ app \"sleep\" \"1{number}\"; }}\n");
+            let apps: String = (0..count).map(app).collect();
+            format!("{}{}", server(ports, home, ""), site(&apps, &respond))
         }
         Config::Sites(count) => sites(count, 0, ports, home),
     }
