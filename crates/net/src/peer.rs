@@ -20,7 +20,8 @@ pub struct Peer(Arc<Inner>);
 struct Inner {
     number: u64,
     address: Option<SocketAddr>,
-    local: Option<SocketAddr>,
+    /// It does not change: the kernel is asked once.
+    local: OnceLock<SocketAddr>,
     door: Option<Arc<Door>>,
     /// Set once, when a handshake is over.
     tls: OnceLock<Box<TlsFacts>>,
@@ -35,7 +36,7 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 impl Peer {
     /// A peer at this address, met at `local` where that is known, with no socket of its own.
     pub fn new(address: Option<SocketAddr>, local: Option<SocketAddr>) -> Self {
-        Self(Arc::new(Inner { address, local, ..Inner::next() }))
+        Self(Arc::new(Inner { address, local: local.map_or_else(OnceLock::new, OnceLock::from), ..Inner::next() }))
     }
 
     pub(crate) fn of_socket(address: Option<SocketAddr>, socket: BorrowedFd<'_>, door: Option<Arc<Door>>) -> Self {
@@ -47,7 +48,7 @@ impl Peer {
     /// told when the socket closes.
     pub(crate) fn proxied(&self, address: SocketAddr, local: SocketAddr) -> Self {
         let socket = self.0.socket.lock().expect("no panic while the lock is held").take();
-        let (address, local, door) = (Some(address), Some(local), self.0.door.clone());
+        let (address, local, door) = (Some(address), local.into(), self.0.door.clone());
         let same = Inner::numbered(self.0.number);
         Self(Arc::new(Inner { address, local, door, tls: self.0.tls.clone(), socket: Mutex::new(socket), ..same }))
     }
@@ -62,11 +63,14 @@ impl Peer {
         self.0.address
     }
 
-    /// Our own address on this connection. Asks the kernel.
+    /// Our own address on this connection. Asks the kernel, the first time.
     pub fn local(&self) -> Option<SocketAddr> {
-        self.0.local.or_else(|| {
-            self.with_socket(|socket| rustix::net::getsockname(socket).ok().and_then(|name| name.try_into().ok()))?
-        })
+        if let Some(local) = self.0.local.get() {
+            return Some(*local);
+        }
+        let name = self.with_socket(|socket| rustix::net::getsockname(socket).ok())??;
+        let local = name.try_into().ok()?;
+        Some(*self.0.local.get_or_init(|| local))
     }
 
     /// The listened-on address that the connection came in by; `None` for what no listener accepted.
@@ -134,7 +138,7 @@ impl Inner {
         Self {
             number,
             address: None,
-            local: None,
+            local: OnceLock::new(),
             door: None,
             tls: OnceLock::new(),
             socket: Mutex::new(None),

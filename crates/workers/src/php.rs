@@ -3,6 +3,7 @@
 //! Which file a path means is found by `script`, before PHP hears of it: what is run is a regular file beneath the
 //! folder whose name ends in `.php`, and nothing else. PHP itself is reached by FastCGI.
 
+mod known;
 mod script;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::asked::{Ask, Asked};
 use crate::fastcgi::Respond;
 use crate::host::crew::Crew;
 use crate::send_file::SendFile;
+use known::{Known, Meant};
 use script::{Found, Wanted};
 
 /// Where Debian and its kin let php-fpm listen, whatever its version.
@@ -51,6 +53,7 @@ pub struct Php<F, D = Dial, S = Socket> {
     root: Root,
     /// Where the folder really is, and of which generation that was found.
     real: Mutex<Option<(u64, Arc<Path>)>>,
+    known: Known,
     front: Option<Box<str>>,
     variables: environment::Settings,
     ask: Ask,
@@ -137,15 +140,31 @@ where
         let root = Root::open(folder)?;
         let Site { front, variables, ask, send_file } = site;
         let crew = Crew::at([at], dial, settings).sending_files(&send_file).map_err(io::Error::other)?;
-        Ok(Self { root, real: Mutex::default(), front, variables, ask, crew, files })
+        Ok(Self { root, real: Mutex::default(), known: Known::new(), front, variables, ask, crew, files })
     }
 
-    async fn run(&self, request: Request, name: &[u8], file: &Path, path_info: &[u8]) -> Result<Response, Error> {
+    /// What a path means now, as far as is known; `None` for what is no path.
+    async fn meant(&self, path: &str) -> Result<Option<Arc<Meant>>, Error> {
+        let now = Instant::now();
+        if self.root.is_due(now) {
+            self.root.refresh(now).await;
+        }
+        let generation = self.root.generation();
+        if let Some(meant) = self.known.get(path, now, generation) {
+            return Ok(Some(meant));
+        }
+        let Some(wanted) = Wanted::parse(path) else { return Ok(None) };
+        let front = self.front.clone();
+        let look = move |view: &unary_net::file::View| script::find(view, &wanted, front.as_deref());
+        let found = self.root.look(look).await.map_err(unseen)?;
         let root = self.real_root().await?;
-        let asked = (self.ask)(&request);
-        let file = root.join(file);
-        let script = Script { name, path_info, file: Some(&file), document_root: Some(&root) };
-        self.crew.answer(request, asked, &script, &self.variables).await
+        let file = match &found {
+            Found::Program { name, .. } => root.join(script::relative(name)),
+            Found::File | Found::Nothing => PathBuf::new(),
+        };
+        let meant = Arc::new(Meant { found, root, file });
+        self.known.put(path, now, generation, meant.clone());
+        Ok(Some(meant))
     }
 
     /// Where the folder really is, through all links: programs that were deployed by switching one must not take the
@@ -175,19 +194,15 @@ where
     type Reply = Response;
 
     async fn call(&self, request: Request) -> Result<Response, Error> {
-        let Some(wanted) = Wanted::parse(request.uri().path()) else {
+        let Some(meant) = self.meant(request.uri().path()).await? else {
             return Ok(message::status(StatusCode::BAD_REQUEST));
         };
-        let now = Instant::now();
-        if self.root.is_due(now) {
-            self.root.refresh(now).await;
-        }
-        let front = self.front.clone();
-        let look = move |view: &unary_net::file::View| script::find(view, &wanted, front.as_deref());
-        match self.root.look(look).await.map_err(unseen)? {
+        match &meant.found {
             Found::Program { name, path_info } => {
-                let file = script::relative(&name).to_owned();
-                self.run(request, &name, &file, &path_info).await
+                let asked = (self.ask)(&request);
+                let (file, document_root) = (Some(&*meant.file), Some(&*meant.root));
+                let script = Script { name, path_info, file, document_root };
+                self.crew.answer(request, asked, &script, &self.variables).await
             }
             Found::File => self.files.call(request).await,
             Found::Nothing => Ok(message::status(StatusCode::NOT_FOUND)),

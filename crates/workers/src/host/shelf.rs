@@ -413,7 +413,7 @@ impl<D, S> Drop for Sweeping<D, S> {
 }
 
 /// This thread's number among those that ever had connections.
-fn here() -> usize {
+pub(crate) fn here() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static HERE: usize = THREADS.fetch_add(1, Ordering::Relaxed);

@@ -61,6 +61,32 @@ async fn php_is_told_where_the_program_really_is() {
     assert_eq!(reply.await.unwrap().into_body().collect(9).await.unwrap(), "hi");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_folder_shows_soon() {
+    let folder = TempDir::with([("v1/a.txt", ""), ("v2/b.txt", "")]);
+    folder.link("v1", "site");
+    let (dial, _workers) = dialling();
+    let files = service_fn(|_: Request| async { Ok::<_, Error>(message::text("a file")) });
+    let at = "127.0.0.1:9".parse().unwrap();
+    let php = Php::over(folder.join("site"), at, &dial, files, Site::default(), Settings::default()).unwrap();
+    let check = async |target: &str, expected: u16| {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = target.parse().unwrap();
+        assert_eq!(php.call(request).await.unwrap().status(), expected, "{target}");
+    };
+    check("/a.txt", 200).await;
+    check("/b.txt", 404).await;
+    std::fs::write(folder.join("v1/b.txt"), "").unwrap();
+    check("/b.txt", 404).await; // As it was a moment ago.
+    tokio::time::advance(Duration::from_millis(500)).await;
+    check("/b.txt", 200).await;
+    std::fs::remove_file(folder.join("site")).unwrap();
+    folder.link("v2", "site");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    check("/a.txt", 404).await;
+    check("/b.txt", 200).await;
+}
+
 #[test]
 fn the_newest_version_is_preferred() {
     let folder = TempDir::with([("php7.4-fpm.sock", ""), ("php8.2-fpm.sock", ""), ("php8.10-fpm.sock", ""), ("x", "")]);
