@@ -8,10 +8,11 @@ mod named_file;
 mod output;
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -23,11 +24,12 @@ use unary_service::flow::{Emitter, Events, Id, Line, events, map, sink};
 pub(crate) use named_file::Rotation;
 use output::Output;
 
-/// After a write, lines gather for so long before the next one. Under load this makes one write, and
-/// one waking of the thread that writes, of hundreds; a line by itself is written at once.
-const GATHER: Duration = Duration::from_millis(10);
+/// After a write, lines gather for so long before the next one, at least and at most: a line by itself is written
+/// at once, and under load a write, and a waking of the thread that writes, has [`WRITE_BYTES`].
+const GATHER: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(10);
 
-/// A write of so much is worth a waking: whoever has that much does not wait for more.
+/// What a write should have: enough to be worth a waking, and so little that the events are still in the processor's
+/// caches when they become lines.
 const WRITE_BYTES: usize = 16 * 1024;
 
 /// How long the last lines have to be written when the program ends.
@@ -133,12 +135,14 @@ async fn write<T: Send + 'static>(
 ) {
     let output = Arc::new(Mutex::new(output));
     let write = {
-        let output = output.clone();
+        let (output, pace) = (output.clone(), Mutex::new(*GATHER.end()));
         sink(move |lines: Vec<u8>| {
             lock(&output).write(&lines);
-            let gather = if lines.len() < WRITE_BYTES { GATHER } else { Duration::ZERO };
+            let mut pace = lock(&pace);
+            *pace = next_pace(*pace, lines.len());
+            let gathered = tokio::time::sleep(*pace);
             async move {
-                tokio::time::sleep(gather).await;
+                gathered.await;
                 Ok(())
             }
         })
@@ -151,6 +155,14 @@ async fn write<T: Send + 'static>(
         () = reopen(&output, asked) => {}
     }
     lock(&output).finish();
+}
+
+/// How long to gather, if so many bytes came in such a time.
+fn next_pace(time: Duration, bytes: usize) -> Duration {
+    let share = WRITE_BYTES as f64 / bytes.max(1) as f64;
+    Duration::try_from_secs_f64(time.as_secs_f64() * share)
+        .unwrap_or(Duration::MAX)
+        .clamp(*GATHER.start(), *GATHER.end())
 }
 
 /// Says what there is to say of losses while no line comes to occasion it.
@@ -169,6 +181,31 @@ async fn reopen(output: &Mutex<Output>, asked: &Notify) {
     }
 }
 
-fn lock(output: &Mutex<Output>) -> std::sync::MutexGuard<'_, Output> {
-    output.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of so many bytes a second, from any pace: at which pace that ends, and with how much in a write.
+    #[track_caller]
+    fn check(bytes_a_second: f64, pace: Duration, bytes: usize) {
+        for begin in [*GATHER.start(), *GATHER.end()] {
+            let came = |pace: Duration| (bytes_a_second * pace.as_secs_f64()) as usize;
+            let settled = (0..9).fold(begin, |pace, _| next_pace(pace, came(pace)));
+            assert!(settled.abs_diff(pace) < Duration::from_micros(10), "{settled:?}");
+            assert!(came(settled).abs_diff(bytes) <= bytes / 100, "{} bytes", came(settled));
+        }
+    }
+
+    #[test]
+    fn a_write_has_about_as_much_however_fast_lines_come() {
+        check(0.0, Duration::from_millis(10), 0);
+        check(1e5, Duration::from_millis(10), 1_000);
+        check(3_276_800.0, Duration::from_millis(5), WRITE_BYTES);
+        check(16_384_000.0, Duration::from_millis(1), WRITE_BYTES);
+        check(1e9, Duration::from_millis(1), 1_000_000);
+    }
 }
