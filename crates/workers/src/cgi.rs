@@ -187,7 +187,6 @@ impl<S: Start> Cgi<S> {
         let input = input::prepare(&head, body, offered, &self.settings).await?;
         let environment = self.environment(&head, &asked.facts, &found, input.length);
         let answered = self.run(&found, &head.method, &context, environment, input, place).await;
-        drop(waiting);
         let Answered { begins, mut run, output, held } = answered.map_err(|error| named(&found, &error))?;
         match begins {
             Head::LocalRedirect(target) => {
@@ -210,7 +209,7 @@ impl<S: Start> Cgi<S> {
                 match sent.map_err(|error| named(&found, &error))? {
                     true => run.end(End::Answered),
                     false => {
-                        let body = output.into_body(run).await.map_err(|error| named(&found, &error))?;
+                        let body = output.into_body(run, waiting).await.map_err(|error| named(&found, &error))?;
                         *reply.body_mut() = body;
                     }
                 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use unary_gateway::cgi::head::{Head, HeadLimits};
 use unary_gateway::cgi::reply::{Part, ReplyDecoder};
 use unary_http::Body;
+use unary_net::WhileThere;
 use unary_service::{Error, Kind};
 
 use super::run::{End, Run};
@@ -119,14 +120,23 @@ impl Output {
     }
 
     /// What follows the head, as the body of a reply: at once, if it is all there.
-    pub(super) async fn into_body(mut self, mut run: Run) -> Result<Body, Error> {
+    /// `waiting` says for as long that the program runs for somebody who is there.
+    pub(super) async fn into_body(mut self, mut run: Run, waiting: Option<WhileThere>) -> Result<Body, Error> {
         let first = poll_fn(|task| Poll::Ready(self.poll_first(task, &mut run))).await?;
         if self.is_whole()? {
             run.end(End::Answered);
             return Ok(first.map_or_else(Body::empty, Body::from));
         }
         let late = Box::pin(sleep_until(self.deadline));
-        Ok(Body::stream(OutputBody { output: self, run, first, late, is_waiting: false, is_over: false }))
+        Ok(Body::stream(OutputBody {
+            output: self,
+            run,
+            first,
+            late,
+            is_waiting: false,
+            is_over: false,
+            _waiting: waiting,
+        }))
     }
 
     /// What there is of the body, if it does not have to be waited for.
@@ -199,6 +209,7 @@ struct OutputBody {
     /// Whether `late` is about the silence that is now.
     is_waiting: bool,
     is_over: bool,
+    _waiting: Option<WhileThere>,
 }
 
 impl OutputBody {

@@ -159,7 +159,7 @@ async fn attend<P: Process>(
                 () = &mut late => break Left::ToBeTold(Signal::TERM),
                 end = &mut ended, if !is_answered => match end {
                     Ok(End::Answered) => is_answered = true,
-                    Ok(End::Failed) => break Left::ToBeTold(Signal::TERM),
+                    Ok(End::Failed) => break Left::WithoutReply,
                     Ok(End::Gone) | Err(_) => break Left::ToBeTold(terms.gone_signal),
                 },
                 () = &mut errors, if !heard => heard = true,
@@ -172,23 +172,29 @@ async fn attend<P: Process>(
             }
         }
     };
-    match left {
-        Left::ByItself(exit) => {
-            // One that writes to somebody who has gone ends by this signal, and nothing is wrong with it.
-            if !exit.is_success() && exit != Exit::Signal(Signal::PIPE.as_raw()) {
-                voice.ended(id, &exit.to_string());
-            }
+    // One that writes to somebody who has gone ends by that signal, and nothing is wrong with it.
+    let say = |exit: Exit, told: Option<Signal>| {
+        let is_expected = |signal: Signal| exit == Exit::Signal(signal.as_raw());
+        if !exit.is_success() && !is_expected(Signal::PIPE) && !told.is_some_and(is_expected) {
+            voice.ended(id, &exit.to_string());
         }
-        Left::ToBeTold(signal) => {
+    };
+    match left {
+        Left::ByItself(exit) => say(exit, None),
+        Left::ToBeTold(_) | Left::WithoutReply => {
+            let signal = if let Left::ToBeTold(signal) = left { signal } else { Signal::TERM };
             process.signal(signal);
             let exited = async {
                 tokio::select! {
-                    _ = process.exited() => {}
+                    exit = process.exited() => exit,
                     // Its last words are heard, too.
-                    () = async { if !heard { errors.as_mut().await; heard = true; } std::future::pending().await } => {}
+                    exit = async { if !heard { errors.as_mut().await; heard = true; } std::future::pending().await } => exit,
                 }
             };
-            let _ = timeout(terms.stop_time, exited).await;
+            let exit = timeout(terms.stop_time, exited).await;
+            if let (Left::WithoutReply, Ok(exit)) = (&left, exit) {
+                say(exit, Some(signal)); // That it has failed may be why its reply has.
+            }
         }
     }
     // What it has started may have something to say yet, but nobody waits for that for long.
@@ -211,6 +217,8 @@ async fn attend<P: Process>(
 enum Left {
     ByItself(Exit),
     ToBeTold(Signal),
+    /// It is to end, having written no reply, or part of one.
+    WithoutReply,
 }
 
 /// Logs what comes, to its end.

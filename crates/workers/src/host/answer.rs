@@ -83,12 +83,8 @@ where
     }
 
     /// Ends it where it failed: its connection closes.
-    pub(crate) fn fail(&mut self, failure: &Failure) -> Option<Box<Talk<T, S>>> {
-        let talk = self.talk.take()?;
-        if matches!(failure, Failure::Trouble(_)) {
-            talk.is_lost();
-        }
-        Some(talk)
+    pub(crate) fn fail(&mut self) -> Option<Box<Talk<T, S>>> {
+        self.talk.take()
     }
 
     /// Lets the worker finish what it has to do: nobody needs more of its reply.
@@ -111,7 +107,7 @@ where
                 Ok(Some(Part::Body(bytes))) => here.extend_from_slice(&bytes),
                 Ok(Some(Part::Head(_)) | None) => break,
                 Err(failure) => {
-                    self.fail(&failure);
+                    self.talk = None;
                     return Err(error_of(failure, self.shelf.name()));
                 }
             }
@@ -236,8 +232,6 @@ where
         }
         if talk.may_rest() {
             shelf.give_back(talk.wire);
-        } else if !talk.is_over() {
-            talk.is_lost();
         }
     });
 }
@@ -274,7 +268,7 @@ where
                 Poll::Ready(Ok(None))
             }
             Err(failure) => {
-                self.live.fail(&failure);
+                self.live.talk = None;
                 Poll::Ready(Err(failure))
             }
         }
@@ -326,7 +320,7 @@ where
     }
 
     async fn say(&mut self, failure: Failure, sender: &mpsc::Sender<Result<Bytes, Error>>) {
-        self.live.fail(&failure);
+        self.live.talk = None;
         let error = error_of(failure, self.live.shelf.name());
         let kind = error.kind();
         tracing::debug!(%error, "a program failed after its reply had begun");

@@ -18,14 +18,13 @@ use unary_service::{Available, Error, HasContext, Kind, Lasting, Service, Status
 
 use super::answer::{Live, error_of};
 use super::dialect::Dialect;
-use super::engaged::Engaged;
 use super::mount::Mount;
 use super::shelf::{Leased, Shelf};
 use super::talk::{Failure, Loss, Question, Talk};
 use super::{Settings, Trouble};
 use crate::asked::Asked;
 use crate::local_redirect;
-use crate::send_file::{self, SendFiles};
+use crate::send_file::{self, Allowed, SendFile};
 use crate::spool;
 
 /// Connections that one request is tried over, with one worker.
@@ -38,7 +37,7 @@ const SHUNNED_FOR: Duration = Duration::from_secs(1);
 pub(crate) struct Crew<D, T, S> {
     members: Vec<Member<D, S>>,
     turns: AtomicUsize,
-    send_file: SendFiles,
+    send_file: Vec<Allowed>,
     dialect: PhantomData<fn() -> T>,
 }
 
@@ -80,12 +79,16 @@ where
         let member =
             |address| Member { shelf: Shelf::new(address, dial.clone(), settings), shunned_until: Mutex::default() };
         let members = addresses.into_iter().map(member).collect();
-        Self { members, turns: AtomicUsize::new(0), send_file: SendFiles::default(), dialect: PhantomData }
+        Self { members, turns: AtomicUsize::new(0), send_file: Vec::new(), dialect: PhantomData }
     }
 
-    /// The same, where programs may have files of these folders sent in their place.
-    pub(crate) fn sending(self, send_file: SendFiles) -> Self {
-        Self { send_file, ..self }
+    /// The same, where programs may have files of these folders sent in their place. Waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// If one is no folder that can be looked into.
+    pub(crate) fn sending_files(self, allowed: &[SendFile]) -> Result<Self, Error> {
+        Ok(Self { send_file: Allowed::open_all(allowed)?, ..self })
     }
 
     #[cfg(test)]
@@ -111,8 +114,7 @@ where
     ) -> Result<Response, Error> {
         let waiting = asked.peer.map(Peer::while_there);
         let context = request.context().cloned().unwrap_or_default();
-        let (mut head, body) = request.into_parts();
-        let engaged: Option<Engaged> = head.extensions.remove();
+        let (head, body) = request.into_parts();
         let granted = head.extensions.get().map(|granted: &Granted| granted.added_to(variables));
         let variables = granted.as_ref().unwrap_or(variables);
         let bytes_max = self.members.first().map_or(0, |member| member.shelf.settings().kept_bytes_max);
@@ -120,7 +122,7 @@ where
         let told =
             if length > 0 || head.headers.contains_key(http::header::CONTENT_LENGTH) { Some(length) } else { None };
         let environment = Environment::of(&head, &asked.facts, script, told, variables);
-        let answered = self.ask(context.id, &head, &environment, (body, length), engaged).await;
+        let answered = self.ask(context.id, &head, &environment, body, length).await;
         drop(waiting);
         match answered? {
             Answered::Reply(reply) => Ok(reply),
@@ -133,8 +135,8 @@ where
         id: RequestId,
         head: &Parts,
         environment: &Environment,
-        (body, length): (Body, u64),
-        engaged: Option<Engaged>,
+        body: Body,
+        length: u64,
     ) -> Result<Answered, Error> {
         let mut body = Some(body);
         let mut failure = Error::new(Kind::Unavailable, "looking for a worker");
@@ -151,8 +153,7 @@ where
             };
             for number in 1..=TRIES_MAX {
                 let Some(body_now) = body.take() else { return Err(failure) };
-                let engaged = engaged.clone();
-                let question = Question { id, method: &head.method, environment, body: body_now, length, engaged };
+                let question = Question { id, method: &head.method, environment, body: body_now, length };
                 match self.ask_over(wire, question, shelf).await {
                     Ok(Answered::Reply(reply)) => {
                         return Ok(Answered::Reply(match counted {
@@ -205,7 +206,7 @@ where
             Failure::Lost(Loss::Reset, _) => is_used && is_idempotent,
             Failure::Lost(Loss::Ended, _) | Failure::Trouble(_) | Failure::Body(_) => false,
         };
-        let talk = live.fail(&failure);
+        let talk = live.fail();
         let left = match length {
             0 => Some(Body::empty()),
             _ => talk.and_then(|mut talk| talk.take_whole()),
@@ -228,7 +229,7 @@ where
         };
         let mut reply = Response::default();
         (*reply.status_mut(), *reply.headers_mut()) = (status, headers);
-        if send_file::replace(&self.send_file.0, &mut reply).await? {
+        if send_file::replace(&self.send_file, &mut reply).await? {
             live.let_go();
         } else {
             *reply.body_mut() = live.body(reply.headers())?;

@@ -569,14 +569,15 @@ impl<'a, S: Transport> Busy<'a, S> {
         !waits && self.tools.entries.is_empty() && self.is_written()
     }
 
-    /// Whether the one call under way is of no use any more: the peer sends no more, and had not said that
-    /// it would not. One that says `Connection: close`, or has pipelined, and then ends its half of the
-    /// connection still reads.
+    /// Whether the one call under way, or its reply of which nothing more has come yet, is of no use any more: the
+    /// peer sends no more, and had not said that it would not. One that says `Connection: close`, or has pipelined,
+    /// and then ends its half of the connection still reads.
     #[cold]
     fn is_forsaken(&self) -> bool {
-        let waits = self.going == Going::On && self.tools.entries.len() == 1 && self.sending.is_none();
+        let under_way = self.tools.entries.len() + usize::from(self.sending.is_some());
+        let waits = self.going == Going::On && under_way == 1 && self.tools.output.is_empty();
         let nothing_behind = !self.held && self.receiving.is_none() && !self.is_amid_head();
-        waits && nothing_behind && self.is_written() && self.wire.connection.peer.is_awaited()
+        waits && nothing_behind && self.wire.connection.peer.is_awaited()
     }
 
     fn is_written(&self) -> bool {

@@ -145,3 +145,48 @@ async fn a_client_that_may_still_read_gets_its_reply() {
     let (answer, seconds) = half_closed(true, &(get("/") + "GET / HT")).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && seconds == 60, "it began to say more: {answer}");
 }
+
+/// A body that says one word, and nothing more for a minute; for a client that is there or for whomever.
+struct Wordless {
+    word: Option<Bytes>,
+    minute: Pin<Box<tokio::time::Sleep>>,
+    _waiting: Option<unary_net::WhileThere>,
+}
+
+impl http_body::Body for Wordless {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Piece>> {
+        match self.word.take() {
+            Some(word) => Poll::Ready(Some(Ok(http_body::Frame::data(word)))),
+            None => self.minute.as_mut().poll(task).map(|()| None),
+        }
+    }
+}
+
+/// After how many seconds the connection ends of a client that leaves amid such a reply.
+async fn left_amid_reply(needs_client: bool, sent: &str) -> u64 {
+    let service = service_fn(move |request: Request| async move {
+        let peer = unary_service::HasContext::context(&request).and_then(Peer::of).expect("it came over a connection");
+        let minute = Box::pin(sleep(Duration::from_secs(60)));
+        let waiting = needs_client.then(|| peer.while_there());
+        let word = Some(Bytes::from_static(b"word"));
+        Ok(Response::new(Body::stream(Wordless { word, minute, _waiting: waiting })))
+    });
+    let mut client = serve(service);
+    let begun = Instant::now();
+    client.send(sent).await;
+    client.half_close().await;
+    let received = client.receive_to_end().await;
+    assert!(received.windows(4).any(|window| window == b"word"), "{}", received.escape_ascii());
+    begun.elapsed().as_secs()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_falls_silent_is_given_up_where_its_client_has_gone() {
+    assert_eq!(left_amid_reply(true, &get("/")).await, 0);
+    assert_eq!(left_amid_reply(false, &get("/")).await, 60);
+    let closing = get("/").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    assert_eq!(left_amid_reply(true, &closing).await, 60);
+}
