@@ -215,12 +215,12 @@ impl Server {
 
     /// Resident memory in KiB.
     pub fn rss_kib(&self) -> u64 {
-        rss_kib(self.child.id())
+        rss_kib(self.child.id()).expect("the server runs, and has memory")
     }
 
-    /// The same of the processes it has started.
+    /// The same of the processes it has started. One that has ended has none.
     pub fn children_rss_kib(&self) -> u64 {
-        self.children().into_iter().map(|pid| rss_kib(pid.unsigned_abs())).sum()
+        self.children().into_iter().filter_map(|pid| rss_kib(pid.unsigned_abs())).sum()
     }
 
     /// How many descriptors it has open.
@@ -272,10 +272,10 @@ impl Drop for Server {
     }
 }
 
-fn rss_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
-    line.trim().trim_end_matches(" kB").parse().expect("it is a number")
+fn rss_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 fn pid(child: &Child) -> Pid {

@@ -1,6 +1,8 @@
 //! CGI programs that nobody here wrote for us: a shell script, Perl with CGI.pm, git and gitweb; over HTTP/1.1 and HTTP/2.
 
+mod connections;
 mod faults;
+mod floods;
 mod git;
 
 use std::fs;

@@ -9,12 +9,12 @@ use unary_testkit::TempDir;
 
 use super::{curl, program, site};
 
-fn status(url: &str) -> String {
+pub(super) fn status(url: &str) -> String {
     curl(&["-o", "/dev/null", "-w", "%{http_code}"], url).stdout
 }
 
 /// Whether a process of this number is there, and no zombie.
-fn lives(pid: &str) -> bool {
+pub(super) fn lives(pid: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
@@ -85,6 +85,23 @@ fn what_leads_out_of_the_folder_is_not_run() {
     }
     let said = server.stderr().wait_for(unary_e2e::PATIENCE, |line| line.contains("nobody may execute it"));
     assert!(said.is_some(), "{:?}", server.stderr().lines());
+}
+
+#[test]
+fn a_program_takes_no_more_than_it_may() {
+    let folder = TempDir::new();
+    // dash counts memory by 1 KiB, and what is written by 512 bytes.
+    program(&folder, "told", "#!/bin/dash\nprintf 'A: b\\n\\n'\nulimit -n; ulimit -v; ulimit -f; ulimit -t\n");
+    let text = "#!/bin/dash\nprintf 'A: b\\n\\n'\nwhile :; do :; done\n";
+    program(&folder, "turns", text);
+    let limits = "limits open-files=20 memory=\"64MiB\" file-size=\"1MiB\" cpu-time=\"1s\"";
+    let route = |name: &str| format!("route \"/{name}\" {{\n cgi {name} {{\n {limits}\n }}\n }}\n");
+    let server = site(&folder, &(route("told") + &route("turns")));
+    assert_eq!(curl(&[], &server.url("/told")).stdout, "20\n65536\n2048\n1\n");
+    // It is ended by the kernel, long before the route would have it ended.
+    assert_eq!(curl(&[], &server.url("/turns")).stdout, "");
+    let said = server.stderr().wait_for(unary_e2e::PATIENCE, |line| line.contains("a program failed"));
+    assert!(said.is_some_and(|line| line.contains("signal")), "{:?}", server.stderr().lines());
 }
 
 #[test]

@@ -234,16 +234,30 @@ fn programs_are_told_what_makes_sense() {
     check_route("scgi \":4000\" idle-time=\"1s\"", &["`scgi` knows no `idle-time`"]);
     check_route("fastcgi \":9000\" mount=\"app\"", &["`app` is not what paths begin with"]);
     check_route("fastcgi \":9000\" mount=\"/app/\"", &["`/app/` is not what paths begin with"]);
-    check_route("fastcgi \":9000\" idle=\"1s\"", &["`idle` is about workers that run here"]);
-    check_route("fastcgi \"./app\" \"an argument\" workers=\"1..2\" user=\"x\" each=2", &[]);
-    check_route("scgi \"app\" workers=\"2..1\"", &["`2..1` is no number of workers"]);
-    check_route("php \".\" workers=\"2\" socket=\":9000\"", &["PHP is run here, or asked there"]);
     check_route("php \".\" front=\"index.php\"", &["`index.php` names no program"]);
     check_route("php \".\" front=\"/../x.php\"", &["names no program"]);
     check_route("php \".\" front=\"/index.html\"", &["names no program"]);
     check_route("php \".\" { env A=\"1\"; env A=\"2\"; }", &["`A` is there already"]);
     check_route("php \".\" { env \"A=B\"=\"1\"; }", &["`A=B` can be no variable"]);
     check_route("php \".\" front=off authorization=#false { env A=\"1\" B=\"\"; }", &[]);
+}
+
+#[test]
+fn cgi_is_told_what_a_program_may_take_and_have_sent() {
+    let check = |lines: &str, expected: &[&str]| check_route(&format!("cgi \"/x\" {{\n{lines}\n}}"), expected);
+    check("limits open-files=64 processes=9 memory=\"1GiB\" file-size=\"1MiB\" cpu-time=\"10s\"", &[]);
+    check("limits open-files=7", &["4: `7` is not a number that fits here"]);
+    check("limits processes=0", &["4: `0` is not a number that fits here"]);
+    check("limits memory=1", &["4: "]);
+    check("limits cpu-time=\"soon\"", &["4: "]);
+    check("limits disk=\"1GiB\"", &["4: `limits` knows no `disk`"]);
+    check("limits\nlimits", &["5: "]);
+    check("send-file \"a\"\nsend-file \"b\" beneath=\"/protected\"", &[]);
+    check("send-file", &["4: "]);
+    check("send-file \"a\" beneath=\"protected\"", &["4: this is no path of the site's (write it from the slash on"]);
+    check_route("cgi \"/x\" group=\"www\"", &["3: a group without a user"]);
+    check_route("cgi \"/x\" gone-signal=USR1", &["3: "]);
+    check_route("cgi \"/x\" running=0", &["3: `0` is not a number that fits here"]);
 }
 
 #[test]
@@ -276,7 +290,12 @@ site "example.com" "www.example.com" {
 }"#;
     check(
         text,
-        &["12: to balance between several endpoints is not built yet", "21: `health` of `app` is not built yet"],
+        &[
+            "12: to balance between several endpoints is not built yet",
+            "20: `workers` of `php` is not built yet",
+            "20: `idle` of `php` is not built yet",
+            "21: `health` of `app` is not built yet",
+        ],
     );
 }
 
