@@ -28,7 +28,7 @@ pub(crate) fn run(told: &Serve) -> Result<(), Failure> {
     let files = match Subject::find(&told.path)? {
         Subject::Folder(files) => files,
         Subject::FolderWithPrograms(folder) => return run::run_text(programs::of_folder(told, &folder)?),
-        Subject::PhpFolder(folder) => return run::run_text(programs::of_php(told, &folder)?),
+        Subject::PhpFolder(folder, by) => return run::run_text(programs::of_php(told, &folder, by)?),
         Subject::Program(path) => return run::run_text(programs::of_program(told, &path)?),
     };
     descriptors::raise_limit();

@@ -21,7 +21,7 @@ pub use authorizer::Authorizer;
 
 use crate::host::crew::Crew;
 use crate::host::dialect::{Dialect, Wrong};
-use crate::send_file::SendFile;
+use crate::send_file::SendFiles;
 
 /// Has requests answered by FastCGI workers, in the role of responders.
 ///
@@ -67,13 +67,9 @@ where
     }
 
     /// The same, where programs may have files of these folders sent in their place, by `X-Sendfile` or
-    /// `X-Accel-Redirect`. Waits for the disk: not a call for an event loop.
-    ///
-    /// # Errors
-    ///
-    /// If one is no folder that can be looked into.
-    pub fn sending_files(self, allowed: &[SendFile]) -> Result<Self, Error> {
-        Ok(Self { crew: self.crew.sending_files(allowed)?, ..self })
+    /// `X-Accel-Redirect`.
+    pub fn sending(self, send_file: SendFiles) -> Self {
+        Self { crew: self.crew.sending(send_file), ..self }
     }
 }
 

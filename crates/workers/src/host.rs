@@ -10,6 +10,7 @@ pub(crate) mod answer;
 pub(crate) mod capacity;
 pub(crate) mod crew;
 pub(crate) mod dialect;
+pub(crate) mod engaged;
 pub mod mount;
 pub(crate) mod shelf;
 pub(crate) mod talk;

@@ -17,15 +17,18 @@ use unary_gateway::cgi::environment::{self, Script};
 use unary_http::{Request, Response, message};
 use unary_net::file::Root;
 use unary_net::{Address, Connection, Dial, Socket, Transport};
-use unary_service::pool::Pool;
-use unary_service::{Available, Error, Kind, Service, Status};
+use unary_service::pool::Pool as Threads;
+use unary_service::{Available, BoxService, Error, Kind, Service, Status};
 
 pub use crate::host::Settings;
 
 use crate::asked::{Ask, Asked};
 use crate::fastcgi::Respond;
 use crate::host::crew::Crew;
-use crate::send_file::SendFile;
+use crate::pool;
+use crate::program::{PATH_DEFAULT, Program};
+use crate::send_file::SendFiles;
+use crate::spawner::Spawner;
 use known::{Known, Meant};
 use script::{Found, Wanted};
 
@@ -55,11 +58,28 @@ pub struct Php<F, D = Dial, S = Socket> {
     real: Mutex<Option<(u64, Arc<Path>)>>,
     known: Known,
     front: Option<Box<str>>,
+    by: By<D, S>,
+    files: F,
+}
+
+/// Who runs the programs.
+enum By<D, S> {
+    /// Workers that are there already.
+    Others(Runner<D, S>),
+    /// Workers of ours, each of which is a [`Runner`].
+    Ours(Box<pool::Pool>),
+}
+
+/// Has programs run by the workers at some address.
+struct Runner<D, S> {
     variables: environment::Settings,
     ask: Ask,
     crew: Crew<D, Respond, S>,
-    files: F,
 }
+
+/// Which program a request is for: an extension of it.
+#[derive(Clone)]
+struct Chosen(Arc<Meant>);
 
 /// What a PHP site is told besides.
 #[derive(Clone, Debug)]
@@ -71,14 +91,14 @@ pub struct Site {
     /// Who is said to ask: what the connection says, unless told.
     pub ask: Ask,
     /// Folders whose files programs may have sent in their place: none, unless told.
-    pub send_file: Vec<SendFile>,
+    pub send_file: SendFiles,
 }
 
 impl Default for Site {
     fn default() -> Self {
         let authorization = environment::Authorization::Given;
         let variables = environment::Settings { authorization, ..environment::Settings::default() };
-        Self { front: Some("/index.php".into()), variables, ask: Asked::directly, send_file: Vec::new() }
+        Self { front: Some("/index.php".into()), variables, ask: Asked::directly, send_file: SendFiles::default() }
     }
 }
 
@@ -89,15 +109,33 @@ pub fn usual_address() -> Address {
     if Path::new(USUAL_SOCKET).exists() {
         return usual();
     }
-    let versions = versions_in(Path::new("/run/php"));
+    let versions = versions_in(Path::new("/run/php"), "php", "-fpm.sock");
     let others = OTHER_SOCKETS.iter().map(PathBuf::from);
     versions.into_iter().chain(others).find(|path| path.exists()).map_or_else(usual, Address::Unix)
 }
 
-/// The sockets of the versions there are in this folder, as in `php8.2-fpm.sock`, the newest first.
-fn versions_in(folder: &Path) -> Vec<PathBuf> {
+/// The worker that is run here: `php-cgi` in `PATH`, or else the newest version's, as in `php-cgi8.2`. It serves until it is
+/// stopped.
+pub fn worker() -> Program {
+    let path = worker_path().unwrap_or_else(|| "php-cgi".into());
+    let told = |name: &str| (name.to_owned(), "0".to_owned());
+    // It would end by itself after 500 requests, and is replaced by whoever runs it; and it is to have no workers of
+    // its own.
+    let environment = vec![told("PHP_FCGI_MAX_REQUESTS"), told("PHP_FCGI_CHILDREN")];
+    Program { environment, ..Program::command([path.to_string_lossy()]) }
+}
+
+/// Where that is, if it is there.
+pub fn worker_path() -> Option<PathBuf> {
+    let folders = || PATH_DEFAULT.split(':').map(Path::new);
+    let plain = folders().map(|folder| folder.join("php-cgi")).find(|path| path.is_file());
+    plain.or_else(|| folders().find_map(|folder| versions_in(folder, "php-cgi", "").into_iter().next()))
+}
+
+/// The files of versions that there are in this folder, as in `php8.2-fpm.sock`, the newest first.
+fn versions_in(folder: &Path, before: &str, behind: &str) -> Vec<PathBuf> {
     let version = |path: &Path| {
-        let name = path.file_name()?.to_str()?.strip_prefix("php")?.strip_suffix("-fpm.sock")?.to_owned();
+        let name = path.file_name()?.to_str()?.strip_prefix(before)?.strip_suffix(behind)?.to_owned();
         let (major, minor) = name.split_once('.')?;
         Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
     };
@@ -116,6 +154,30 @@ impl<F> Php<F> {
     /// If it is no folder that can be looked into.
     pub fn open(folder: impl Into<PathBuf>, at: Address, files: F, site: Site, settings: Settings) -> io::Result<Self> {
         Self::over(folder, at, &Dial::new(), files, site, settings)
+    }
+
+    /// Serves this folder, with PHP run here: [`worker`] says what is run. Each worker serves one request at a time,
+    /// and is replaced if it does not answer in time.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Php::open).
+    pub fn pooled(
+        folder: impl Into<PathBuf>,
+        (program, spawner): (&Program, Spawner),
+        dial: &Dial,
+        pool: pool::Settings,
+        files: F,
+        site: Site,
+        settings: Settings,
+    ) -> io::Result<Self> {
+        let (dial, front) = (*dial, site.front.clone());
+        let settings = Settings { connections_max: 1, ..settings };
+        let pool = pool::Settings { each_max: 1, each_before_next: 1, door: pool::Door::Stdin, ..pool };
+        let speak =
+            move |at: &Address| Ok(BoxService::new(Runner::<Dial, Socket>::at(at, &dial, site.clone(), settings)));
+        let by = By::Ours(Box::new(pool::Pool::new(program, spawner, pool, speak)));
+        Ok(Self { root: Root::open(folder)?, real: Mutex::default(), known: Known::new(), front, by, files })
     }
 }
 
@@ -137,10 +199,9 @@ where
         site: Site,
         settings: Settings,
     ) -> io::Result<Self> {
-        let root = Root::open(folder)?;
-        let Site { front, variables, ask, send_file } = site;
-        let crew = Crew::at([at], dial, settings).sending_files(&send_file).map_err(io::Error::other)?;
-        Ok(Self { root, real: Mutex::default(), known: Known::new(), front, variables, ask, crew, files })
+        let front = site.front.clone();
+        let by = By::Others(Runner::at(&at, dial, site, settings));
+        Ok(Self { root: Root::open(folder)?, real: Mutex::default(), known: Known::new(), front, by, files })
     }
 
     /// What a path means now, as far as is known; `None` for what is no path.
@@ -178,7 +239,7 @@ where
             return Ok(root);
         }
         let path = self.root.path().to_owned();
-        let found = Pool::shared().run(move || std::fs::canonicalize(path)).await?;
+        let found = Threads::shared().run(move || std::fs::canonicalize(path)).await?;
         let found: Arc<Path> = found.map_err(|cause| Error::internal("finding a folder of PHP").because(cause))?.into();
         *self.real.lock().expect("no panic while the lock is held") = Some((generation, found.clone()));
         Ok(found)
@@ -198,15 +259,60 @@ where
             return Ok(message::status(StatusCode::BAD_REQUEST));
         };
         match &meant.found {
-            Found::Program { name, path_info } => {
-                let asked = (self.ask)(&request);
-                let (file, document_root) = (Some(&*meant.file), Some(&*meant.root));
-                let script = Script { name, path_info, file, document_root };
-                self.crew.answer(request, asked, &script, &self.variables).await
-            }
+            Found::Program { name, path_info } => match &self.by {
+                By::Others(runner) => runner.run(request, name, path_info, &meant).await,
+                By::Ours(pool) => {
+                    let mut request = request;
+                    request.extensions_mut().insert(Chosen(meant.clone()));
+                    pool.call(request).await
+                }
+            },
             Found::File => self.files.call(request).await,
             Found::Nothing => Ok(message::status(StatusCode::NOT_FOUND)),
         }
+    }
+}
+
+impl<D, S> Runner<D, S>
+where
+    D: Service<Address, Reply = Connection<S>> + Clone + 'static,
+    S: Transport,
+{
+    fn at(address: &Address, dial: &D, site: Site, settings: Settings) -> Self {
+        let Site { variables, ask, send_file, front: _ } = site;
+        Self { variables, ask, crew: Crew::at([address.clone()], dial, settings).sending(send_file) }
+    }
+
+    async fn run(&self, request: Request, name: &[u8], path_info: &[u8], meant: &Meant) -> Result<Response, Error> {
+        let asked = (self.ask)(&request);
+        let (file, document_root) = (Some(&*meant.file), Some(&*meant.root));
+        let script = Script { name, path_info, file, document_root };
+        self.crew.answer(request, asked, &script, &self.variables).await
+    }
+}
+
+/// Runs the program that was [`Chosen`].
+impl<D, S> Service<Request> for Runner<D, S>
+where
+    D: Service<Address, Reply = Connection<S>> + Clone + 'static,
+    S: Transport,
+{
+    type Reply = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response, Error> {
+        let Some(Chosen(meant)) = request.extensions_mut().remove() else {
+            return Ok(message::status(StatusCode::NOT_FOUND));
+        };
+        match &meant.found {
+            Found::Program { name, path_info } => self.run(request, name, path_info, &meant).await,
+            Found::File | Found::Nothing => Ok(message::status(StatusCode::NOT_FOUND)),
+        }
+    }
+}
+
+impl<D: Available + Send + Sync, S: Send> Available for Runner<D, S> {
+    fn status(&self) -> Status {
+        self.crew.status()
     }
 }
 
@@ -221,7 +327,10 @@ fn unseen(cause: io::Error) -> Error {
 
 impl<F, D: Available + Send + Sync, S: Send> Available for Php<F, D, S> {
     fn status(&self) -> Status {
-        self.crew.status()
+        match &self.by {
+            By::Others(runner) => runner.status(),
+            By::Ours(pool) => pool.status(),
+        }
     }
 }
 

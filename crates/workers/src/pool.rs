@@ -12,6 +12,7 @@
 //! bounded in number and time. How a worker is spoken to is not known here: whoever makes a pool says it, by a service
 //! for an address.
 
+mod nook;
 mod output;
 mod pooling;
 mod worker;
@@ -26,6 +27,7 @@ use unary_http::{Request, Response};
 use unary_net::Address;
 use unary_service::{Available, BoxService, Error, Kind, Lasting, Service};
 
+use crate::host::engaged::{Engaged, Place};
 use crate::program::Program;
 use crate::spawner::Spawner;
 use pooling::{Act, Asked, Number, Pooling};
@@ -62,7 +64,8 @@ pub enum Door {
     Port,
     /// At a socket that it is given as descriptor 3, with `LISTEN_FDS`.
     Socket,
-    /// At a socket that it is given as descriptor 0, as FastCGI has it.
+    /// At a Unix socket that it is given as descriptor 0, as FastCGI has it. Who is asked there decides by themselves
+    /// how long they have to do with a request.
     Stdin,
 }
 
@@ -143,6 +146,15 @@ impl Drop for Seat {
         if let Some(pool) = self.pool.upgrade() {
             let number = self.number;
             pool.change(|pooling, now| pooling.released(number, now));
+        }
+    }
+}
+
+impl Place for Seat {
+    fn is_lost(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            let number = self.number;
+            pool.change(|pooling, _| pooling.lost(number));
         }
     }
 }
@@ -332,8 +344,13 @@ impl Available for Pool {}
 impl Service<Request> for Pool {
     type Reply = Response;
 
-    async fn call(&self, request: Request) -> Result<Response, Error> {
+    async fn call(&self, mut request: Request) -> Result<Response, Error> {
         let seat = self.seat().await?;
+        if self.0.settings.door == Door::Stdin {
+            let seat = Arc::new(seat);
+            request.extensions_mut().insert(Engaged(seat.clone()));
+            return seat.service.call(request).await;
+        }
         let reply = seat.service.call(request).await?;
         Ok(reply.holding(seat)) // The call ends when its body has been sent.
     }

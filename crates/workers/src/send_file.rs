@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, HeaderName};
 use tokio::time::Instant;
@@ -33,6 +34,21 @@ pub struct SendFile {
     pub folder: PathBuf,
     /// Which paths of `X-Accel-Redirect` it stands for: those beneath this one.
     pub beneath: Option<String>,
+}
+
+/// Such folders, found. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct SendFiles(pub(crate) Arc<[Allowed]>);
+
+impl SendFiles {
+    /// Looks for these. Waits for the disk: not a call for an event loop.
+    ///
+    /// # Errors
+    ///
+    /// If one is no folder that can be looked into.
+    pub fn open(allowed: &[SendFile]) -> Result<Self, Error> {
+        Ok(Self(Allowed::open_all(allowed)?.into()))
+    }
 }
 
 /// Such a folder, found.

@@ -1,6 +1,7 @@
 //! What the services of a route say, checked.
 
 mod app;
+mod pooled;
 mod workers;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use super::value::{Kind, Read};
 use super::words::Place;
 
 pub(crate) use app::{App, Listens};
+pub(crate) use pooled::Pooled;
 pub(crate) use workers::{Php, Terms, Workers};
 
 /// A service, with its settings.

@@ -96,9 +96,10 @@ impl Traveller {
                     front.unwrap_or_default()
                 ))
             }
-            Service::App(app) => {
-                End(format!("it is sent to a worker of `{}` as {} {}", app.program, self.told.method, self.target))
-            }
+            Service::App(app) => End(format!(
+                "it is sent to a worker of `{}` as {} {}",
+                app.pooled.program, self.told.method, self.target
+            )),
             Service::Respond(respond) => {
                 let text = respond.text.as_deref().map(|text| text.chars().take(TEXT_CHARS_MAX).collect::<String>());
                 let text = text.map(|text| format!(": {text:?}")).unwrap_or_default();
@@ -110,8 +111,11 @@ impl Traveller {
     }
 
     fn goes_to(&self, workers: &WorkerService, protocol: &str) -> End {
-        let addresses: Vec<_> = workers.addresses.iter().map(ToString::to_string).collect();
         let (method, target) = (&self.told.method, &self.target);
+        if let Some(pooled) = &workers.pooled {
+            return End(format!("it is sent to a worker of `{}` by {protocol} as {method} {target}", pooled.program));
+        }
+        let addresses: Vec<_> = workers.addresses.iter().map(ToString::to_string).collect();
         End(format!("it is sent to {} by {protocol} as {method} {target}", addresses.join(" or ")))
     }
 

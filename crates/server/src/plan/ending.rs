@@ -49,9 +49,9 @@ impl Services {
         Ok(match service {
             Service::Files(settings) => BoxService::new(files(settings)?),
             Service::Proxy(settings) => BoxService::new(proxy(settings)?),
-            Service::FastCgi(settings) => program::following(workers::fastcgi(settings)?, &self.within),
-            Service::Scgi(settings) => program::following(workers::scgi(settings)?, &self.within),
-            Service::Php(settings) => program::following(workers::php(settings)?, &self.within),
+            Service::FastCgi(settings) => program::following(workers::fastcgi(settings, &self.spawner)?, &self.within),
+            Service::Scgi(settings) => program::following(workers::scgi(settings, &self.spawner)?, &self.within),
+            Service::Php(settings) => program::following(workers::php(settings, &self.spawner)?, &self.within),
             Service::App(settings) => BoxService::new(app::app(settings, &self.spawner)),
             Service::Respond(respond) => BoxService::new(respond.service().map_err(in_words)?),
             Service::Redirect(redirect) => BoxService::new(redirect.service().map_err(in_words)?),

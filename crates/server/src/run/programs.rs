@@ -15,10 +15,11 @@ pub(super) fn of(config: &Config) -> Programs {
 pub(crate) fn program_of(service: &Service) -> Option<Program> {
     match service {
         Service::Cgi(cgi) => Some(cgi_program(cgi)),
-        Service::App(app) => Some(app.program()),
+        Service::App(app) => Some(app.pooled.program()),
+        // Somebody else runs these, unless it says so.
+        Service::FastCgi(workers) | Service::Scgi(workers) => Some(workers.pooled.as_ref()?.program()),
+        Service::Php(php) => Some(php.pooled.as_ref()?.program()),
         Service::Files(_) | Service::Proxy(_) | Service::Respond(_) | Service::Redirect(_) => None,
-        // Somebody else runs these.
-        Service::FastCgi(_) | Service::Scgi(_) | Service::Php(_) => None,
     }
 }
 

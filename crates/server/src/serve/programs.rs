@@ -8,6 +8,11 @@ use crate::access_log::Format;
 use crate::cli::Serve;
 use crate::failure::Failure;
 
+use super::subject::Php;
+
+/// How many workers run the PHP programs of a folder.
+const PHP_WORKERS: &str = "0..8";
+
 /// The config for one program, which answers all paths.
 pub(super) fn of_program(told: &Serve, program: &Path) -> Result<String, Failure> {
     Ok(format!("{}site \"*\" {{\n  route \"/*\" {{\n    cgi {}\n  }}\n}}\n", server(told)?, quoted(program)?))
@@ -23,13 +28,17 @@ pub(super) fn of_folder(told: &Serve, folder: &Path) -> Result<String, Failure> 
 }
 
 /// The config for a folder of PHP programs, perhaps with `cgi-bin/` in it.
-pub(super) fn of_php(told: &Serve, folder: &Path) -> Result<String, Failure> {
+pub(super) fn of_php(told: &Serve, folder: &Path, by: Php) -> Result<String, Failure> {
     let (server, php, programs) = (server(told)?, quoted(folder)?, folder.join("cgi-bin"));
+    let by = match by {
+        Php::Fpm => String::new(),
+        Php::Ours => format!(" workers=\"{PHP_WORKERS}\""),
+    };
     let cgi = match programs.is_dir() {
         true => format!("  route \"/cgi-bin/*\" {{\n    cgi {}\n  }}\n", quoted(&programs)?),
         false => String::new(),
     };
-    Ok(format!("{server}site \"*\" {{\n{cgi}  route {{\n    php {php}\n  }}\n}}\n"))
+    Ok(format!("{server}site \"*\" {{\n{cgi}  route {{\n    php {php}{by}\n  }}\n}}\n"))
 }
 
 fn server(told: &Serve) -> Result<String, Failure> {
@@ -106,10 +115,14 @@ mod tests {
     #[test]
     fn a_php_folder_is_one_route() {
         let Command::Serve(told) = Cli::parse_from(["unary", "serve", "x"]).command else { panic!("it is `serve`") };
-        let text = of_php(&told, Path::new("/srv/a b")).unwrap();
-        let Ok((config, _)) = Kept::written(text.clone()) else { panic!("{text}") };
-        let json = serde_json::to_value(&config).unwrap();
-        assert_eq!(json.pointer("/sites/0/routes/0/service/php/folder"), Some(&"/srv/a b".into()), "{json:#}");
+        for (by, workers_max) in [(Php::Fpm, None), (Php::Ours, Some(8))] {
+            let text = of_php(&told, Path::new("/srv/a b"), by).unwrap();
+            let Ok((config, _)) = Kept::written(text.clone()) else { panic!("{text}") };
+            let json = serde_json::to_value(&config).unwrap();
+            let php = json.pointer("/sites/0/routes/0/service/php").unwrap();
+            assert_eq!(php["folder"], "/srv/a b", "{json:#}");
+            assert_eq!(php.pointer("/pooled/workers_max").and_then(serde_json::Value::as_u64), workers_max, "{json:#}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{fs, io};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use unary_net::Address;
 use unary_web::handler::files::{Files, Listing};
+use unary_workers::php;
 
 use crate::failure::{Failure, in_words};
 
@@ -17,10 +18,19 @@ pub(super) enum Subject {
     Folder(Files),
     /// The same, with programs in its `cgi-bin/`. From the root of the machine on.
     FolderWithPrograms(PathBuf),
-    /// PHP programs and files, from there on.
-    PhpFolder(PathBuf),
+    /// PHP programs and files, from there on, and who runs them.
+    PhpFolder(PathBuf, Php),
     /// A program, from there on.
     Program(PathBuf),
+}
+
+/// Who runs PHP programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Php {
+    /// php-fpm, which listens.
+    Fpm,
+    /// Workers that are run here.
+    Ours,
 }
 
 impl Subject {
@@ -39,7 +49,7 @@ impl Subject {
             return Err(Failure::nonsense(refusal_of_file(path, &about)));
         }
         if path.join("index.php").exists() {
-            return found_php(path).map(|()| Self::PhpFolder(absolute()));
+            return found_php(path).map(|by| Self::PhpFolder(absolute(), by));
         }
         // Folders without an index are shown: whoever names a folder wants to share it. That takes
         // reading the folder; files whose names are known need it entered only.
@@ -55,15 +65,17 @@ impl Subject {
     }
 }
 
-/// Whether there is somebody to run PHP programs: nobody waits at a terminal for 503.
-fn found_php(folder: &Path) -> Result<(), Failure> {
-    match unary_workers::php::usual_address() {
+/// Who runs PHP programs here: nobody waits at a terminal for 503.
+fn found_php(folder: &Path) -> Result<Php, Failure> {
+    match php::usual_address() {
+        Address::Unix(socket) if !socket.exists() && php::worker_path().is_some() => Ok(Php::Ours),
         Address::Unix(socket) if !socket.exists() => Err(Failure::nonsense(format!(
-            "{} is a PHP folder, and no php-fpm listens at {}. Install and start it: apt install php-fpm",
+            "{} is a PHP folder, and there is no php-cgi on this machine, nor does php-fpm listen at {}. Install one: apt \
+             install php-cgi",
             folder.display(),
             socket.display()
         ))),
-        _ => Ok(()),
+        _ => Ok(Php::Fpm),
     }
 }
 

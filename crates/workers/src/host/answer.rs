@@ -83,8 +83,12 @@ where
     }
 
     /// Ends it where it failed: its connection closes.
-    pub(crate) fn fail(&mut self) -> Option<Box<Talk<T, S>>> {
-        self.talk.take()
+    pub(crate) fn fail(&mut self, failure: &Failure) -> Option<Box<Talk<T, S>>> {
+        let talk = self.talk.take()?;
+        if matches!(failure, Failure::Trouble(_)) {
+            talk.is_lost();
+        }
+        Some(talk)
     }
 
     /// Lets the worker finish what it has to do: nobody needs more of its reply.
@@ -107,7 +111,7 @@ where
                 Ok(Some(Part::Body(bytes))) => here.extend_from_slice(&bytes),
                 Ok(Some(Part::Head(_)) | None) => break,
                 Err(failure) => {
-                    self.talk = None;
+                    self.fail(&failure);
                     return Err(error_of(failure, self.shelf.name()));
                 }
             }
@@ -232,6 +236,8 @@ where
         }
         if talk.may_rest() {
             shelf.give_back(talk.wire);
+        } else if !talk.is_over() {
+            talk.is_lost();
         }
     });
 }
@@ -268,7 +274,7 @@ where
                 Poll::Ready(Ok(None))
             }
             Err(failure) => {
-                self.live.talk = None;
+                self.live.fail(&failure);
                 Poll::Ready(Err(failure))
             }
         }
@@ -320,7 +326,7 @@ where
     }
 
     async fn say(&mut self, failure: Failure, sender: &mpsc::Sender<Result<Bytes, Error>>) {
-        self.live.talk = None;
+        self.live.fail(&failure);
         let error = error_of(failure, self.live.shelf.name());
         let kind = error.kind();
         tracing::debug!(%error, "a program failed after its reply had begun");

@@ -18,13 +18,14 @@ use unary_service::{Available, Error, HasContext, Kind, Lasting, Service, Status
 
 use super::answer::{Live, error_of};
 use super::dialect::Dialect;
+use super::engaged::Engaged;
 use super::mount::Mount;
 use super::shelf::{Leased, Shelf};
 use super::talk::{Failure, Loss, Question, Talk};
 use super::{Settings, Trouble};
 use crate::asked::Asked;
 use crate::local_redirect;
-use crate::send_file::{self, Allowed, SendFile};
+use crate::send_file::{self, SendFiles};
 use crate::spool;
 
 /// Connections that one request is tried over, with one worker.
@@ -37,7 +38,7 @@ const SHUNNED_FOR: Duration = Duration::from_secs(1);
 pub(crate) struct Crew<D, T, S> {
     members: Vec<Member<D, S>>,
     turns: AtomicUsize,
-    send_file: Vec<Allowed>,
+    send_file: SendFiles,
     dialect: PhantomData<fn() -> T>,
 }
 
@@ -79,16 +80,12 @@ where
         let member =
             |address| Member { shelf: Shelf::new(address, dial.clone(), settings), shunned_until: Mutex::default() };
         let members = addresses.into_iter().map(member).collect();
-        Self { members, turns: AtomicUsize::new(0), send_file: Vec::new(), dialect: PhantomData }
+        Self { members, turns: AtomicUsize::new(0), send_file: SendFiles::default(), dialect: PhantomData }
     }
 
-    /// The same, where programs may have files of these folders sent in their place. Waits for the disk.
-    ///
-    /// # Errors
-    ///
-    /// If one is no folder that can be looked into.
-    pub(crate) fn sending_files(self, allowed: &[SendFile]) -> Result<Self, Error> {
-        Ok(Self { send_file: Allowed::open_all(allowed)?, ..self })
+    /// The same, where programs may have files of these folders sent in their place.
+    pub(crate) fn sending(self, send_file: SendFiles) -> Self {
+        Self { send_file, ..self }
     }
 
     #[cfg(test)]
@@ -114,7 +111,8 @@ where
     ) -> Result<Response, Error> {
         let waiting = asked.peer.map(Peer::while_there);
         let context = request.context().cloned().unwrap_or_default();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let engaged: Option<Engaged> = head.extensions.remove();
         let granted = head.extensions.get().map(|granted: &Granted| granted.added_to(variables));
         let variables = granted.as_ref().unwrap_or(variables);
         let bytes_max = self.members.first().map_or(0, |member| member.shelf.settings().kept_bytes_max);
@@ -122,7 +120,7 @@ where
         let told =
             if length > 0 || head.headers.contains_key(http::header::CONTENT_LENGTH) { Some(length) } else { None };
         let environment = Environment::of(&head, &asked.facts, script, told, variables);
-        let answered = self.ask(context.id, &head, &environment, body, length).await;
+        let answered = self.ask(context.id, &head, &environment, (body, length), engaged).await;
         drop(waiting);
         match answered? {
             Answered::Reply(reply) => Ok(reply),
@@ -135,8 +133,8 @@ where
         id: RequestId,
         head: &Parts,
         environment: &Environment,
-        body: Body,
-        length: u64,
+        (body, length): (Body, u64),
+        engaged: Option<Engaged>,
     ) -> Result<Answered, Error> {
         let mut body = Some(body);
         let mut failure = Error::new(Kind::Unavailable, "looking for a worker");
@@ -153,7 +151,8 @@ where
             };
             for number in 1..=TRIES_MAX {
                 let Some(body_now) = body.take() else { return Err(failure) };
-                let question = Question { id, method: &head.method, environment, body: body_now, length };
+                let engaged = engaged.clone();
+                let question = Question { id, method: &head.method, environment, body: body_now, length, engaged };
                 match self.ask_over(wire, question, shelf).await {
                     Ok(Answered::Reply(reply)) => {
                         return Ok(Answered::Reply(match counted {
@@ -206,7 +205,7 @@ where
             Failure::Lost(Loss::Reset, _) => is_used && is_idempotent,
             Failure::Lost(Loss::Ended, _) | Failure::Trouble(_) | Failure::Body(_) => false,
         };
-        let talk = live.fail();
+        let talk = live.fail(&failure);
         let left = match length {
             0 => Some(Body::empty()),
             _ => talk.and_then(|mut talk| talk.take_whole()),
@@ -229,7 +228,7 @@ where
         };
         let mut reply = Response::default();
         (*reply.status_mut(), *reply.headers_mut()) = (status, headers);
-        if send_file::replace(&self.send_file, &mut reply).await? {
+        if send_file::replace(&self.send_file.0, &mut reply).await? {
             live.let_go();
         } else {
             *reply.body_mut() = live.body(reply.headers())?;

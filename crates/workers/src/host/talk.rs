@@ -16,6 +16,7 @@ use unary_service::context::RequestId;
 use unary_service::{Error, Kind};
 
 use super::dialect::{Dialect, Wrong};
+use super::engaged::Engaged;
 use super::shelf::{Leased, Shelf};
 use super::wire::Waiting;
 use super::{Bounds, Trouble};
@@ -36,6 +37,7 @@ pub(crate) struct Talk<T, S> {
     said: Lines,
     stage: Stage,
     bounds: Bounds,
+    engaged: Option<Engaged>,
 }
 
 /// The request's body on its way.
@@ -94,6 +96,8 @@ pub(crate) struct Question<'a> {
     pub(crate) body: Body,
     /// How long the body is.
     pub(crate) length: u64,
+    /// Its hold on a worker of a pool.
+    pub(crate) engaged: Option<Engaged>,
 }
 
 impl<T: Dialect, S: Transport> Talk<T, S> {
@@ -119,6 +123,7 @@ impl<T: Dialect, S: Transport> Talk<T, S> {
             said: Lines::default(),
             stage: Stage::Silent,
             bounds: *bounds,
+            engaged: question.engaged,
         }
     }
 
@@ -310,6 +315,13 @@ impl<T: Dialect, S: Transport> Talk<T, S> {
     /// Whether some of the request has yet to leave.
     pub(crate) fn is_sending(&self) -> bool {
         self.is_uploading() || !self.wire.wire.output.is_empty()
+    }
+
+    /// Says that nobody knows what the worker does now.
+    pub(crate) fn is_lost(&self) {
+        if let Some(Engaged(place)) = &self.engaged {
+            place.is_lost();
+        }
     }
 
     /// Whether a byte has come.

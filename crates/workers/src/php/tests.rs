@@ -90,6 +90,6 @@ async fn a_change_of_the_folder_shows_soon() {
 #[test]
 fn the_newest_version_is_preferred() {
     let folder = TempDir::with([("php7.4-fpm.sock", ""), ("php8.2-fpm.sock", ""), ("php8.10-fpm.sock", ""), ("x", "")]);
-    let names: Vec<_> = versions_in(folder.path());
+    let names: Vec<_> = versions_in(folder.path(), "php", "-fpm.sock");
     assert_eq!(names, ["php8.10-fpm.sock", "php8.2-fpm.sock", "php7.4-fpm.sock"].map(|name| folder.join(name)));
 }

@@ -24,7 +24,7 @@ pub(super) type Number = u64;
 pub(super) enum Act<T> {
     /// Start a worker of this number.
     Start(Number),
-    /// Tell it to end. It has no requests.
+    /// Tell it to end. It has no requests, or one that it will not answer.
     Stop(Number),
     /// A request that waited goes there.
     Seat(T, Number),
@@ -143,6 +143,22 @@ impl<T> Pooling<T> {
         acts.extend(self.seat());
         acts.extend(self.grow(now));
         acts
+    }
+
+    /// Nobody knows what a worker does that has a request: it is ended, after its others.
+    pub(super) fn lost(&mut self, number: Number) -> Vec<Act<T>> {
+        let Some(worker) = self.worker(number) else { return Vec::new() };
+        match worker.stage {
+            Stage::Starting | Stage::Stopping => Vec::new(),
+            Stage::Ready | Stage::Retiring if worker.busy > 1 => {
+                worker.stage = Stage::Retiring;
+                Vec::new()
+            }
+            Stage::Ready | Stage::Retiring => {
+                worker.stage = Stage::Stopping;
+                vec![Act::Stop(number)]
+            }
+        }
     }
 
     /// A worker has ended, or could not be started, in these words.

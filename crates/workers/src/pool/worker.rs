@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use unary_net::Address;
 use unary_service::Error;
 
+use super::nook::Nook;
 use super::output::{Output, Stream};
 use super::pooling::Number;
 use super::{Door, Inner};
@@ -64,7 +65,10 @@ pub(super) async fn live(pool: Weak<Inner>, life: Life, stopped: oneshot::Receiv
 async fn begin(pool: &Weak<Inner>, life: Life, mut stopped: oneshot::Receiver<()>) -> Result<String, Error> {
     let step = || format!("starting a worker of {}", life.program);
     let failed = |cause: io::Error| Error::internal(step()).because(cause);
-    let (launch, address, [printed, said]) = prepare(&life).map_err(failed)?;
+    let door = life.door;
+    let prepared = unary_service::pool::Pool::shared().run(move || prepare(door)).await?;
+    let (place, Pipes { standard, sockets, printed, said }) = prepared.map_err(failed)?;
+    let launch = place.launch(&life, standard, sockets);
     let running = life.spawner.spawn(launch).await?;
     if let Some(pool) = pool.upgrade()
         && let Some(worker) = pool.lock().workers.get_mut(&life.number)
@@ -74,12 +78,12 @@ async fn begin(pool: &Weak<Inner>, life: Life, mut stopped: oneshot::Receiver<()
     let read = |pipe, stream| tokio::spawn(life.output.clone().read(pipe, stream, life.program.clone()));
     let reading = [read(printed, Stream::Output), read(said, Stream::Error)];
     let is_ready = tokio::select! {
-        answers = answers(&life, address) => answers,
+        answers = answers(&life, &place) => answers,
         _ = running.exited() => false,
         _ = &mut stopped => false,
     };
     let how = if is_ready {
-        serve(pool, &life, address, &running, stopped).await?
+        serve(pool, &life, &place, &running, stopped).await?
     } else {
         match running.exit() {
             Some(exit) => exit.to_string(),
@@ -99,13 +103,12 @@ async fn begin(pool: &Weak<Inner>, life: Life, mut stopped: oneshot::Receiver<()
 async fn serve(
     pool: &Weak<Inner>,
     life: &Life,
-    address: SocketAddr,
+    place: &Place,
     running: &Running,
     stopped: oneshot::Receiver<()>,
 ) -> Result<String, Error> {
     if let Some(pool) = pool.upgrade() {
-        let address = Address::Tcp { host: Some(address.ip().to_string()), port: address.port() };
-        let service = (pool.speak)(&address)?;
+        let service = (pool.speak)(&place.address())?;
         pool.ready(life.number, service);
     }
     tokio::select! {
@@ -124,28 +127,67 @@ async fn end(life: &Life, running: &Running) {
     }
 }
 
-/// What it is started with, where it will listen, and where its outputs can be read.
-fn prepare(life: &Life) -> io::Result<(Launch, SocketAddr, [OwnedFd; 2])> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = listener.local_addr()?;
-    let ((printed, output), (said, error)) = (io::pipe()?, io::pipe()?);
-    let null = OwnedFd::from(File::open("/dev/null")?);
-    let mut launch = Launch::new(life.program.clone(), [null, output.into(), error.into()]);
-    launch.finish_time = Duration::ZERO;
-    match life.door {
-        // The port is free again for the worker to take.
-        Door::Port => launch.environment.push((b"PORT".to_vec(), address.port().to_string().into_bytes())),
-        Door::Socket => launch.sockets.push(listener.into()),
-        Door::Stdin => launch.standard[0] = listener.into(),
+/// Where a worker listens.
+enum Place {
+    /// At a port that it takes itself.
+    Port(SocketAddr),
+    /// At a socket that it is given.
+    Socket(SocketAddr),
+    Nook(Nook),
+}
+
+/// What a worker is given, and where its outputs can be read.
+struct Pipes {
+    standard: [OwnedFd; 3],
+    sockets: Vec<OwnedFd>,
+    printed: OwnedFd,
+    said: OwnedFd,
+}
+
+impl Place {
+    fn address(&self) -> Address {
+        match self {
+            Self::Port(address) | Self::Socket(address) => {
+                Address::Tcp { host: Some(address.ip().to_string()), port: address.port() }
+            }
+            Self::Nook(nook) => Address::Unix(nook.socket.clone()),
+        }
     }
-    Ok((launch, address, [printed.into(), said.into()]))
+
+    fn launch(&self, life: &Life, standard: [OwnedFd; 3], sockets: Vec<OwnedFd>) -> Launch {
+        let mut launch = Launch::new(life.program.clone(), standard);
+        (launch.sockets, launch.finish_time) = (sockets, Duration::ZERO);
+        if let Self::Port(address) = self {
+            launch.environment.push((b"PORT".to_vec(), address.port().to_string().into_bytes()));
+        }
+        launch
+    }
+}
+
+/// Makes what a worker is started with. Waits for the disk.
+fn prepare(door: Door) -> io::Result<(Place, Pipes)> {
+    let ((printed, output), (said, error)) = (io::pipe()?, io::pipe()?);
+    let null = || File::open("/dev/null").map(OwnedFd::from);
+    let on_this_machine = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (place, stdin, sockets) = match door {
+        // The port is free again for the worker to take.
+        Door::Port => (Place::Port(on_this_machine()?.local_addr()?), null()?, Vec::new()),
+        Door::Socket => {
+            let listener = on_this_machine()?;
+            (Place::Socket(listener.local_addr()?), null()?, vec![listener.into()])
+        }
+        Door::Stdin => {
+            let (nook, listener) = Nook::listen()?;
+            (Place::Nook(nook), listener.into(), Vec::new())
+        }
+    };
+    let standard = [stdin, output.into(), error.into()];
+    Ok((place, Pipes { standard, sockets, printed: printed.into(), said: said.into() }))
 }
 
 /// Whether it answers in time. Who was given a socket does as soon as there is one.
-async fn answers(life: &Life, address: SocketAddr) -> bool {
-    if life.door != Door::Port {
-        return true;
-    }
+async fn answers(life: &Life, place: &Place) -> bool {
+    let Place::Port(address) = *place else { return true };
     let until = Instant::now() + life.start_time_max;
     let mut pause = LOOK_EVERY.0;
     while Instant::now() < until {

@@ -234,6 +234,10 @@ fn programs_are_told_what_makes_sense() {
     check_route("scgi \":4000\" idle-time=\"1s\"", &["`scgi` knows no `idle-time`"]);
     check_route("fastcgi \":9000\" mount=\"app\"", &["`app` is not what paths begin with"]);
     check_route("fastcgi \":9000\" mount=\"/app/\"", &["`/app/` is not what paths begin with"]);
+    check_route("fastcgi \":9000\" idle=\"1s\"", &["`idle` is about workers that run here"]);
+    check_route("fastcgi \"./app\" \"an argument\" workers=\"1..2\" user=\"x\" each=2", &[]);
+    check_route("scgi \"app\" workers=\"2..1\"", &["`2..1` is no number of workers"]);
+    check_route("php \".\" workers=\"2\" socket=\":9000\"", &["PHP is run here, or asked there"]);
     check_route("php \".\" front=\"index.php\"", &["`index.php` names no program"]);
     check_route("php \".\" front=\"/../x.php\"", &["names no program"]);
     check_route("php \".\" front=\"/index.html\"", &["names no program"]);
@@ -290,12 +294,7 @@ site "example.com" "www.example.com" {
 }"#;
     check(
         text,
-        &[
-            "12: to balance between several endpoints is not built yet",
-            "20: `workers` of `php` is not built yet",
-            "20: `idle` of `php` is not built yet",
-            "21: `health` of `app` is not built yet",
-        ],
+        &["12: to balance between several endpoints is not built yet", "21: `health` of `app` is not built yet"],
     );
 }
 

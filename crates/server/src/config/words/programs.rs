@@ -21,14 +21,79 @@ const ROOT: Param = may("root", Kind::File, "`DOCUMENT_ROOT`, for workers that l
 const WITHHELD: Param =
     or("authorization", Kind::Switch, "false", "whether they are told what clients say in `Authorization`");
 
+const WORKERS_HERE: Param =
+    may("workers", Kind::Text, "they run here, so many: at least, once one was asked for, and at most");
+const IDLE: Param = or("idle", Kind::Duration, "5m", "how long one may have nothing to do before it is stopped");
+const REQUESTS: Param =
+    may("requests", Kind::Count(1, 1_000_000_000), "after how many, give or take a tenth, one is replaced");
+const EACH: Param = or("each", Kind::Count(1, 100_000), "1", "how many requests one has at once");
+const BEFORE_NEXT: Param =
+    or("each-before-next", Kind::Count(1, 100_000), "1", "how many before another is started, if one may be");
+const STOP_TIME: Param = or("stop-time", Kind::Duration, "5s", "from SIGTERM to SIGKILL, where one is to end");
+const WAITING: Param =
+    or("waiting", Kind::Count(0, 1_000_000), "1024", "how many requests wait for room; 503 beyond it");
+const WAIT_TIME: Param = or("wait-time", Kind::Duration, "30s", "and how long; 503 beyond it");
+const USER: Param = may("user", Kind::Text, "who they run as. Unless told: whoever the server does");
+const GROUP: Param = may("group", Kind::Text, "the group, if it is not the user's own");
+const DIRECTORY: Param =
+    may("directory", Kind::File, "where they start. Unless told: in the folder of the config file");
+
+const WORKER: Param = must(
+    "worker",
+    Kind::Text,
+    "where one listens, of several the least busy is asked; or, with `workers=`, the command that is run",
+)
+.many();
+
 pub(super) static WORKERS: &[Word] = &[
     Word::new("fastcgi", "Has requests answered by programs that speak FastCGI.")
-        .takes(&[must("worker", Kind::Address, "where one listens; of several, the least busy is asked").many()])
-        .with(&[MOUNT, SCRIPT, ROOT, WITHHELD, CONNECT_TIME, REPLY_TIME, STALL_TIME, IDLE_TIME, CONNECTIONS])
+        .takes(&[WORKER])
+        .with(&[
+            MOUNT,
+            SCRIPT,
+            ROOT,
+            WITHHELD,
+            CONNECT_TIME,
+            REPLY_TIME,
+            STALL_TIME,
+            IDLE_TIME,
+            CONNECTIONS,
+            WORKERS_HERE,
+            IDLE,
+            EACH,
+            BEFORE_NEXT,
+            REQUESTS,
+            STOP_TIME,
+            WAITING,
+            WAIT_TIME,
+            USER,
+            GROUP,
+            DIRECTORY,
+        ])
         .holds(Place::Worker),
     Word::new("scgi", "Has requests answered by programs that speak SCGI.")
-        .takes(&[must("worker", Kind::Address, "where one listens; of several, the least busy is asked").many()])
-        .with(&[MOUNT, SCRIPT, ROOT, WITHHELD, CONNECT_TIME, REPLY_TIME, STALL_TIME, CONNECTIONS])
+        .takes(&[WORKER])
+        .with(&[
+            MOUNT,
+            SCRIPT,
+            ROOT,
+            WITHHELD,
+            CONNECT_TIME,
+            REPLY_TIME,
+            STALL_TIME,
+            CONNECTIONS,
+            WORKERS_HERE,
+            IDLE,
+            EACH,
+            BEFORE_NEXT,
+            REQUESTS,
+            STOP_TIME,
+            WAITING,
+            WAIT_TIME,
+            USER,
+            GROUP,
+            DIRECTORY,
+        ])
         .holds(Place::Worker),
     Word::new("php", "Runs the PHP programs of a folder, and serves its other files.")
         .takes(&[must("folder", Kind::File, "the folder; it may be a symlink that is switched")])
@@ -38,8 +103,6 @@ pub(super) static WORKERS: &[Word] = &[
                 Kind::Address,
                 "where PHP listens for FastCGI; unless told, where php-fpm does on this machine",
             ),
-            may("workers", Kind::Text, "not built yet: how many PHP workers are run here, from none to so many"),
-            may("idle", Kind::Duration, "not built yet: when they are ended"),
             or("front", Kind::Text, "/index.php", "the program for paths that are no file, or `off`"),
             or("authorization", Kind::Switch, "true", "whether programs are told what clients say in `Authorization`"),
             CONNECT_TIME,
@@ -47,6 +110,15 @@ pub(super) static WORKERS: &[Word] = &[
             STALL_TIME,
             IDLE_TIME,
             CONNECTIONS,
+            WORKERS_HERE,
+            IDLE,
+            REQUESTS,
+            STOP_TIME,
+            WAITING,
+            WAIT_TIME,
+            USER,
+            GROUP,
+            DIRECTORY,
         ])
         .holds(Place::Worker),
     Word::new("app", "Runs a program that listens, while it is asked for, and sends requests on to it.")
@@ -61,18 +133,18 @@ pub(super) static WORKERS: &[Word] = &[
             ),
             or("each", Kind::Count(1, 100_000), "1024", "how many requests one has at once"),
             or("each-before-next", Kind::Count(1, 100_000), "8", "how many before another is started, if one may be"),
-            may("requests", Kind::Count(1, 1_000_000_000), "after how many, give or take a tenth, one is replaced"),
-            or("idle", Kind::Duration, "5m", "how long one may have nothing to do before it is stopped"),
+            REQUESTS,
+            IDLE,
             may("health", Kind::Text, "not built yet: the path that tells whether one is well"),
             or("start-time", Kind::Duration, "30s", "until it listens; 502 beyond it"),
-            or("stop-time", Kind::Duration, "5s", "from SIGTERM to SIGKILL, where it is to end"),
-            or("waiting", Kind::Count(0, 1_000_000), "1024", "how many requests wait for room; 503 beyond it"),
-            or("wait-time", Kind::Duration, "30s", "and how long; 503 beyond it"),
+            STOP_TIME,
+            WAITING,
+            WAIT_TIME,
             or("reply-time", Kind::Duration, "60s", "until its reply begins; 504 beyond it"),
             STALL_TIME,
-            may("user", Kind::Text, "who it runs as. Unless told: whoever the server does"),
-            may("group", Kind::Text, "the group, if it is not the user's own"),
-            may("directory", Kind::File, "where it starts. Unless told: in the folder of the config file"),
+            USER,
+            GROUP,
+            DIRECTORY,
         ])
         .holds(Place::App),
 ];

@@ -10,7 +10,7 @@ use unary_web::handler::proxy::{Endpoint, Host, Proxy};
 use unary_workers::pool::{Door, Pool, Settings};
 use unary_workers::spawner::Spawner;
 
-use crate::config::{AppService, Listens};
+use crate::config::{AppService, Listens, PooledService};
 
 /// How long a worker on this machine may take to accept a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -19,22 +19,11 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 const IDLE_TIME_MAX: Duration = Duration::from_secs(4);
 
 pub(super) fn app(settings: &AppService, spawner: &Spawner) -> Pool {
-    let number = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
-    let pool = Settings {
-        workers_min: settings.workers_min,
-        workers_max: settings.workers_max,
-        each_max: number(settings.each_max),
-        each_before_next: number(settings.each_before_next),
-        requests_max: settings.requests_max.map(u64::from),
-        idle_time: settings.idle_time,
-        start_time_max: settings.start_time,
-        waiting_max: number(settings.waiting_max),
-        wait_time_max: settings.wait_time,
-        door: match settings.listens {
-            Listens::Port => Door::Port,
-            Listens::Socket => Door::Socket,
-        },
+    let door = match settings.listens {
+        Listens::Port => Door::Port,
+        Listens::Socket => Door::Socket,
     };
+    let pool = pool_of(&settings.pooled, door);
     let bounds = connections::Settings {
         connections_max: pool.each_max,
         tunnels_max: pool.each_max,
@@ -55,5 +44,22 @@ pub(super) fn app(settings: &AppService, spawner: &Spawner) -> Pool {
         let connections = connections::Pool::new(address.clone(), dial, bounds);
         Ok(BoxService::new(Proxy::over(connections, target).host(Host::Client)))
     };
-    Pool::new(&settings.program(), spawner.clone(), pool, speak)
+    Pool::new(&settings.pooled.program(), spawner.clone(), pool, speak)
+}
+
+/// How many workers there are, and what is asked of them.
+pub(super) fn pool_of(settings: &PooledService, door: Door) -> Settings {
+    let number = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    Settings {
+        workers_min: settings.workers_min,
+        workers_max: settings.workers_max,
+        each_max: number(settings.each_max),
+        each_before_next: number(settings.each_before_next),
+        requests_max: settings.requests_max.map(u64::from),
+        idle_time: settings.idle_time,
+        start_time_max: settings.start_time,
+        waiting_max: number(settings.waiting_max),
+        wait_time_max: settings.wait_time,
+        door,
+    }
 }

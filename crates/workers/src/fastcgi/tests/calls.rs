@@ -4,6 +4,7 @@ use unary_testkit::TempDir;
 
 use super::*;
 use crate::local_redirect::LocalRedirect;
+use crate::send_file::{SendFile, SendFiles};
 
 fn value<'a>(params: &'a [(String, String)], name: &str) -> Option<&'a str> {
     params.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
@@ -163,7 +164,7 @@ async fn a_file_is_sent_in_a_programs_place() {
     ] {
         let (dial, workers) = dialling();
         let host = FastCgi::over(["127.0.0.1:9".parse().unwrap()], &dial, Mount::default(), Settings::default());
-        let host = Arc::new(host.sending_files(std::slice::from_ref(&allowed)).unwrap());
+        let host = Arc::new(host.sending(SendFiles::open(std::slice::from_ref(&allowed)).unwrap()));
         let call = get(&host);
         let reply = replied(host, workers, call, format!("{field}\nContent-Length: 3\nA: b\n\n")).await;
         match (reply, expected) {

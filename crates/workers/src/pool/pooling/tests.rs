@@ -204,3 +204,27 @@ fn a_restart_lets_requests_finish() {
     story.released(1, &[Act::Stop(1)]);
     story.ready(3, &[Act::Seat(3, 3)]);
 }
+
+#[test]
+fn a_worker_that_is_lost_is_ended_and_another_takes_its_place() {
+    let mut story = Story::new(one_each(0, 1));
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.asks(Asked::Waits, &[]);
+    story.check(|pooling, _| pooling.lost(1), &[Act::Stop(1)]);
+    story.check(|pooling, _| pooling.lost(1), &[]);
+    story.released(1, &[Act::Start(2)]);
+    story.ended(1, &[]);
+    story.ready(2, &[Act::Seat(2, 2)]);
+}
+
+#[test]
+fn the_others_of_a_worker_that_is_lost_finish() {
+    let mut story = Story::new(Settings { each_max: 2, each_before_next: 2, ..one_each(0, 1) });
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.asks(Asked::Seat(1), &[]);
+    story.check(|pooling, _| pooling.lost(1), &[]);
+    story.released(1, &[]);
+    story.released(1, &[Act::Stop(1)]);
+}
