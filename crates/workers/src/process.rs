@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Acquire;
 use std::sync::atomic::{AtomicI32, AtomicU32};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{fcntl_dupfd_cloexec, retry_on_intr};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,6 +30,9 @@ const STACK_BYTES: usize = 64 * 1024;
 
 /// Below a stack, so that one that were too small would end the process that uses it.
 const GUARD_BYTES: usize = 16 * 1024;
+
+/// How long a new process that was killed may take to let go of our memory, before it is left with what it uses.
+const LET_GO_MS_MAX: i64 = 100;
 
 /// A number of setrlimit(2), whose type differs between C libraries.
 #[cfg(target_env = "gnu")]
@@ -206,11 +209,16 @@ impl Starting {
 impl Drop for Starting {
     fn drop(&mut self) {
         if self.lent.is_some() {
-            // It uses what is about to be freed. What is killed ends at once, or is stuck in the kernel for a while.
+            // It uses what is about to be freed. What is killed ends at once, or is stuck in the kernel: then nobody
+            // waits for it, and it keeps what it has for good.
             if let Some(pid) = Pid::from_raw(self.pid) {
                 let _ = kill_process(pid, Signal::KILL);
             }
-            let _ = retry_on_intr(|| poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], None));
+            let wait = Timespec { tv_sec: 0, tv_nsec: LET_GO_MS_MAX * 1_000_000 };
+            let ended = retry_on_intr(|| poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&wait)));
+            if !matches!(ended, Ok(1..)) {
+                std::mem::forget(self.lent.take());
+            }
         }
     }
 }

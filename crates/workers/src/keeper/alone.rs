@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{WaitOptions, getpid, set_child_subreaper, waitpid};
+use unary_net::descriptors;
 
 use super::channel::Channel;
 use super::guest::read;
@@ -46,6 +47,7 @@ pub fn beside(arguments: &[OsString], programs: &Wanted) -> io::Result<Spawner> 
 ///
 /// If no server started this process, or what it says cannot be read.
 pub fn alone() -> io::Result<()> {
+    descriptors::raise_limit();
     let signals = Signals::catch()?; // None of them is for this process: its server ends, and it ends then.
     let no_server = || io::Error::new(io::ErrorKind::InvalidInput, "no server started this process");
     let channel = Channel::of(io::stdin().as_fd().try_clone_to_owned()?).ok_or_else(no_server)?;

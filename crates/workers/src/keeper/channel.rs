@@ -25,6 +25,16 @@ const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Channel(OwnedFd);
 
+/// What came: how many bytes, and the descriptors beside them.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) bytes: usize,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// Whether that is all that was sent. What does not fit into the room for it is lost, and so are descriptors that
+    /// this process has no number left for; messages after it come whole.
+    pub(crate) is_whole: bool,
+}
+
 /// A message, and the descriptors that came with it.
 #[derive(Debug)]
 pub(crate) struct Received {
@@ -71,22 +81,24 @@ impl Channel {
         Ok(())
     }
 
-    /// The next message; `None` once the other side is gone.
+    /// The next message; `None` once the other side is gone. One of which a part is lost is an error by [`is_cut`], and
+    /// the next one can be had.
     pub(crate) fn receive(&self) -> io::Result<Option<Received>> {
         let mut message = vec![0; MESSAGE_BYTES_MAX];
-        let received = self.receive_with(&mut message, RecvFlags::empty())?;
-        Ok(received.map(|(bytes, descriptors)| {
-            message.truncate(bytes);
-            Received { message, descriptors }
-        }))
+        let Some(taken) = self.receive_with(&mut message, RecvFlags::empty())? else { return Ok(None) };
+        if !taken.is_whole {
+            return Err(cut());
+        }
+        message.truncate(taken.bytes);
+        Ok(Some(Received { message, descriptors: taken.descriptors }))
     }
 
-    /// The next message, if there is one and it fits: how long it is, and what came with it. Never waits.
-    pub(crate) fn try_receive(&self, message: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+    /// The next message, if there is one; `None` once the other side is gone. Never waits.
+    pub(crate) fn try_receive(&self, message: &mut [u8]) -> io::Result<Option<Taken>> {
         self.receive_with(message, RecvFlags::DONTWAIT)
     }
 
-    fn receive_with(&self, message: &mut [u8], flags: RecvFlags) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+    fn receive_with(&self, message: &mut [u8], flags: RecvFlags) -> io::Result<Option<Taken>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
         let flags = flags | RecvFlags::CMSG_CLOEXEC;
@@ -103,13 +115,11 @@ impl Channel {
                 descriptors.extend(sent.inspect(will_not_linger));
             }
         }
-        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message was cut"));
-        }
         if received.bytes == 0 {
             return Ok(None);
         }
-        Ok(Some((received.bytes, descriptors)))
+        let is_whole = !received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
+        Ok(Some(Taken { bytes: received.bytes.min(message.len()), descriptors, is_whole }))
     }
 
     /// Another descriptor of the same end.
@@ -127,6 +137,15 @@ impl Channel {
     pub(crate) fn into_descriptor(self) -> OwnedFd {
         self.0
     }
+}
+
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a message came without all of its descriptors, or was too long")
+}
+
+/// Whether this is about one message, and others can be had after it.
+pub(crate) fn is_cut(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
 }
 
 /// Sees to it that closing a socket of somebody else's does not wait for its peer.
@@ -179,6 +198,18 @@ mod tests {
         drop(near);
         assert!(far.receive().unwrap().is_none());
         far.send(b"late", &[]).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_cut_takes_nothing_else_with_it() {
+        let (near, far) = Channel::pair().unwrap();
+        near.send(b"too long", &[near.as_fd()]).unwrap();
+        near.send(&[0; MESSAGE_BYTES_MAX + 1], &[]).unwrap();
+        near.send(b"next", &[]).unwrap();
+        let taken = far.try_receive(&mut [0; 3]).unwrap().unwrap();
+        assert_eq!((taken.bytes, taken.descriptors.len(), taken.is_whole), (3, 1, false));
+        assert!(is_cut(&far.receive().unwrap_err()));
+        assert_eq!(far.receive().unwrap().unwrap().message, b"next");
     }
 
     #[test]

@@ -366,7 +366,8 @@ pub(super) fn end_children() {
         children.filter_map(rustix::process::Pid::from_raw).for_each(|child| {
             let _ = kill_process(child, Signal::KILL);
         });
-        let _ = wait(WaitOptions::empty());
+        thread::park_timeout(ORPHAN_LOOK_EVERY); // One that hangs in the kernel is not waited for.
+        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
     }
 }
 

@@ -11,6 +11,7 @@ mod estate;
 mod file;
 mod found;
 mod plan;
+mod sparingly;
 
 use std::collections::HashMap;
 use std::io;
@@ -22,12 +23,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 
-use super::channel::Channel;
+use super::channel::{Channel, Taken};
 use crate::process::{self, Stack, Starting};
 use crate::spawner::message::{News, Refused, Wish};
 use crate::spawner::{Asked, Exit, LAUNCH_BYTES_MAX};
 pub(crate) use estate::Heirs;
 pub(crate) use found::Found;
+use sparingly::Sparingly;
 
 /// Programs that run at once, of all servers.
 pub(super) const RUNNING_MAX: usize = 4096;
@@ -76,6 +78,8 @@ pub(crate) struct Programs {
     /// Somebody was waited for, behind whom others may be waiting who are not programs.
     has_reaped: bool,
     message: Vec<u8>,
+    /// Warnings of what a server said wrongly.
+    senseless: Sparingly,
 }
 
 struct Instance {
@@ -129,6 +133,7 @@ impl Programs {
             stacks: Vec::new(),
             has_reaped: false,
             message: vec![0; LAUNCH_BYTES_MAX],
+            senseless: Sparingly::default(),
         })
     }
 
@@ -258,9 +263,9 @@ impl Programs {
             }
             let (server, channel) = &self.servers[at];
             match channel.try_receive(&mut message) {
-                Ok(Some((bytes, descriptors))) => {
+                Ok(Some(taken)) => {
                     let server = *server;
-                    self.asked(server, &message[..bytes], descriptors, now);
+                    self.asked(server, &message, taken, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Ok(None) | Err(_) => {
@@ -273,13 +278,23 @@ impl Programs {
         is_there
     }
 
-    fn asked(&mut self, server: Server, message: &[u8], descriptors: Vec<OwnedFd>, now: Instant) {
-        let mut descriptors = descriptors.into_iter();
+    fn asked(&mut self, server: Server, message: &[u8], taken: Taken, now: Instant) {
+        let mut descriptors = taken.descriptors.into_iter();
         let Some(handle) = descriptors.next().and_then(Channel::of) else {
-            tracing::warn!(server, "a server asked for a program in a way that makes no sense");
+            let lost = self.senseless.say(now);
+            match taken.is_whole {
+                _ if lost.is_none() => {}
+                true => tracing::warn!(server, lost, "a server asked for a program in a way that makes no sense"),
+                false => {
+                    tracing::warn!(server, lost, "a launch is lost: no descriptor is left for it. Raise LimitNOFILE")
+                }
+            }
             return;
         };
-        let begun = match Asked::decode(message) {
+        let begun = match Asked::decode(&message[..taken.bytes]) {
+            _ if !taken.is_whole => {
+                Err((Refused::NoRoom, "the keeper has no descriptor left for it. Raise LimitNOFILE".to_owned()))
+            }
             Some(asked) => self.begin(&asked, descriptors.collect()),
             None => Err((Refused::Unknown, "what was asked makes no sense".to_owned())),
         };
@@ -321,9 +336,9 @@ impl Programs {
             if let Some(handle) = &instance.handle {
                 tell(handle, &News::Refused(Refused::NoRoom, in_words(&error)));
             }
+            // Nobody knows of it from here on: it is waited for as those are that programs leave behind.
             kill(instance.pid, Signal::KILL);
-            drop(instance.phase);
-            let _ = waitid(WaitId::Pid(instance.pid), WaitIdOptions::EXITED);
+            self.has_reaped = true;
             return;
         }
         self.starting += 1;
@@ -390,8 +405,9 @@ impl Programs {
             tell(handle, &news);
         }
         if let News::Refused(..) = news {
-            let _ = waitid(WaitId::Pid(instance.pid), WaitIdOptions::EXITED); // It exits at once.
-            self.let_go(number);
+            // It exits at once, unless what it has open is slow to close: its end is heard of as any other's.
+            drop_handle(&self.epoll, instance);
+            instance.phase = Phase::Leaving { is_told: true };
         } else if instance.handle.is_none() {
             instance.phase = Phase::Leaving { is_told: true };
         }
@@ -422,13 +438,17 @@ impl Programs {
         let Some(handle) = &instance.handle else { return };
         let mut message = [0; crate::spawner::message::MESSAGE_BYTES_MAX];
         match handle.try_receive(&mut message) {
-            Ok(Some((bytes, _))) => match Wish::decode(&message[..bytes]) {
+            Ok(Some(taken)) => match Wish::decode(&message[..taken.bytes]) {
                 Some(Wish::Signal(signal)) => kill(instance.pid, signal),
                 Some(Wish::End) => {
                     kill(instance.pid, Signal::KILL);
                     self.abandoned(number, now, IsEnded::Yes);
                 }
-                None => tracing::warn!(program = instance.program, "a server wishes what makes no sense"),
+                None => {
+                    if let Some(lost) = self.senseless.say(now) {
+                        tracing::warn!(program = instance.program, lost, "a server wishes what makes no sense");
+                    }
+                }
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(None) | Err(_) => self.abandoned(number, now, IsEnded::No),

@@ -11,6 +11,7 @@ use rustix::process::{self, WaitOptions, WaitStatus, getpid, set_child_subreaper
 use unary_net::descriptors;
 
 use super::admin::Wish;
+use super::channel::is_cut;
 use super::hands::Hands;
 use super::keeping::{Keeping, Over, Pid};
 use super::message::{Command, Report};
@@ -31,6 +32,7 @@ const MESSAGES_AT_ONCE_MAX: usize = 64;
 /// If it could not begin.
 pub fn run<F: Front>(front: F, server_arguments: Vec<OsString>) -> Result<(), Refusal> {
     let failed = |error: io::Error| Refusal { why: format!("cannot begin to keep a server: {error}"), code: 1 };
+    descriptors::raise_limit(); // First: each server and each program takes some, and passing them fails without.
     let signals = Signals::catch().map_err(failed)?;
     let estate = Estate::take().map_err(failed)?;
     set_child_subreaper(Some(getpid())).map_err(|error| failed(error.into()))?;
@@ -42,7 +44,6 @@ pub fn run<F: Front>(front: F, server_arguments: Vec<OsString>) -> Result<(), Re
         }
         None => {
             let given = activation::take();
-            descriptors::raise_limit();
             Keeping::begin(Hands::new(front, server_arguments, given)?, Instant::now())
         }
     };
@@ -108,6 +109,7 @@ fn hear_one<F: Front>(keeping: &mut Keeping<Hands<F>>, server: Pid) {
                 None => tracing::warn!(server, "a server said what makes no sense"),
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) if is_cut(&error) => tracing::warn!(server, %error, "a server's message is lost"),
             // It has ended, or is about to. Whether it does is not for it to decide.
             Ok(None) | Err(_) => {
                 keeping.hands.channels.swap_remove(at);

@@ -23,8 +23,9 @@ impl Handle {
     /// What the keeper says next.
     pub(super) async fn news(&self) -> io::Result<News> {
         let mut message = [0; MESSAGE_BYTES_MAX];
-        let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the keeper is gone");
-        let (bytes, _) = poll_fn(|context| {
+        let gone =
+            || io::Error::new(io::ErrorKind::UnexpectedEof, "the keeper is gone, or has no room for its descriptors");
+        let taken = poll_fn(|context| {
             loop {
                 let mut ready = std::task::ready!(self.0.poll_read_ready(context))?;
                 if let Ok(received) = ready.try_io(|channel| channel.get_ref().try_receive(&mut message)) {
@@ -34,7 +35,8 @@ impl Handle {
         })
         .await?
         .ok_or_else(gone)?;
-        News::decode(&message[..bytes]).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it makes no sense"))
+        News::decode(&message[..taken.bytes])
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it makes no sense"))
     }
 
     fn wish(&self, wish: Wish) -> io::Result<()> {

@@ -183,6 +183,22 @@ async fn what_is_unknown_is_refused() {
 }
 
 #[tokio::test]
+async fn a_launch_that_is_cut_is_refused_alone() {
+    let (spawner, keeping) = keeper(&wanted([("true", shell("true"))]));
+    let (theirs, ours) = Channel::pair().unwrap();
+    let handle = Handle::new(ours).unwrap();
+    let channel = spawner.0.get().unwrap();
+    channel.send(&vec![0; LAUNCH_BYTES_MAX + 1], &[theirs.as_fd()]).unwrap();
+    channel.send(&vec![0; LAUNCH_BYTES_MAX + 1], &[]).unwrap();
+    drop(theirs);
+    assert!(matches!(handle.news().await, Ok(News::Refused(Refused::NoRoom, _))));
+    let running = spawner.spawn(launch("true").0).await.unwrap();
+    assert_eq!(running.exited().await, Exit::Code(0));
+    drop((running, spawner));
+    keeping.join().unwrap();
+}
+
+#[tokio::test]
 async fn a_signal_reaches_all_that_it_started() {
     let script = "/bin/sleep 60 & echo $!; wait";
     let (spawner, keeping) = keeper(&wanted([("tree", shell(script))]));
