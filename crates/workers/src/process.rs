@@ -11,9 +11,11 @@
 mod child;
 mod raw;
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CString, OsStr, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Acquire;
 use std::sync::atomic::{AtomicI32, AtomicU32};
@@ -24,6 +26,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::user::User;
+pub(crate) use child::{NO_FILE, NOT_EXECUTABLE};
 
 /// Memory for what a new process does before it is the program: some frames of functions, generously.
 const STACK_BYTES: usize = 64 * 1024;
@@ -43,15 +46,16 @@ pub(crate) type Resource = c_int;
 /// What a process is to be.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// The path of the file.
-    pub(crate) program: Vec<u8>,
+    /// Paths of files: it is the first of these that is there.
+    pub(crate) files: Vec<Vec<u8>>,
+    /// A folder, and a path beneath it, where a file is to be that may be executed: no link on the way may lead out.
+    pub(crate) beneath: Option<(Vec<u8>, Vec<u8>)>,
     pub(crate) arguments: Vec<Vec<u8>>,
     /// Each as in `NAME=value`.
     pub(crate) environment: Vec<Vec<u8>>,
     /// Whether `LISTEN_PID` is among it, with the number that the process will have.
     pub(crate) knows_own_pid: bool,
-    /// Where it runs; `None` for where we do.
-    pub(crate) directory: Option<Vec<u8>>,
+    pub(crate) directory: Directory,
     /// Who it is; `None` for who we are.
     pub(crate) user: Option<User>,
     /// Whether it can never become more than that.
@@ -66,6 +70,17 @@ pub(crate) struct Plan {
     pub(crate) group: Option<OwnedFd>,
 }
 
+/// Where a process runs.
+#[derive(Debug, Default)]
+pub(crate) enum Directory {
+    /// Where we do.
+    #[default]
+    Ours,
+    /// Where its file is.
+    OfFile,
+    At(Vec<u8>),
+}
+
 /// What a new process does, in the order it does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -77,11 +92,12 @@ pub(crate) enum Step {
     Descriptors,
     User,
     Directory,
+    Find,
     Execute,
 }
 
 impl Step {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Session,
         Self::Group,
         Self::Limits,
@@ -89,6 +105,7 @@ impl Step {
         Self::Descriptors,
         Self::User,
         Self::Directory,
+        Self::Find,
         Self::Execute,
     ];
 
@@ -102,6 +119,7 @@ impl Step {
             Self::Descriptors => "arranging its descriptors",
             Self::User => "becoming its user",
             Self::Directory => "entering its folder",
+            Self::Find => "looking for its file",
             Self::Execute => "executing it",
         }
     }
@@ -109,7 +127,8 @@ impl Step {
 
 /// A plan in the form that a process needs which may call nothing: nobody changes it, and it stays where it is.
 struct Prepared {
-    program: CString,
+    candidates: Vec<Candidate>,
+    beneath: Option<(CString, CString)>,
     /// These lists end in a null pointer, and point into the texts below.
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
@@ -118,6 +137,8 @@ struct Prepared {
     user: Option<User>,
     is_fixed: bool,
     limits: Vec<(Resource, libc::rlimit64)>,
+    /// The last of the limits: until then it has all descriptors of ours.
+    open_files: Option<(Resource, libc::rlimit64)>,
     umask: u32,
     nice: Option<i32>,
     descriptors: Vec<RawFd>,
@@ -129,13 +150,43 @@ struct Prepared {
     _own_pid_text: Option<Box<[u8]>>,
 }
 
+/// A file that may be the program, and where it runs if it is.
+struct Candidate {
+    file: CString,
+    directory: Option<CString>,
+}
+
+/// What could not be done.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) step: Step,
+    pub(crate) error: io::Error,
+    /// The files that it could have been.
+    pub(crate) files: String,
+}
+
 /// A process that is about to be a program.
 pub(crate) struct Starting {
     pub(crate) pid: i32,
     /// It has ended once the process is the program, or has failed to become it.
     pub(crate) pipe: OwnedFd,
     /// There until the process no longer uses them.
-    lent: Option<(Box<Prepared>, Stack)>,
+    lent: Option<Lent>,
+}
+
+/// What a new process uses of our memory. It is reached by a pointer from the moment that process begins: a box that
+/// is moved claims to be the only way to what is in it.
+struct Lent {
+    prepared: *mut Prepared,
+    stack: Stack,
+}
+
+impl Lent {
+    /// The stack, once the process no longer uses it.
+    fn end(self) -> (Box<Prepared>, Stack) {
+        // SAFETY: it comes from `Box::into_raw` in `start`, and is taken back once, as this consumes it.
+        (unsafe { Box::from_raw(self.prepared) }, self.stack)
+    }
 }
 
 /// A stack for a new process. It may be used again.
@@ -172,15 +223,32 @@ pub(crate) fn start(plan: Plan, stack: Stack) -> io::Result<(Starting, OwnedFd)>
         text[b"LISTEN_PID=".len()..].as_mut_ptr().cast()
     });
     let limit = |(resource, now, most)| (resource, libc::rlimit64 { rlim_cur: now, rlim_max: most });
-    let mut prepared = Box::new(Prepared {
-        program: CString::new(plan.program)?,
+    let is_open_files = |(resource, _): &(Resource, _)| *resource == libc::RLIMIT_NOFILE;
+    let limits = plan.limits.into_iter().map(limit);
+    let (mut open_files, limits): (Vec<_>, Vec<_>) = limits.partition(is_open_files);
+    let folder_of = |file: &[u8]| Path::new(OsStr::from_bytes(file)).parent().map(path_of).transpose();
+    let (is_of_file, directory) = match plan.directory {
+        Directory::Ours => (false, None),
+        Directory::OfFile => (true, None),
+        Directory::At(path) => (false, Some(CString::new(path)?)),
+    };
+    let candidate = |file: Vec<u8>| {
+        let directory = if is_of_file { folder_of(&file)? } else { None };
+        Ok(Candidate { directory, file: CString::new(file)? })
+    };
+    let beneath = plan.beneath.map(|(folder, path)| io::Result::Ok((CString::new(folder)?, CString::new(path)?)));
+    let beneath = beneath.transpose()?;
+    let prepared = Box::into_raw(Box::new(Prepared {
+        candidates: plan.files.into_iter().map(candidate).collect::<io::Result<_>>()?,
+        beneath,
         arguments,
         environment,
         own_pid,
-        directory: plan.directory.map(CString::new).transpose()?,
+        directory,
         user: plan.user,
         is_fixed: plan.is_fixed,
-        limits: plan.limits.into_iter().map(limit).collect(),
+        limits,
+        open_files: open_files.pop(),
         umask: plan.umask,
         nice: plan.nice,
         descriptors: descriptors.iter().map(AsRawFd::as_raw_fd).collect(),
@@ -189,20 +257,32 @@ pub(crate) fn start(plan: Plan, stack: Stack) -> io::Result<(Starting, OwnedFd)>
         failed_with: AtomicI32::new(0),
         _texts: texts,
         _own_pid_text: own_pid_text,
-    });
-    let (pid, pidfd) = clone(&mut prepared, &stack)?;
+    }));
+    let lent = Lent { prepared, stack };
+    let (pid, pidfd) = match clone(&lent) {
+        Ok(begun) => begun,
+        Err(error) => {
+            drop(lent.end());
+            return Err(error);
+        }
+    };
     // The descriptors of ours are closed here, at the latest: the process has a table of its own.
-    Ok((Starting { pid, pipe: reading, lent: Some((prepared, stack)) }, pidfd))
+    Ok((Starting { pid, pipe: reading, lent: Some(lent) }, pidfd))
 }
 
 impl Starting {
     /// How it went, once the pipe has ended, and the stack, which nobody uses any more.
-    pub(crate) fn outcome(mut self) -> (Result<(), (Step, io::Error)>, Option<Stack>) {
-        let Some((prepared, stack)) = self.lent.take() else { return (Ok(()), None) };
+    pub(crate) fn outcome(mut self) -> (Result<(), Failed>, Option<Stack>) {
+        let Some(lent) = self.lent.take() else { return (Ok(()), None) };
+        let (prepared, stack) = lent.end();
         let number = prepared.failed_step.load(Acquire);
         let failed = Step::ALL.into_iter().find(|step| *step as u32 == number);
-        let error = || io::Error::from_raw_os_error(prepared.failed_with.load(Acquire));
-        (failed.map_or(Ok(()), |step| Err((step, error()))), Some(stack))
+        let outcome = failed.map_or(Ok(()), |step| {
+            let error = io::Error::from_raw_os_error(prepared.failed_with.load(Acquire));
+            let files: Vec<_> = prepared.candidates.iter().map(|one| one.file.to_string_lossy()).collect();
+            Err(Failed { step, error, files: files.join(", ") })
+        });
+        (outcome, Some(stack))
     }
 }
 
@@ -216,8 +296,9 @@ impl Drop for Starting {
             }
             let wait = Timespec { tv_sec: 0, tv_nsec: LET_GO_MS_MAX * 1_000_000 };
             let ended = retry_on_intr(|| poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&wait)));
-            if !matches!(ended, Ok(1..)) {
-                std::mem::forget(self.lent.take());
+            match (self.lent.take(), ended) {
+                (Some(lent), Ok(1..)) => drop(lent.end()),
+                (lent, _) => std::mem::forget(lent),
             }
         }
     }
@@ -234,7 +315,11 @@ fn pointers(from: Vec<Vec<u8>>, texts: &mut Vec<CString>) -> io::Result<Vec<*con
     Ok(pointers)
 }
 
-fn clone(prepared: &mut Prepared, stack: &Stack) -> io::Result<(i32, OwnedFd)> {
+fn path_of(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+fn clone(lent: &Lent) -> io::Result<(i32, OwnedFd)> {
     const FLAGS: c_int = libc::CLONE_VM | libc::CLONE_PIDFD | libc::SIGCHLD;
     let mut pidfd: c_int = -1;
     let blocked = Blocked::all()?;
@@ -243,8 +328,7 @@ fn clone(prepared: &mut Prepared, stack: &Stack) -> io::Result<(i32, OwnedFd)> {
     // is the stack used by anybody else until then. No signal handler of ours runs on it: all signals are blocked, and
     // it lets them through only when none has a handler any more. The number of the pidfd is written before this
     // returns, to where the pointer says.
-    let pid =
-        unsafe { libc::clone(child::run, stack.top(), FLAGS, std::ptr::from_mut(prepared).cast(), &raw mut pidfd) };
+    let pid = unsafe { libc::clone(child::run, lent.stack.top(), FLAGS, lent.prepared.cast(), &raw mut pidfd) };
     let error = io::Error::last_os_error();
     drop(blocked);
     if pid < 0 {

@@ -4,6 +4,7 @@
 //! alone, and the keeper reads it from the config itself.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,32 @@ use serde::{Deserialize, Serialize};
 
 /// The programs of a config by their [names](Program::name).
 pub type Programs = BTreeMap<String, Program>;
+
+/// Programs by their names.
+///
+/// # Errors
+///
+/// If two that differ have the same name: one of them would be run for the other.
+pub fn by_name(all: impl IntoIterator<Item = Program>) -> Result<Programs, String> {
+    by_name_of(all, Program::name)
+}
+
+fn by_name_of(all: impl IntoIterator<Item = Program>, name: impl Fn(&Program) -> String) -> Result<Programs, String> {
+    let mut programs = Programs::new();
+    for program in all {
+        match programs.entry(name(&program)) {
+            Entry::Vacant(place) => {
+                place.insert(program);
+            }
+            Entry::Occupied(other) if *other.get() == program => {}
+            Entry::Occupied(other) => {
+                let why = "two programs that differ have the same name by chance";
+                return Err(format!("{}: {why}. Change anything about one of them, as its umask", other.key()));
+            }
+        }
+    }
+    Ok(programs)
+}
 
 /// Where programs are looked for that are named without a path, and what they find in `PATH` unless told.
 pub const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -51,6 +78,9 @@ pub struct Program {
 pub enum Run {
     /// This command: a path, or a name that is looked for in `PATH`, and its arguments.
     Command(Vec<String>),
+    /// This file; or, if it is a folder, any executable file beneath it, as below. Which of both is not for the keeper
+    /// to know, who would have to ask a disk for it.
+    File(PathBuf),
     /// Any executable file beneath this folder. Which one is said by whoever asks; nothing outside is ever run.
     Folder(PathBuf),
 }
@@ -104,25 +134,31 @@ impl Program {
         Self::new(Run::Command(words.into_iter().map(Into::into).collect()))
     }
 
+    /// This file, or any executable file beneath it, as the server's user and without limits of its own.
+    pub fn file(file: impl Into<PathBuf>) -> Self {
+        Self::new(Run::File(file.into()))
+    }
+
     /// Any executable file beneath the folder, as the server's user and without limits of its own.
     pub fn folder(folder: impl Into<PathBuf>) -> Self {
         Self::new(Run::Folder(folder.into()))
     }
 
-    /// What logs and `unary ps` call it: the name of its file, and a number that no other has, as in `hello.py#5f0c21ab`.
+    /// What logs and `unary ps` call it: the name of its file, and a number that no other has, as in
+    /// `hello.py#5f0c21ab83e1d7f4`.
     ///
     /// Keeper and server find it by themselves, and a reload that changes nothing about a program, but perhaps its place
     /// in the config, does not change it either.
     pub fn name(&self) -> String {
         let path = match &self.run {
             Run::Command(words) => words.first().map(Path::new),
-            Run::Folder(folder) => Some(folder.as_path()),
+            Run::File(path) | Run::Folder(path) => Some(path.as_path()),
         };
         let shown = path.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         let shown = &shown[..shown.floor_char_boundary(SHOWN_BYTES_MAX)];
         // JSON has no way to write paths that are no UTF-8.
         let settings = serde_json::to_vec(self).unwrap_or_else(|_| format!("{self:?}").into_bytes());
-        format!("{shown}#{:08x}", fnv_1a(&settings))
+        format!("{shown}#{:016x}", fnv_1a(&settings))
     }
 
     fn new(run: Run) -> Self {
@@ -144,8 +180,8 @@ impl Program {
 
 /// The hash of Fowler, Noll and Vo: the same in every version of this program, which those of the standard library do
 /// not promise.
-fn fnv_1a(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -156,10 +192,19 @@ mod tests {
     fn names_tell_programs_apart() {
         let check = |program: &Program, expected: &str| assert_eq!(program.name(), expected);
         let hello = Program::command(["/srv/hello.py", "a"]);
-        check(&hello, "hello.py#398b0636");
-        check(&Program { nice: Some(1), ..hello.clone() }, "hello.py#d88f5a76");
-        check(&Program::folder("/srv/cgi-bin"), "cgi-bin#fb995dee");
+        check(&hello, "hello.py#c77d8a8f4afa7996");
+        check(&Program { nice: Some(1), ..hello.clone() }, "hello.py#8b56766a26c5fc76");
+        check(&Program::folder("/srv/cgi-bin"), "cgi-bin#57d3c6268465aeae");
         assert_ne!(Program::command(["/srv/hello.py", "b"]).name(), hello.name());
         assert!(Program::command(["é".repeat(NAME_BYTES_MAX)]).name().len() < NAME_BYTES_MAX);
+    }
+
+    #[test]
+    fn two_programs_of_one_name_are_refused() {
+        let (one, other) = (Program::command(["/bin/one"]), Program::command(["/bin/other"]));
+        assert_eq!(by_name([one.clone(), one.clone(), other.clone()]).unwrap().len(), 2);
+        let same = |_: &Program| "same#0".to_owned();
+        assert_eq!(by_name_of([one.clone(), one.clone()], same).unwrap().len(), 1);
+        assert!(by_name_of([one, other], same).unwrap_err().starts_with("same#0: two programs"));
     }
 }

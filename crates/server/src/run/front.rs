@@ -83,7 +83,7 @@ impl Front for ConfigFile {
                 Vec::new()
             },
             files: files_of(&config),
-            programs: programs::of(&config),
+            programs: programs::of(&config).map_err(|why| Refusal { why, code: 1 })?,
         };
         Ok((wanted, kept.to_bytes()))
     }

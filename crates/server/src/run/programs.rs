@@ -1,14 +1,17 @@
 //! The programs of a config: what the keeper may run for its servers.
 
-use unary_workers::program::{Limits, Program, Programs};
+use unary_workers::program::{self, Limits, Program, Programs};
 
 use crate::config::{CgiService, Config, Process, Service};
 
 /// All of them, by their names.
-pub(super) fn of(config: &Config) -> Programs {
+///
+/// # Errors
+///
+/// If two have the same name.
+pub(super) fn of(config: &Config) -> Result<Programs, String> {
     let routes = config.sites.iter().flat_map(|site| site.routes.iter());
-    let programs = routes.filter_map(|(_, route)| program_of(&route.service.what));
-    programs.map(|program| (program.name(), program)).collect()
+    program::by_name(routes.filter_map(|(_, route)| program_of(&route.service.what)))
 }
 
 /// The program that a service is, or has run: the server asks for it by its name.
@@ -23,12 +26,9 @@ pub(crate) fn program_of(service: &Service) -> Option<Program> {
     }
 }
 
-/// What is a folder is one of programs, whatever becomes of it later.
+/// Keeper and server each come to this by themselves, so that it must not depend on what is on a disk just then.
 fn cgi_program(cgi: &CgiService) -> Program {
-    let program = match cgi.path.is_dir() {
-        true => Program::folder(&cgi.path),
-        false => Program::command([cgi.path.to_string_lossy()]),
-    };
+    let program = Program::file(&cgi.path);
     Program { stop_time: cgi.stop_time, ..with_terms(program, &cgi.process) }
 }
 

@@ -8,7 +8,6 @@
 //! its number is its own, and a signal to its process group reaches those it started and nobody else.
 
 mod estate;
-mod file;
 mod found;
 mod plan;
 mod sparingly;
@@ -396,8 +395,8 @@ impl Programs {
         self.stacks.extend(stack);
         let news = match outcome {
             Ok(()) => News::Started(instance.pid.as_raw_nonzero().get().unsigned_abs()),
-            Err((step, error)) => {
-                let (refused, why) = plan::failed(step, &error);
+            Err(failed) => {
+                let (refused, why) = plan::failed(&failed);
                 News::Refused(refused, why)
             }
         };

@@ -4,12 +4,14 @@
 //! So it touches nothing but what was prepared for it, takes no memory and no lock, calls nothing of the C library
 //! (whose `errno` belongs to the keeper's thread), and has no way to panic. Whatever fails it writes down, and exits.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null;
 use std::sync::atomic::Ordering::Release;
 
+use rustix::fs::ResolveFlags;
+
 use super::raw::call;
-use super::{Prepared, Step};
+use super::{Prepared, Resource, Step};
 
 /// Signals there are, and the size of a set of them as the kernel has it.
 const SIGNALS: usize = 64;
@@ -19,6 +21,25 @@ const SIGNAL_SET_BYTES: usize = 8;
 const PR_CAP_AMBIENT: usize = 47;
 const PR_CAP_AMBIENT_CLEAR_ALL: usize = 4;
 const PR_SET_NO_NEW_PRIVS: usize = 38;
+const PR_SET_DUMPABLE: usize = 4;
+
+/// Paths are relative to where the process is.
+const HERE: usize = libc::AT_FDCWD as usize;
+
+/// Tries to look up a path that changes meanwhile.
+const RACES_MAX: usize = 8;
+
+/// More descriptors than a keeper has of all programs, on a kernel that cannot be told to close all.
+const DESCRIPTORS_MAX: usize = 65_536;
+
+/// What statx(2) fills, and where in it the mode is.
+#[repr(C, align(8))]
+struct About([u8; 256]);
+const MODE_AT: usize = 28;
+
+/// Errors of what is found and cannot be run: nothing else in that step has them.
+pub(crate) const NO_FILE: c_int = libc::EISDIR;
+pub(crate) const NOT_EXECUTABLE: c_int = libc::ENOEXEC;
 
 /// Becomes the program; never returns.
 ///
@@ -40,17 +61,39 @@ type Failure = (Step, c_int);
 
 fn become_program(prepared: &Prepared) -> Failure {
     match prepare(prepared) {
-        Ok(()) => {}
-        Err(failure) => return failure,
+        Ok(()) => execute(prepared),
+        Err(failure) => failure,
     }
-    let (program, arguments, environment) =
-        (prepared.program.as_ptr(), prepared.arguments.as_ptr(), prepared.environment.as_ptr());
-    // SAFETY: a text that ends in a zero byte, and two lists of such texts that end in a null pointer.
-    let result = unsafe { call(libc::SYS_execve, [program as usize, arguments as usize, environment as usize, 0, 0]) };
-    (Step::Execute, as_error(result))
 }
 
-/// Everything before: what needs privileges first, then who it is, then where.
+/// Becomes the first of the files that is there.
+fn execute(prepared: &Prepared) -> Failure {
+    let (arguments, environment) = (prepared.arguments.as_ptr() as usize, prepared.environment.as_ptr() as usize);
+    let mut failure = (Step::Find, libc::ENOENT);
+    for candidate in &prepared.candidates {
+        let file = candidate.file.as_ptr() as usize;
+        if let Err((step, error)) = enter(candidate.directory.as_deref()) {
+            if error != libc::ENOENT && error != libc::ENOTDIR {
+                failure = (step, error);
+            }
+            continue;
+        }
+        // SAFETY: a text that ends in a zero byte, and two lists of such texts that end in a null pointer.
+        let error = as_error(unsafe { call(libc::SYS_execve, [file, arguments, environment, 0, 0]) });
+        match error {
+            libc::ENOTDIR | libc::ENAMETOOLONG => {}
+            // SAFETY: a text that ends in a zero byte.
+            libc::ENOENT if unsafe { call(libc::SYS_faccessat, [HERE, file, 0, 0, 0]) } < 0 => {}
+            libc::EACCES => failure = (Step::Execute, error),
+            // It is there: what is not may be what it names as its interpreter.
+            _ => return (Step::Execute, error),
+        }
+    }
+    failure
+}
+
+/// Everything before: what needs privileges first, then who it is, then where. From then on what a path means is looked
+/// up as its user, and by nobody who would have to wait for a disk.
 fn prepare(prepared: &Prepared) -> Result<(), Failure> {
     // SAFETY: no pointers.
     checked(Step::Session, unsafe { call(libc::SYS_setsid, [0; 5]) })?;
@@ -59,9 +102,12 @@ fn prepare(prepared: &Prepared) -> Result<(), Failure> {
     limit(prepared)?;
     descriptors(prepared)?;
     become_user(prepared)?;
-    if let Some(directory) = &prepared.directory {
-        // SAFETY: a text that ends in a zero byte.
-        checked(Step::Directory, unsafe { call(libc::SYS_chdir, [directory.as_ptr() as usize, 0, 0, 0, 0]) })?;
+    if let Some((folder, path)) = &prepared.beneath {
+        look_beneath(folder, path)?;
+    }
+    enter(prepared.directory.as_deref())?;
+    if let Some(limit) = &prepared.open_files {
+        limit_one(limit)?;
     }
     if let Some(place) = prepared.own_pid {
         write_own_pid(place);
@@ -89,11 +135,8 @@ fn default_signals() {
 }
 
 fn limit(prepared: &Prepared) -> Result<(), Failure> {
-    for (resource, limit) in &prepared.limits {
-        // SAFETY: it reads one structure, which is there.
-        let result =
-            unsafe { call(libc::SYS_prlimit64, [0, *resource as usize, std::ptr::from_ref(limit) as usize, 0, 0]) };
-        checked(Step::Limits, result)?;
+    for limit in &prepared.limits {
+        limit_one(limit)?;
     }
     if let Some(nice) = prepared.nice {
         // SAFETY: no pointers.
@@ -104,6 +147,56 @@ fn limit(prepared: &Prepared) -> Result<(), Failure> {
     // SAFETY: no pointers; it cannot fail.
     unsafe { call(libc::SYS_umask, [prepared.umask as usize, 0, 0, 0, 0]) };
     Ok(())
+}
+
+fn limit_one((resource, limit): &(Resource, libc::rlimit64)) -> Result<(), Failure> {
+    let limit = std::ptr::from_ref(limit) as usize;
+    // SAFETY: it reads one structure, which is there.
+    checked(Step::Limits, unsafe { call(libc::SYS_prlimit64, [0, *resource as usize, limit, 0, 0]) })
+}
+
+fn enter(directory: Option<&CStr>) -> Result<(), Failure> {
+    let Some(directory) = directory else { return Ok(()) };
+    // SAFETY: a text that ends in a zero byte.
+    checked(Step::Directory, unsafe { call(libc::SYS_chdir, [directory.as_ptr() as usize, 0, 0, 0, 0]) })
+}
+
+/// Whether there is a file that may be executed at that path beneath the folder. Links may lead from one place beneath
+/// it to another, and nowhere else; the folder itself may be one.
+fn look_beneath(folder: &CStr, path: &CStr) -> Result<(), Failure> {
+    const FLAGS: c_int = libc::O_PATH | libc::O_CLOEXEC;
+    let (folder, flags) = (folder.as_ptr() as usize, (FLAGS | libc::O_DIRECTORY) as usize);
+    // SAFETY: a text that ends in a zero byte.
+    let folder = found(unsafe { call(libc::SYS_openat, [HERE, folder, flags, 0, 0]) })?;
+    let resolve = (ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS)).bits();
+    let how: [u64; 3] = [FLAGS as u64, 0, resolve]; // Flags, mode, and how to resolve: open_how.
+    let (path, how) = (path.as_ptr() as usize, how.as_ptr() as usize);
+    let look = [folder, path, how, size_of::<[u64; 3]>(), 0];
+    // SAFETY: a text that ends in a zero byte, and a structure of that size, which is here.
+    let open = || unsafe { call(libc::SYS_openat2, look) };
+    let mut opened = open();
+    for _ in 1..RACES_MAX {
+        if as_error(opened) != libc::EAGAIN {
+            break;
+        }
+        opened = open(); // Something on the way was renamed meanwhile.
+    }
+    let opened = found(opened)?;
+    let mut about = About([0; 256]);
+    let (to, empty) = ((&raw mut about) as usize, c"".as_ptr() as usize);
+    let mask = (libc::STATX_TYPE | libc::STATX_MODE) as usize;
+    // SAFETY: a text that ends in a zero byte, and room for the structure, which is here.
+    found(unsafe { call(libc::SYS_statx, [opened, empty, libc::AT_EMPTY_PATH as usize, mask, to]) })?;
+    let mode = libc::mode_t::from(u16::from_ne_bytes([about.0[MODE_AT], about.0[MODE_AT + 1]]));
+    match mode & libc::S_IFMT {
+        libc::S_IFREG if mode & 0o111 != 0 => Ok(()),
+        libc::S_IFREG => Err((Step::Find, NOT_EXECUTABLE)),
+        _ => Err((Step::Find, NO_FILE)),
+    }
+}
+
+fn found(result: isize) -> Result<usize, Failure> {
+    checked(Step::Find, result).map(|()| result.unsigned_abs())
 }
 
 /// What is given gets its number; all numbers are below those of the descriptors they come from. All else is closed
@@ -118,7 +211,19 @@ fn descriptors(prepared: &Prepared) -> Result<(), Failure> {
     // SAFETY: as above.
     let result =
         unsafe { call(libc::SYS_close_range, [number, u32::MAX as usize, libc::CLOSE_RANGE_CLOEXEC as usize, 0, 0]) };
-    checked(Step::Descriptors, result)
+    match checked(Step::Descriptors, result) {
+        // Linux before 5.11 has no such flag, and before 5.9 no such call.
+        Err((_, libc::EINVAL | libc::ENOSYS)) => close_one_by_one(number),
+        done => return done,
+    }
+    Ok(())
+}
+
+fn close_one_by_one(from: usize) {
+    for number in from..DESCRIPTORS_MAX {
+        // SAFETY: no pointers. Most numbers stand for nothing, which it says.
+        unsafe { call(libc::SYS_fcntl, [number, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize, 0, 0]) };
+    }
 }
 
 fn become_user(prepared: &Prepared) -> Result<(), Failure> {
@@ -132,6 +237,10 @@ fn become_user(prepared: &Prepared) -> Result<(), Failure> {
         checked(Step::User, unsafe { call(libc::SYS_setresgid, [gid, gid, gid, 0, 0]) })?;
         // SAFETY: as above.
         checked(Step::User, unsafe { call(libc::SYS_setresuid, [uid, uid, uid, 0, 0]) })?;
+        // From here on others are the same user. None of them may look into the memory we share, nor have it dumped by
+        // a signal, for which Linux before 5.16 ends all who share it.
+        // SAFETY: no pointers.
+        checked(Step::User, unsafe { call(libc::SYS_prctl, [PR_SET_DUMPABLE, 0, 0, 0, 0]) })?;
     }
     // SAFETY: no pointers. A kernel without such capabilities has none to clear.
     unsafe { call(libc::SYS_prctl, [PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0]) };

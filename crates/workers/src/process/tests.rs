@@ -24,7 +24,7 @@ fn run(plan: Plan) -> Result<(String, Option<i32>), (Step, Option<i32>)> {
     let status = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).unwrap().unwrap();
     match outcome {
         Ok(()) => Ok((text, status.exit_status())),
-        Err((step, error)) => {
+        Err(Failed { step, error, .. }) => {
             assert_eq!(status.exit_status(), Some(127));
             Err((step, error.raw_os_error()))
         }
@@ -33,7 +33,7 @@ fn run(plan: Plan) -> Result<(String, Option<i32>), (Step, Option<i32>)> {
 
 fn shell(script: &str) -> Plan {
     let arguments = ["sh", "-c", script].map(|word| word.as_bytes().to_vec()).to_vec();
-    Plan { program: b"/bin/sh".to_vec(), arguments, umask: 0o022, ..Plan::default() }
+    Plan { files: vec![b"/bin/sh".to_vec()], arguments, umask: 0o022, ..Plan::default() }
 }
 
 #[track_caller]
@@ -44,7 +44,7 @@ fn check(plan: Plan, expected: &str) {
 #[test]
 fn it_has_what_it_was_given_and_nothing_else() {
     let environment = vec![b"A=1".to_vec(), b"B=".to_vec()];
-    let plan = Plan { program: b"/usr/bin/env".to_vec(), arguments: vec![b"env".to_vec()], ..Plan::default() };
+    let plan = Plan { files: vec![b"/usr/bin/env".to_vec()], arguments: vec![b"env".to_vec()], ..Plan::default() };
     check(Plan { environment, ..plan }, "A=1\nB=\n");
     // The shell opens nothing itself; `ls` has the folder it lists.
     check(shell("exec /bin/ls /proc/self/fd"), "0\n1\n2\n3\n");
@@ -66,7 +66,7 @@ fn it_is_in_a_session_of_its_own_without_anything_of_our_signals() {
 
 #[test]
 fn it_runs_where_and_as_it_is_told() {
-    let directory = Some(b"/usr/bin".to_vec());
+    let directory = Directory::At(b"/usr/bin".to_vec());
     check(Plan { directory, ..shell("pwd; umask; ulimit -t") }, "/usr/bin\n0022\nunlimited\n");
     let limits = vec![(libc::RLIMIT_NOFILE, 100, 200), (libc::RLIMIT_CPU, 5, 5)];
     let plan = Plan { limits, umask: 0o077, nice: Some(7), ..shell("umask; ulimit -n; ulimit -t; /usr/bin/nice") };
@@ -87,7 +87,7 @@ fn it_becomes_its_user_for_good() {
     check(Plan { user: user.clone(), is_fixed: true, ..shell(script) }, expected);
     let folder = unary_testkit::TempDir::new();
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    let directory = Some(folder.path().as_os_str().as_encoded_bytes().to_vec());
+    let directory = Directory::At(folder.path().as_os_str().as_encoded_bytes().to_vec());
     let refused = run(Plan { user, directory, ..shell("true") }).unwrap_err();
     assert_eq!(refused, (Step::Directory, Some(libc::EACCES)));
 }
@@ -98,17 +98,56 @@ fn what_cannot_be_run_says_why() {
     let plan = |name: &str| {
         let program = folder.join(name);
         let program = program.as_os_str().as_encoded_bytes().to_vec();
-        Plan { arguments: vec![program.clone()], program, ..Plan::default() }
+        Plan { arguments: vec![program.clone()], files: vec![program], ..Plan::default() }
     };
     let check = |name, expected| assert_eq!(run(plan(name)).unwrap_err(), (Step::Execute, Some(expected)), "{name}");
-    check("none", libc::ENOENT);
+    for name in ["none", "text/none"] {
+        assert_eq!(run(plan(name)).unwrap_err(), (Step::Find, Some(libc::ENOENT)));
+    }
     check("text", libc::EACCES);
     for name in ["text", "script"] {
         std::fs::set_permissions(folder.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
     check("text", libc::ENOEXEC);
     check("script", libc::ENOENT);
-    start(Plan { program: b"a\0b".to_vec(), ..Plan::default() }, Stack::new().unwrap()).err().unwrap();
+    start(Plan { files: vec![b"a\0b".to_vec()], ..Plan::default() }, Stack::new().unwrap()).err().unwrap();
+}
+
+#[test]
+fn it_is_the_first_file_that_is_there_and_runs_where_that_is() {
+    let files = ["/none/sh", "/usr/bin/none", "/usr/bin/sh", "/bin/sh"].map(|file| file.as_bytes().to_vec()).to_vec();
+    check(Plan { files, directory: Directory::OfFile, ..shell("pwd") }, "/usr/bin\n");
+}
+
+#[test]
+fn what_it_may_open_itself_does_not_keep_it_from_being_found() {
+    let _ours: Vec<File> = (0..20).map(|_| File::open("/dev/null").unwrap()).collect();
+    let limits = vec![(libc::RLIMIT_NOFILE, 10, 10)];
+    let beneath = Some((b"/bin".to_vec(), b"sh".to_vec()));
+    check(Plan { beneath, limits, ..shell("ulimit -n") }, "10\n");
+}
+
+#[test]
+fn folders_are_looked_into_as_its_user() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("process::tests::folders_are_looked_into_as_its_user", "permission to become somebody else");
+    }
+    let folder = unary_testkit::TempDir::with([("closed/program", "#!/bin/sh\necho no\n")]);
+    let closed = folder.join("closed");
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(closed.join("program"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let bytes = |path: &std::path::Path| path.as_os_str().as_encoded_bytes().to_vec();
+    let plan = |user| Plan {
+        files: vec![bytes(&closed.join("program"))],
+        beneath: Some((bytes(&closed), b"program".to_vec())),
+        arguments: vec![b"program".to_vec()],
+        user,
+        ..Plan::default()
+    };
+    assert_eq!(run(plan(None)).unwrap().0, "no\n");
+    let user = Some(User { uid: 65534, gid: 65534, groups: vec![65534] });
+    assert_eq!(run(plan(user)).unwrap_err(), (Step::Find, Some(libc::EACCES)));
 }
 
 #[test]

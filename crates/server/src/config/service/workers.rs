@@ -129,7 +129,7 @@ fn php_pooled(reader: &mut Reader<'_>, given: &Given<'_>) -> Pooled {
     let Program { run, environment, .. } = unary_workers::php::worker();
     let command = match run {
         Run::Command(words) => words.into_iter().map(Into::into).collect(),
-        Run::Folder(_) => Vec::new(),
+        Run::File(_) | Run::Folder(_) => Vec::new(),
     };
     let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     Pooled::read(reader, given, command, environment)

@@ -1,20 +1,26 @@
 //! What exactly is run, of a program and what was asked for: the file, its arguments and environment, and limits.
+//!
+//! Nothing here asks a disk, which may hang: which files are there is for the new process to see, as its user.
 
-use std::io;
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
 use super::found::FoundProgram;
-use super::{file, in_words, refused_of};
-use crate::process::{Plan, Resource as Limit, Step};
+use super::{in_words, refused_of};
+use crate::process::{Directory, Failed, NO_FILE, NOT_EXECUTABLE, Plan, Resource as Limit, Step};
 use crate::program::{Limits, PATH_DEFAULT, Privileges, Run};
 use crate::spawner::Asked;
 use crate::spawner::message::Refused;
 
 /// Descriptors that a program may have open, unless told: select(2) cannot count further.
 const OPEN_FILES: u64 = 1024;
+
+/// Folders of `PATH` that are looked in.
+const FOLDERS_MAX: usize = 64;
 
 /// Which rights files do not get that a program makes, unless told.
 const UMASK: u32 = 0o022;
@@ -27,16 +33,22 @@ pub(super) fn of(
 ) -> Result<Plan, (Refused, String)> {
     let program = &found.program;
     let mut environment = environment_of(found, asked);
-    let (file, arguments) = match &program.run {
+    let path = environment.iter().find_map(|variable| variable.strip_prefix(b"PATH="));
+    let (files, beneath, arguments) = match &program.run {
         Run::Command(words) => {
-            let path = environment.iter().find_map(|variable| variable.strip_prefix(b"PATH="));
-            let file = file::of_command(words, path.unwrap_or_default())?;
-            (file, words.iter().map(|word| word.as_bytes().to_vec()).collect())
+            let files = files_of(words, path.unwrap_or_default())?;
+            (files, None, words.iter().map(|word| word.as_bytes().to_vec()).collect())
         }
-        Run::Folder(folder) => {
-            let file = file::beneath(folder, asked.file)?;
-            let arguments = vec![file.as_os_str().as_bytes().to_vec()];
-            (file, arguments)
+        Run::File(file) if asked.file.is_empty() => {
+            let file = absolute(file)?;
+            (vec![file.clone()], None, vec![file])
+        }
+        // Asked for something beneath it, a file is a folder that is none.
+        Run::File(folder) | Run::Folder(folder) => {
+            let folder = absolute(folder)?;
+            let file = Path::new(OsStr::from_bytes(&folder)).join(OsStr::from_bytes(asked.file));
+            let file = file.into_os_string().into_vec();
+            (vec![file.clone()], Some((folder, asked.file.to_vec())), vec![file])
         }
     };
     let knows_own_pid = asked.sockets > 0;
@@ -44,12 +56,13 @@ pub(super) fn of(
         environment.push(format!("LISTEN_FDS={}", asked.sockets).into_bytes());
     }
     let directory = match &program.directory {
-        Some(directory) => Some(directory.as_path()),
-        None => file.parent(),
+        Some(directory) => Directory::At(directory.as_os_str().as_bytes().to_vec()),
+        None => Directory::OfFile,
     };
     Ok(Plan {
-        directory: directory.map(|directory| directory.as_os_str().as_bytes().to_vec()),
-        program: file.into_os_string().into_encoded_bytes(),
+        directory,
+        files,
+        beneath,
         arguments,
         environment,
         knows_own_pid,
@@ -61,6 +74,26 @@ pub(super) fn of(
         descriptors,
         group: None,
     })
+}
+
+/// Where the file of a command may be: as it is named, or where `PATH` has it.
+fn files_of(words: &[String], path: &[u8]) -> Result<Vec<Vec<u8>>, (Refused, String)> {
+    let Some(name) = words.first() else { return Err((Refused::Unknown, "its command is empty".to_owned())) };
+    if name.contains('/') {
+        return Ok(vec![absolute(Path::new(name))?]);
+    }
+    let folders = path.split(|byte| *byte == b':').filter(|folder| !folder.is_empty()).take(FOLDERS_MAX);
+    let files: Vec<_> =
+        folders.map(|folder| absolute(&Path::new(OsStr::from_bytes(folder)).join(name))).collect::<Result<_, _>>()?;
+    match files.is_empty() {
+        true => Err((Refused::NotFound, format!("`{name}` is looked for in PATH, which is empty"))),
+        false => Ok(files),
+    }
+}
+
+fn absolute(path: &Path) -> Result<Vec<u8>, (Refused, String)> {
+    let absolute = std::path::absolute(path).map(PathBuf::into_os_string).map(OsStringExt::into_vec);
+    absolute.map_err(|error| (Refused::Failed, in_words(&error)))
 }
 
 /// What was asked for comes before what the config says, and both before what is there unless told.
@@ -94,10 +127,22 @@ fn limits_of(limits: &Limits) -> Vec<(Limit, u64, u64)> {
 }
 
 /// Why a process could not become its program.
-pub(super) fn failed(step: Step, error: &io::Error) -> (Refused, String) {
-    let said = in_words(error);
+pub(super) fn failed(failed: &Failed) -> (Refused, String) {
+    let Failed { step, error, files } = failed;
+    let (step, said) = (*step, in_words(error));
     let execute = step == Step::Execute;
     match error.raw_os_error() {
+        Some(error) if step == Step::Find => {
+            let (refused, said) = match error {
+                NO_FILE => (Refused::NotFound, "it is no file"),
+                NOT_EXECUTABLE => (Refused::Forbidden, "nobody may execute it. Allow it: chmod +x"),
+                libc::EXDEV => (Refused::Forbidden, "it leads out of the folder"),
+                libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG => (Refused::NotFound, said.as_str()),
+                libc::EACCES | libc::ELOOP => (Refused::Forbidden, said.as_str()),
+                _ => (refused_of(&failed.error), said.as_str()),
+            };
+            (refused, format!("{files}: {said}"))
+        }
         Some(libc::ENOENT) if execute => (Refused::Broken, format!("{said}: what it names as its interpreter")),
         Some(libc::ENOEXEC) if execute => {
             (Refused::Broken, format!("{said}: it is no program for this machine, and does not begin with `#!`"))
@@ -109,6 +154,6 @@ pub(super) fn failed(step: Step, error: &io::Error) -> (Refused, String) {
         Some(libc::EACCES) if step == Step::Directory => {
             (Refused::Forbidden, format!("{said} while {}", step.as_str()))
         }
-        _ => (refused_of(error), format!("{said} while {}", step.as_str())),
+        _ => (refused_of(&failed.error), format!("{said} while {}", step.as_str())),
     }
 }
