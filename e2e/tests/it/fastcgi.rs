@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
 use unary_e2e::{Client, Server, eventually, has, run, run_config, skip};
 use unary_testkit::{TempDir, free_port};
 
@@ -39,6 +40,24 @@ def app(environ, start_response):
 WSGIServer(app, bindAddress=("127.0.0.1", int(sys.argv[1]))).run()
 "#;
 
+/// An SCGI program of a few lines, at a socket that it was given as its descriptor 0.
+const SCGI: &str = r#"
+import os, socket
+listener = socket.socket(fileno=0)
+while True:
+    connection, _ = listener.accept()
+    stream = connection.makefile("rwb")
+    length = b""
+    while (byte := stream.read(1)) != b":": length += byte
+    words = stream.read(int(length) + 1).split(b"\0")
+    told = dict(zip(words[0::2], words[1::2]))
+    body = stream.read(int(told[b"CONTENT_LENGTH"]))
+    said = b"%s %s %d bytes %s" % (told[b"SCRIPT_NAME"], told[b"PATH_INFO"], len(body), os.environb[b"COLOUR"])
+    stream.write(b"Status: 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+    stream.close()
+    connection.close()
+"#;
+
 /// Ends with the value that holds it.
 struct Running(Child);
 
@@ -51,12 +70,17 @@ impl Drop for Running {
 
 /// A server that sends what is beneath `/app` on to this port.
 fn server(folder: &TempDir, word: &str, port: u16) -> Server {
+    server_of(folder, &format!("{word} \"127.0.0.1:{port}\" mount=\"/app\""))
+}
+
+/// A server of which this is the service beneath `/app`.
+fn server_of(folder: &TempDir, service: &str) -> Server {
     let at = folder.path().display();
     folder.write(
         "unary.kdl",
         format!(
             "server {{ listen \"127.0.0.1:0\"; state \"{at}/state\"; admin \"unix:{at}/admin.sock\"; }}\n\
-             site \"*\" {{ tls off; route \"/app/*\" {{ {word} \"127.0.0.1:{port}\" mount=\"/app\"; }}; }}\n"
+             site \"*\" {{ tls off; route \"/app/*\" {{ {service}; }}; }}\n"
         ),
     );
     run_config(folder.join("unary.kdl"), 1).start()
@@ -80,20 +104,72 @@ fn check(server: &Server, folder: &TempDir) {
     }
 }
 
-#[test]
-fn a_program_of_libfcgi_answers() {
-    let name = "fastcgi::a_program_of_libfcgi_answers";
+/// The program of libfcgi, built in this folder; `None` where it cannot be: then the test `name` is skipped.
+fn build_echo(name: &str, folder: &TempDir) -> Option<()> {
     if !Path::new("/usr/include/fcgi_stdio.h").is_file() {
-        return skip(name, "libfcgi-dev is not installed");
+        skip(name, "libfcgi-dev is not installed");
+        return None;
     }
     if !has(name, "cc") || !has(name, "curl") {
-        return;
+        return None;
     }
-    let folder = TempDir::new();
     folder.write("echo.c", ECHO);
     let mut cc = Command::new("cc");
     let ran = run(cc.arg(folder.join("echo.c")).arg("-o").arg(folder.join("echo")).arg("-lfcgi"));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    Some(())
+}
+
+/// Stops it in order, and with it the workers that it has.
+fn stop(mut server: Server) {
+    server.signal(Signal::TERM);
+    server.ended(unary_e2e::PATIENCE);
+}
+
+#[test]
+fn a_program_of_libfcgi_is_run_while_it_is_asked_for() {
+    let folder = TempDir::new();
+    if build_echo("fastcgi::a_program_of_libfcgi_is_run_while_it_is_asked_for", &folder).is_none() {
+        return;
+    }
+    let server = server_of(&folder, "fastcgi \"./echo\" workers=\"0..2\" idle=\"1s\" mount=\"/app\"");
+    check(&server, &folder);
+    let call = || {
+        let reply = Client::connect(&server).get("/app/");
+        let said = String::from_utf8_lossy(&reply.body).into_owned();
+        let calls = said.rsplit_once("call ").and_then(|(_, calls)| calls.trim().parse::<u32>().ok());
+        calls.unwrap_or_else(|| panic!("{said}"))
+    };
+    assert!(call() > 0, "the worker is the one that answered before");
+    eventually("an idle worker is gone, and the next counts anew", || {
+        unary_e2e::wait::pause(std::time::Duration::from_millis(1100));
+        call() == 0
+    });
+    stop(server);
+}
+
+#[test]
+fn a_program_that_speaks_scgi_is_run_while_it_is_asked_for() {
+    let name = "fastcgi::a_program_that_speaks_scgi_is_run_while_it_is_asked_for";
+    if !has(name, "python3") || !has(name, "curl") {
+        return;
+    }
+    let folder = TempDir::new();
+    folder.write("app.py", SCGI);
+    let words = "scgi \"python3\" \"app.py\" workers=\"0..2\" mount=\"/app\" { env COLOUR=\"blue\"; }";
+    let server = server_of(&folder, words);
+    check(&server, &folder);
+    let reply = Client::connect(&server).get("/app/");
+    assert!(reply.body.ends_with(b" blue"), "{:?}", reply.body);
+    stop(server);
+}
+
+#[test]
+fn a_program_of_libfcgi_answers() {
+    let folder = TempDir::new();
+    if build_echo("fastcgi::a_program_of_libfcgi_answers", &folder).is_none() {
+        return;
+    }
     let port = free_port();
     let listening: OwnedFd = TcpListener::bind(("127.0.0.1", port)).expect("the port is free").into();
     let mut echo = Command::new(folder.join("echo"));

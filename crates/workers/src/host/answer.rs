@@ -158,7 +158,8 @@ where
     }
 }
 
-/// Keeps the connection for another call; before the second, the worker is asked how many it takes.
+/// Keeps the connection for another call; before the second, the worker is asked how many it takes. Of those of a pool
+/// that is known.
 fn give_back<D, T, S>(talk: Box<Talk<T, S>>, shelf: &Arc<Shelf<D, S>>)
 where
     D: Service<Address, Reply = Connection<S>> + 'static,
@@ -166,7 +167,7 @@ where
     S: Transport,
 {
     match Handle::try_current() {
-        Ok(event_loop) if T::ASKS && shelf.may_ask() => {
+        Ok(event_loop) if T::ASKS && !talk.is_engaged() && shelf.may_ask() => {
             let shelf = shelf.clone();
             event_loop.spawn(async move {
                 let mut wire = talk.wire;

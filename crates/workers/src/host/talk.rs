@@ -317,6 +317,11 @@ impl<T: Dialect, S: Transport> Talk<T, S> {
         self.is_uploading() || !self.wire.wire.output.is_empty()
     }
 
+    /// Whether the worker is one of a pool.
+    pub(crate) fn is_engaged(&self) -> bool {
+        self.engaged.is_some()
+    }
+
     /// Says that nobody knows what the worker does now.
     pub(crate) fn is_lost(&self) {
         if let Some(Engaged(place)) = &self.engaged {
