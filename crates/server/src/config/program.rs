@@ -50,6 +50,15 @@ pub(crate) struct Process {
     /// In whole seconds.
     #[serde(serialize_with = "json::maybe_duration")]
     pub(crate) cpu_time_max: Option<Duration>,
+    pub(crate) together: Together,
+}
+
+/// What all processes of a program may take.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Together {
+    pub(crate) memory_bytes_max: Option<u64>,
+    pub(crate) cpu_percent_max: Option<u32>,
+    pub(crate) processes_max: Option<u32>,
 }
 
 /// A folder whose files a program may have sent in its place.
@@ -76,6 +85,13 @@ impl Cgi {
             match word.name {
                 "env" => environment::add(&mut process.environment, reader, &line),
                 "limits" => process.read_limits(&line),
+                "together" => {
+                    process.together = Together {
+                        memory_bytes_max: line.maybe("memory"),
+                        cpu_percent_max: line.maybe("cpu"),
+                        processes_max: line.maybe("processes"),
+                    };
+                }
                 _ => send_file.push(send_file_of(reader, &line)),
             }
         }

@@ -1,6 +1,6 @@
 //! The programs of a config: what the keeper may run for its servers.
 
-use unary_workers::program::{self, Limits, Program, Programs};
+use unary_workers::program::{self, Limits, Program, Programs, Together};
 
 use crate::config::{CgiService, Config, Process, Service};
 
@@ -46,6 +46,11 @@ fn with_terms(program: Program, process: &Process) -> Program {
             cpu_seconds: process.cpu_time_max.map(|time| time.as_secs().max(1)),
             file_bytes: process.file_bytes_max,
             core_bytes: None,
+        },
+        together: Together {
+            memory_bytes_max: process.together.memory_bytes_max,
+            cpu_milli_max: process.together.cpu_percent_max.map(|percent| u64::from(percent) * 10),
+            processes_max: process.together.processes_max.map(u64::from),
         },
         ..program
     }

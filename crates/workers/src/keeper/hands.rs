@@ -19,7 +19,7 @@ use super::admin::{Admin, PATH_BYTES_MAX};
 use super::channel::Channel;
 use super::keeping::{self, Asker, Heirloom, Outcome, Pid, SUCCESSION, State};
 use super::message::Order;
-use super::programs::{Found, Programs};
+use super::programs::{Found, Groups, Programs};
 use super::sockets::{Change, Held, Sockets};
 use super::spawn::spawn;
 use super::succession::{self, Estate};
@@ -82,7 +82,8 @@ impl<F: Front> Hands<F> {
         }
         let admin = wanted.admin.as_deref().map(open_admin).transpose().map_err(failed)?.unwrap_or_default();
         let cannot = |error: io::Error| failed(error.to_string());
-        let programs = Programs::new(programs).map_err(cannot)?;
+        let mut programs = Programs::new(programs).map_err(cannot)?;
+        programs.divide(Groups::find());
         let hands = Self::with(front, server_arguments, sockets, admin, lock, wanted, &text).map_err(cannot)?;
         Ok(Self { programs, ..hands })
     }
@@ -142,7 +143,8 @@ impl<F: Front> Hands<F> {
         let lock = lock.map(own).transpose()?;
         let user = user_of(&wanted).map_err(io::Error::other)?;
         let found = Found::of(&wanted.programs, user.as_ref()).map_err(io::Error::other)?;
-        let programs = Programs::inherit(found, programs, Instant::now())?;
+        let mut programs = Programs::inherit(found, programs, Instant::now())?;
+        programs.divide(Groups::find());
         let hands = Self::with(front, server_arguments, sockets, admin, lock, wanted, b"")?;
         Ok(Self { channels, files, programs, told, config: own(config)?, ..hands })
     }

@@ -9,6 +9,7 @@
 
 mod estate;
 mod found;
+mod groups;
 mod plan;
 mod sparingly;
 
@@ -23,11 +24,13 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 
 use super::channel::{Channel, Taken};
-use crate::process::{self, Stack, Starting};
+use crate::process::{self, Plan, Stack, Starting};
 use crate::spawner::message::{News, Refused, Wish};
 use crate::spawner::{Asked, Exit, LAUNCH_BYTES_MAX};
 pub(crate) use estate::Heirs;
 pub(crate) use found::Found;
+use groups::Group;
+pub(crate) use groups::Groups;
 use sparingly::Sparingly;
 
 /// Programs that run at once, of all servers.
@@ -74,6 +77,7 @@ pub(crate) struct Programs {
     last: Number,
     starting: usize,
     stacks: Vec<Stack>,
+    groups: Groups,
     /// Somebody was waited for, behind whom others may be waiting who are not programs.
     has_reaped: bool,
     message: Vec<u8>,
@@ -88,6 +92,7 @@ struct Instance {
     /// `None` once the server has let go of it.
     handle: Option<Channel>,
     pidfd: Option<OwnedFd>,
+    group: Option<Group>,
     /// How long it may go on once its server is gone.
     finish_time: Duration,
     stop_time: Duration,
@@ -107,6 +112,15 @@ enum Phase {
 }
 
 impl Instance {
+    /// Sends a signal to the process and those it started: all of them, if it is to end them and the machine knows who
+    /// they are; as far as they stayed in its process group otherwise.
+    fn signal(&self, signal: Signal) {
+        kill(self.pid, signal);
+        if let Some(group) = self.group.as_ref().filter(|_| signal == Signal::KILL) {
+            group.kill();
+        }
+    }
+
     /// What is watched of it.
     fn watched(&self) -> impl Iterator<Item = (BorrowedFd<'_>, u64)> {
         let pipe = match &self.phase {
@@ -130,10 +144,16 @@ impl Programs {
             last: 0,
             starting: 0,
             stacks: Vec::new(),
+            groups: Groups::default(),
             has_reaped: false,
             message: vec![0; LAUNCH_BYTES_MAX],
             senseless: Sparingly::default(),
         })
+    }
+
+    /// Has groups made for those that are started from now on.
+    pub(crate) fn divide(&mut self, groups: Groups) {
+        self.groups = groups;
     }
 
     /// What to wait for: what becomes of programs, and launches if there is room for them.
@@ -200,6 +220,7 @@ impl Programs {
             }
         }
         self.tend_until(|programs| programs.running.is_empty(), give_up);
+        self.groups.close();
     }
 
     /// Waits until those that are being started run, or do not.
@@ -319,12 +340,25 @@ impl Programs {
         let failed = |error: io::Error| (refused_of(&error), in_words(&error));
         let stack = self.stacks.pop().map_or_else(Stack::new, Ok).map_err(failed)?;
         let stop_time = found.program.stop_time;
-        let (starting, pidfd) = process::start(plan, stack).map_err(failed)?;
-        let pid = Pid::from_raw(starting.pid).ok_or_else(|| failed(Errno::SRCH.into()))?;
-        let phase = Phase::Starting(starting);
+        let made = self.groups.make(asked.program, found.program.together).map_err(|error| {
+            let (refused, why) = failed(error);
+            (refused, format!("{why} while making its cgroup"))
+        })?;
+        let (group, joined) = made.unzip();
+        let started = process::start(Plan { group: joined, ..plan }, stack).and_then(|(starting, pidfd)| {
+            let pid = Pid::from_raw(starting.pid).ok_or(Errno::SRCH)?;
+            Ok((pid, Phase::Starting(starting), Some(pidfd)))
+        });
+        let (pid, phase, pidfd) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                group.into_iter().for_each(|group| self.groups.end(group));
+                return Err(failed(error));
+            }
+        };
         let program = asked.program.to_owned();
         let finish_time = asked.finish_time;
-        Ok(Instance { program, pid, phase, handle: None, pidfd: Some(pidfd), finish_time, stop_time, deadline: None })
+        Ok(Instance { program, pid, phase, handle: None, pidfd, group, finish_time, stop_time, deadline: None })
     }
 
     /// Watches it from here on.
@@ -337,6 +371,7 @@ impl Programs {
             }
             // Nobody knows of it from here on: it is waited for as those are that programs leave behind.
             kill(instance.pid, Signal::KILL);
+            instance.group.into_iter().for_each(|group| self.groups.end(group));
             self.has_reaped = true;
             return;
         }
@@ -438,9 +473,9 @@ impl Programs {
         let mut message = [0; crate::spawner::message::MESSAGE_BYTES_MAX];
         match handle.try_receive(&mut message) {
             Ok(Some(taken)) => match Wish::decode(&message[..taken.bytes]) {
-                Some(Wish::Signal(signal)) => kill(instance.pid, signal),
+                Some(Wish::Signal(signal)) => instance.signal(signal),
                 Some(Wish::End) => {
-                    kill(instance.pid, Signal::KILL);
+                    instance.signal(Signal::KILL);
                     self.abandoned(number, now, IsEnded::Yes);
                 }
                 None => {
@@ -491,7 +526,7 @@ impl Programs {
                     self.starting -= 1;
                     kill(instance.pid, Signal::KILL);
                 }
-                Phase::Leaving { .. } => kill(instance.pid, Signal::KILL),
+                Phase::Leaving { .. } => instance.signal(Signal::KILL),
                 Phase::Ended => self.reap(number),
                 Phase::Running => {}
             }
@@ -510,6 +545,7 @@ impl Programs {
     fn let_go(&mut self, number: Number) {
         if let Some(instance) = self.running.remove(&number) {
             self.unwatch_all(&instance);
+            instance.group.into_iter().for_each(|group| self.groups.end(group));
         }
         self.has_reaped = true;
     }

@@ -11,8 +11,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::keeping::{Asker, Heirloom, Pid, SUCCESSION};
@@ -24,6 +25,9 @@ pub(super) const VARIABLE: &str = "UNARY_KEEPER_ESTATE";
 
 /// Far more than an estate takes with all files of the largest config.
 const ESTATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What is in memory then stays as it is.
+const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 
 /// All that one keeper leaves to the next. Descriptors are numbers in the process they share.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,6 +64,9 @@ impl Estate {
         let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{VARIABLE} {why}"));
         let number = number.to_str().and_then(|number| number.parse().ok()).filter(|number| *number > 2);
         let mut estate = File::from(own(number.ok_or_else(|| bad("is no descriptor"))?)?);
+        if !is_a_keepers(&estate) {
+            return Err(bad("is nothing that a keeper has left: start without it"));
+        }
         let mut text = Vec::new();
         estate.rewind()?;
         estate.take(ESTATE_BYTES_MAX).read_to_end(&mut text)?;
@@ -98,8 +105,15 @@ pub(super) fn own(number: RawFd) -> io::Result<OwnedFd> {
 pub(super) fn sealed(name: &str, text: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
     file.write_all(text)?;
-    fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
+    fcntl_add_seals(&file, SEALS)?;
     Ok(file.into())
+}
+
+/// Whether this is what [`sealed`] makes, and ours: whoever starts us may set the variable, and what it leads to says
+/// what is run as whom.
+fn is_a_keepers(estate: &File) -> bool {
+    let is_ours = fstat(estate).is_ok_and(|about| about.st_uid == geteuid().as_raw());
+    is_ours && fcntl_get_seals(estate).is_ok_and(|seals| seals.contains(SEALS))
 }
 
 /// Becomes the program, with the arguments of this one. Comes back only if that fails.
@@ -187,6 +201,14 @@ mod tests {
         memory.read_to_string(&mut text).unwrap();
         assert_eq!(text, "a config");
         memory.write_all(b"more").unwrap_err();
+    }
+
+    #[test]
+    fn what_no_keeper_sealed_is_no_estate() {
+        assert!(is_a_keepers(&File::from(sealed("test", b"{}").unwrap())));
+        let open = memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        assert!(!is_a_keepers(&File::from(open)));
+        assert!(!is_a_keepers(&File::open("/dev/null").unwrap()));
     }
 
     #[test]

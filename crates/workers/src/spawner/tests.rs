@@ -7,16 +7,22 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
-use unary_testkit::TempDir;
+use unary_testkit::{TempDir, skip};
 
 use super::*;
-use crate::keeper::programs::{Found, Heirs, Programs};
-use crate::program::{Program, Programs as Wanted};
+use crate::keeper::programs::{Found, Groups, Heirs, Programs};
+use crate::program::{Program, Programs as Wanted, Together};
 
 /// A keeper of these programs, until nobody asks it any more and none is left. Joining it is the proof of that.
 pub(crate) fn keeper(programs: &Wanted) -> (Spawner, thread::JoinHandle<()>) {
+    keeper_with(programs, Groups::default())
+}
+
+/// One that makes groups of the kernel's.
+fn keeper_with(programs: &Wanted, groups: Groups) -> (Spawner, thread::JoinHandle<()>) {
     let (ours, theirs) = Channel::pair().unwrap();
     let mut programs = Programs::new(Found::of(programs, None).unwrap()).unwrap();
+    programs.divide(groups);
     programs.serve(1, ours);
     let keeping = thread::spawn(move || {
         while !programs.is_done() {
@@ -223,6 +229,46 @@ async fn those_it_left_behind_can_be_ended_while_it_is_held_on_to() {
     running.signal(Signal::KILL).unwrap();
     assert_eq!(text(reading), "");
     drop((running, spawner));
+    keeping.join().unwrap();
+}
+
+#[tokio::test]
+async fn each_run_is_in_a_group_of_its_own_and_ended_with_it() {
+    let folder = TempDir::with([("cgroup.controllers", "cpu memory pids")]); // It looks like one.
+    let groups = Groups::beneath(folder.path().to_owned()).unwrap();
+    let (spawner, keeping) = keeper_with(&wanted([("long", shell("echo; sleep 60"))]), groups);
+    let (launch, mut reading) = launch("long");
+    let running = spawner.spawn(launch).await.unwrap();
+    reading.read_exact(&mut [0; 1]).unwrap();
+    let runs = fs::read_dir(folder.join("program-long")).unwrap().map(|entry| entry.unwrap().path());
+    let runs: Vec<_> = runs.filter(|path| path.is_dir()).collect();
+    let [group] = runs.as_slice() else { panic!("{runs:?}") };
+    assert_eq!(fs::read_to_string(group.join("cgroup.procs")).unwrap(), "0", "it has joined");
+    drop((running, spawner));
+    keeping.join().unwrap();
+    assert_eq!(fs::read_to_string(group.join("cgroup.kill")).unwrap(), "1");
+}
+
+#[tokio::test]
+async fn daemons_end_with_their_program_and_fork_bombs_stay_within_bounds() {
+    const NAME: &str = "spawner::tests::daemons_end_with_their_program_and_fork_bombs_stay_within_bounds";
+    let groups = Groups::find();
+    if !groups.are_made() {
+        return skip(NAME, "a cgroup of version 2 with cpu, memory and pids that is ours to divide");
+    }
+    let together = Together { processes_max: Some(8), ..Together::default() };
+    let daemon = shell("setsid sh -c 'sleep 60 & sleep 60 & wait' & echo; exit 0");
+    let bomb = shell("bomb() { bomb & bomb; }; echo; bomb");
+    let programs = [("daemon", daemon), ("bomb", Program { together, ..bomb })];
+    let (spawner, keeping) = keeper_with(&wanted(programs), groups);
+    for name in ["daemon", "bomb"] {
+        let (launch, mut reading) = launch(name);
+        let running = spawner.spawn(launch).await.unwrap();
+        reading.read_exact(&mut [0; 1]).unwrap();
+        drop(running);
+        assert_eq!(text(reading), "", "nobody has its output any more");
+    }
+    drop(spawner);
     keeping.join().unwrap();
 }
 

@@ -155,6 +155,15 @@ pub(super) static CGI: &[Word] =
             may("file-size", Kind::Size, "the longest file that it writes"),
             may("cpu-time", Kind::Duration, "time on a processor, in whole seconds"),
         ]),
+        Word::new(
+            "together",
+            "What all processes of the program may take together, where the machine lets the keeper make cgroups.",
+        )
+        .with(&[
+            may("memory", Kind::Size, "memory. Beyond it, what takes the most of it is ended"),
+            may("cpu", Kind::Count(1, 100_000), "per cent of one core"),
+            may("processes", Kind::Count(1, 1_000_000), "processes and threads"),
+        ]),
     ];
 
 pub(super) static FILES: &[Word] = &[

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
+use super::groups::Group;
 use super::{Found, Instance, Phase, Programs, Server};
 use crate::keeper::channel::Channel;
 use crate::keeper::succession::own;
@@ -24,6 +26,9 @@ struct Heir {
     program: String,
     pid: i32,
     handle: Option<RawFd>,
+    /// The cgroup it runs in. An estate from before has none.
+    #[serde(default)]
+    group: Option<PathBuf>,
     stage: Stage,
     finish_time_ms: u64,
     stop_time_ms: u64,
@@ -53,6 +58,7 @@ impl Programs {
             program: instance.program.clone(),
             pid: instance.pid.as_raw_nonzero().get(),
             handle: instance.handle.as_ref().map(AsRawFd::as_raw_fd),
+            group: instance.group.as_ref().map(|group| group.0.clone()),
             stage: match instance.phase {
                 Phase::Starting(_) | Phase::Running => Stage::Running,
                 Phase::Leaving { is_told } => Stage::Leaving { is_told },
@@ -92,6 +98,7 @@ impl Programs {
                 phase,
                 handle: heir.handle.map(channel).transpose()?,
                 pidfd,
+                group: heir.group.map(Group),
                 finish_time: Duration::from_millis(heir.finish_time_ms),
                 stop_time: Duration::from_millis(heir.stop_time_ms),
                 deadline: heir.left_ms.map(|left| now + Duration::from_millis(left)),
