@@ -21,6 +21,7 @@ mod log;
 mod peers;
 mod php;
 mod proxy;
+mod recipes;
 mod refusals;
 mod slow_storage;
 mod start;
