@@ -41,6 +41,7 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "/usr/share/gitweb/gitweb.cgi", package: "gitweb" },
     Program { name: "/usr/share/perl5/CGI.pm", package: "libcgi-pm-perl" },
     Program { name: "node", package: "nodejs" },
+    Program { name: "php-cgi", package: "php-cgi" },
     Program { name: "/usr/bin/python3", package: "python3-minimal" },
     Program { name: "/usr/lib/python3/dist-packages/pip/__init__.py", package: "python3-pip" },
     Program { name: "/usr/lib/python3/dist-packages/requests/__init__.py", package: "python3-requests" },
