@@ -40,6 +40,23 @@ def app(environ, start_response):
 WSGIServer(app, bindAddress=("127.0.0.1", int(sys.argv[1]))).run()
 "#;
 
+/// An authorizer of libfcgi: whoever knows the word may come, and is `ann`.
+const AUTHORIZER: &str = r#"
+#include <string.h>
+#include <stdlib.h>
+#include <fcgi_stdio.h>
+int main(void) {
+    while (FCGI_Accept() >= 0) {
+        const char *role = getenv("FCGI_ROLE"), *said = getenv("HTTP_X_WORD");
+        if (role && !strcmp(role, "AUTHORIZER") && said && !strcmp(said, "sesame"))
+            printf("Status: 200 OK\r\nVariable-WHO: ann\r\n\r\n");
+        else
+            printf("Status: 403 Forbidden\r\nContent-Type: text/plain\r\n\r\nnot you");
+    }
+    return 0;
+}
+"#;
+
 /// An SCGI program of a few lines, at a socket that it was given as its descriptor 0.
 const SCGI: &str = r#"
 import os, socket
@@ -106,6 +123,10 @@ fn check(server: &Server, folder: &TempDir) {
 
 /// The program of libfcgi, built in this folder; `None` where it cannot be: then the test `name` is skipped.
 fn build_echo(name: &str, folder: &TempDir) -> Option<()> {
+    build(name, folder, ECHO)
+}
+
+fn build(name: &str, folder: &TempDir, source: &str) -> Option<()> {
     if !Path::new("/usr/include/fcgi_stdio.h").is_file() {
         skip(name, "libfcgi-dev is not installed");
         return None;
@@ -113,7 +134,7 @@ fn build_echo(name: &str, folder: &TempDir) -> Option<()> {
     if !has(name, "cc") || !has(name, "curl") {
         return None;
     }
-    folder.write("echo.c", ECHO);
+    folder.write("echo.c", source);
     let mut cc = Command::new("cc");
     let ran = run(cc.arg(folder.join("echo.c")).arg("-o").arg(folder.join("echo")).arg("-lfcgi"));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -213,4 +234,31 @@ fn python_by_flup_answers_in_fastcgi_and_scgi() {
         eventually("it listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         check(&server(&folder, word, port), &folder);
     }
+}
+
+#[test]
+fn an_authorizer_says_who_may_come() {
+    let (folder, name) = (TempDir::new(), "fastcgi::an_authorizer_says_who_may_come");
+    if !has(name, "python3") || build(name, &folder, AUTHORIZER).is_none() {
+        return;
+    }
+    folder.write("app.py", SCGI.replace("os.environb[b\"COLOUR\"]", "told[b\"WHO\"]"));
+    let port = free_port();
+    let listening: OwnedFd = TcpListener::bind(("127.0.0.1", port)).expect("the port is free").into();
+    let mut command = Command::new(folder.join("echo"));
+    let authorizer = Running(command.stdin(Stdio::from(listening)).spawn().expect("it was built"));
+    drop(command); // It holds the socket, too.
+    let words =
+        format!("fastcgi-auth \"127.0.0.1:{port}\"; scgi \"python3\" \"app.py\" workers=\"0..2\" mount=\"/app\"");
+    let server = server_of(&folder, &words);
+    let ask = |word: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--max-time", "30", "-w", " %{http_code}", "-d", "a body", "-H", &format!("X-Word: {word}")]);
+        run(curl.arg(server.url("/app/x"))).stdout
+    };
+    assert_eq!(ask("sesame"), "/app /x 6 bytes ann 200");
+    assert_eq!(ask("please"), "not you 403");
+    drop(authorizer);
+    assert!(["502", "503"].iter().any(|status| ask("sesame").ends_with(status)), "nobody comes past one that is gone");
+    stop(server);
 }

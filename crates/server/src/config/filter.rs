@@ -14,7 +14,7 @@ use super::json;
 use super::kdl::Node;
 use super::read::{Given, Reader};
 use super::server::{AccessLog, Trace};
-use super::service::Redirect;
+use super::service::{Authorizers, Redirect, authorizers_of};
 use super::value::{Kind, Rate, Read, Statuses};
 use super::words::Place;
 
@@ -34,6 +34,8 @@ pub(crate) enum Filter {
     BodyLimit {
         bytes_max: u64,
     },
+    #[serde(rename = "fastcgi-auth")]
+    FastCgiAuth(Box<Authorizers>),
     Compress {
         /// The first choice first.
         encodings: Vec<&'static str>,
@@ -146,6 +148,7 @@ impl Filter {
             "compress" => compress_of(reader, given),
             "cors" => Self::Cors(cors_of(reader, given)),
             "error-page" => Self::ErrorPage { statuses: given.all("status"), file: given.one("file") },
+            "fastcgi-auth" => Self::FastCgiAuth(Box::new(authorizers_of(reader, given))),
             "headers" => headers_of(reader, given),
             "hsts" => hsts_of(reader, given),
             "in-flight" => {

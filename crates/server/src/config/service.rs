@@ -23,7 +23,8 @@ use super::words::Place;
 
 pub(crate) use app::{App, Listens};
 pub(crate) use pooled::Pooled;
-pub(crate) use workers::{Php, Terms, Workers};
+pub(super) use workers::authorizers_of;
+pub(crate) use workers::{Authorizers, Php, Terms, Workers};
 
 /// A service, with its settings.
 #[derive(Clone, Debug, Serialize)]

@@ -62,6 +62,10 @@ impl Traveller {
             }
             Filter::Rewrite(rewrite) => Some(self.rewritten(rewrite)),
             Filter::RateLimit { by, .. } => self.counted(by),
+            Filter::FastCgiAuth(auth) => {
+                let addresses: Vec<_> = auth.addresses.iter().map(ToString::to_string).collect();
+                Some(format!("{} says whether it goes on", addresses.join(" or ")))
+            }
             Filter::BasicAuth { .. } if !self.told.headers.contains_key(header::AUTHORIZATION) => {
                 Some("without Authorization it is answered with 401".to_owned())
             }

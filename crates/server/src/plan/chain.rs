@@ -37,6 +37,7 @@ pub(super) fn build(route: &Route, when: &When, parts: &mut Parts<'_>) -> Result
     let is_rewritten = route.filters.iter().any(|placed| matches!(placed.what, Filter::Rewrite(_)));
     let is_program =
         matches!(route.service.what, Service::Cgi(_) | Service::FastCgi(_) | Service::Scgi(_) | Service::Php(_));
+    let is_program = is_program || route.filters.iter().any(|placed| matches!(placed.what, Filter::FastCgiAuth(_)));
     Ok(if is_program && is_rewritten { BoxService::new(program::Noting(chain)) } else { chain })
 }
 
@@ -64,6 +65,7 @@ fn push(chain: Chain, placed: &Placed<Filter>, when: &When) -> Result<Chain, Str
             }
             chain.push("error-page", line, page)
         }
+        Filter::FastCgiAuth(auth) => chain.push("fastcgi-auth", line, super::ending::authorizer(auth)),
         Filter::Headers { request, reply } => {
             let edits = |edits: &[Edit]| edits.iter().map(Edit::edit).collect::<Result<Vec<_>, _>>().map_err(in_words);
             let filter = edits(request)?.into_iter().fold(Headers::new(), Headers::on_request);

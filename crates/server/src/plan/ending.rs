@@ -6,6 +6,8 @@
 mod app;
 mod workers;
 
+pub(super) use workers::authorizer;
+
 use std::collections::HashMap;
 
 use unary_http::h1::{client, pool};

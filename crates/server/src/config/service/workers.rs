@@ -44,6 +44,15 @@ pub(crate) struct Php {
     pub(crate) terms: Terms,
 }
 
+/// Workers that say whether a request may go on: a filter.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Authorizers {
+    /// At least one.
+    #[serde(serialize_with = "json::texts")]
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) terms: Terms,
+}
+
 /// What holds of all of them.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Terms {
@@ -72,7 +81,7 @@ pub(super) fn workers_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Workers 
         let help = "write it as in \"/app\", and leave it out for all paths";
         reader.refuse(given.span("mount"), format!("`{prefix}` is not what paths begin with"), help);
     }
-    let terms = terms_of(reader, given);
+    let terms = terms_of(reader, given, Place::Worker);
     let (mut addresses, mut pooled) = (Vec::new(), None);
     if given.says("workers") {
         pooled = Some(Pooled::read(reader, given, given.all("worker"), terms.environment.clone()));
@@ -110,7 +119,7 @@ pub(super) fn php_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Php {
         let help = "write its path from the folder on, as in \"/index.php\", or \"off\" for none";
         reader.refuse(given.span("front"), format!("`{front}` names no program in the folder"), help);
     }
-    let terms = terms_of(reader, given);
+    let terms = terms_of(reader, given, Place::Worker);
     let socket: Option<Address> = given.maybe("socket");
     if given.says("socket") && given.says("workers") {
         reader.refuse(given.span("socket"), "PHP is run here, or asked there", "leave out this, or `workers`");
@@ -135,9 +144,14 @@ fn php_pooled(reader: &mut Reader<'_>, given: &Given<'_>) -> Pooled {
     Pooled::read(reader, given, command, environment)
 }
 
-fn terms_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Terms {
+/// Reads the word `fastcgi-auth`.
+pub(in crate::config) fn authorizers_of(reader: &mut Reader<'_>, given: &Given<'_>) -> Authorizers {
+    Authorizers { addresses: given.all("worker"), terms: terms_of(reader, given, Place::App) }
+}
+
+fn terms_of(reader: &mut Reader<'_>, given: &Given<'_>, place: Place) -> Terms {
     let (mut environment, mut send_file) = (Variables::new(), Vec::new());
-    for (node, word) in reader.words(given.node.children(), Place::Worker) {
+    for (node, word) in reader.words(given.node.children(), place) {
         let Some(line) = reader.read(node, word) else { continue };
         match word.name {
             "env" => environment::add(&mut environment, reader, &line),

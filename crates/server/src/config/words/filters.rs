@@ -48,6 +48,7 @@ pub(super) static FILTERS: &[Word] = &[
         .many()
         .takes(&[must("status", Kind::Statuses, "as in 404, or \"5xx\"").many()])
         .with(&[must("file", Kind::File, "what they say instead")]),
+    super::programs::FASTCGI_AUTH,
     Word::new("headers", "Sets, adds and removes header fields of replies, and of requests.")
         .many()
         .holds(Place::Headers),

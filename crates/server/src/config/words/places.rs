@@ -110,7 +110,7 @@ impl Place {
             Self::Cors => "`cors`",
             Self::Files => "`files`",
             Self::Worker => "`fastcgi`, `scgi` and `php`",
-            Self::App => "`app`",
+            Self::App => "`app` and `fastcgi-auth`",
             Self::Cgi => "`cgi`",
         }
     }

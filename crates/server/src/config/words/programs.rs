@@ -45,6 +45,20 @@ const WORKER: Param = must(
 )
 .many();
 
+/// A filter.
+pub(super) const FASTCGI_AUTH: Word =
+    Word::new("fastcgi-auth", "Asks a program that speaks FastCGI, as an authorizer, whether a request may go on.")
+        .takes(&[must("worker", Kind::Address, "where one listens; of several, the least busy is asked").many()])
+        .with(&[
+            or("authorization", Kind::Switch, "true", "whether they are told what clients say in `Authorization`"),
+            CONNECT_TIME,
+            REPLY_TIME,
+            STALL_TIME,
+            IDLE_TIME,
+            CONNECTIONS,
+        ])
+        .holds(Place::App);
+
 pub(super) static WORKERS: &[Word] = &[
     Word::new("fastcgi", "Has requests answered by programs that speak FastCGI.")
         .takes(&[WORKER])

@@ -5,7 +5,7 @@ use unary_http::{Request, Response};
 use unary_net::{Address, Dial};
 use unary_service::BoxService;
 use unary_web::handler::files::{Files, Listing};
-use unary_workers::fastcgi::{FastCgi, Mount, Settings};
+use unary_workers::fastcgi::{Authorizer, FastCgi, Mount, Settings};
 use unary_workers::php::{self, Php};
 use unary_workers::pool::{Door, Pool};
 use unary_workers::scgi::Scgi;
@@ -14,7 +14,7 @@ use unary_workers::spawner::Spawner;
 
 use super::app::pool_of;
 use super::in_words;
-use crate::config::{PhpService, PooledService, WorkerService, WorkerTerms};
+use crate::config::{AuthorizerFilter, PhpService, PooledService, WorkerService, WorkerTerms};
 use crate::plan::program::{self, asked};
 
 pub(super) fn fastcgi(settings: &WorkerService, spawner: &Spawner) -> Result<BoxService<Request, Response>, String> {
@@ -69,6 +69,13 @@ pub(super) fn php(settings: &PhpService, spawner: &Spawner) -> Result<Php<Files>
         }
     };
     php.map_err(in_words)
+}
+
+/// A filter that asks workers whether a request may go on.
+pub(in crate::plan) fn authorizer(settings: &AuthorizerFilter) -> Authorizer {
+    let mount = Mount { variables: variables(&settings.terms), ask: asked, ..Mount::default() };
+    let addresses = settings.addresses.iter().cloned();
+    Authorizer::over(addresses, &dial(&settings.terms), mount, bounds(&settings.terms, None))
 }
 
 fn dial(terms: &WorkerTerms) -> Dial {
