@@ -17,7 +17,7 @@ use super::guest::read;
 use super::hands::end_children;
 use super::program;
 use super::programs::{Found, Programs};
-use super::run::first_ended;
+use super::run::{first_ended, orphans};
 use super::signals::Signals;
 use super::spawn::spawn;
 use super::succession::sealed;
@@ -62,7 +62,7 @@ pub fn alone() -> io::Result<()> {
         wait(&programs, &signals);
         programs.tend(Instant::now());
         if !signals.take().is_empty() || programs.has_reaped() {
-            reap(&programs);
+            reap(&mut programs);
         }
     }
     programs.end();
@@ -80,8 +80,13 @@ fn wait(programs: &Programs, signals: &Signals) {
 }
 
 /// Waits for what programs left behind.
-fn reap(programs: &Programs) {
+fn reap(programs: &mut Programs) {
     while let Some(pid) = first_ended().filter(|pid| !programs.knows(pid.as_raw_nonzero().get())) {
         let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+    }
+    if programs.is_time_to_look_behind(Instant::now()) {
+        for pid in orphans(programs) {
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
     }
 }

@@ -356,21 +356,27 @@ impl<F: Front> keeping::Hands for Hands<F> {
 /// Ends what else there is below us: those that programs left behind, wherever they went. For when no server runs.
 pub(super) fn end_children() {
     use rustix::process::{WaitOptions, wait};
-    let own = rustix::process::getpid().as_raw_nonzero();
     let began = Instant::now();
     // Those of a child that ends become ours, so that there may be more each time.
     while began.elapsed() < keeping::END_MAX {
-        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
-        let mut children = children.split_whitespace().filter_map(|pid| pid.parse().ok()).peekable();
-        if children.peek().is_none() {
+        let children = children();
+        if children.is_empty() {
             return;
         }
-        children.filter_map(rustix::process::Pid::from_raw).for_each(|child| {
+        for child in children {
             let _ = kill_process(child, Signal::KILL);
-        });
+        }
         thread::park_timeout(ORPHAN_LOOK_EVERY); // One that hangs in the kernel is not waited for.
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
     }
+}
+
+/// All children of this thread, the only one of its process.
+pub(super) fn children() -> Vec<rustix::process::Pid> {
+    let own = rustix::thread::gettid().as_raw_nonzero();
+    let children = fs::read_to_string(format!("/proc/self/task/{own}/children")).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+    children.filter_map(rustix::process::Pid::from_raw).collect()
 }
 
 fn send_sockets<'a>(channel: &Channel, all: impl Iterator<Item = &'a Held>) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The programs that servers have running: starts them, tells how they ended, and ends them.
 //!
-//! Nothing here waits. A program is started beside us ([`process`](crate::process)), and what becomes of it is read
+//! Nothing here waits. A program is started beside us (`process`), and what becomes of it is read
 //! from descriptors: a pipe that ends when it is the program, one that is readable when it has ended, and the channel
 //! over which its server is told, and wishes. All are watched by one epoll(7), so that what is at rest costs nothing.
 //!
@@ -10,6 +10,7 @@
 mod estate;
 mod found;
 mod groups;
+mod launches;
 mod plan;
 mod sparingly;
 
@@ -23,10 +24,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 
-use super::channel::{Channel, Taken};
-use crate::process::{self, Plan, Stack, Starting};
+use super::channel::Channel;
+use crate::process::{Stack, Starting};
 use crate::spawner::message::{News, Refused, Wish};
-use crate::spawner::{Asked, Exit, LAUNCH_BYTES_MAX};
+use crate::spawner::{Exit, LAUNCH_BYTES_MAX};
 pub(crate) use estate::Heirs;
 pub(crate) use found::Found;
 use groups::Group;
@@ -53,6 +54,9 @@ const END_MAX: Duration = Duration::from_secs(2);
 
 /// How long those that are being started may take when the keeper becomes another program.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
+
+/// How often is looked for orphans that have ended while a program is held on to.
+const LOOK_BEHIND_EVERY: Duration = Duration::from_secs(1);
 
 /// Events taken at once.
 const EVENTS_MAX: usize = 64;
@@ -81,6 +85,7 @@ pub(crate) struct Programs {
     /// Somebody was waited for, behind whom others may be waiting who are not programs.
     has_reaped: bool,
     message: Vec<u8>,
+    looked_behind: Option<Instant>,
     /// Warnings of what a server said wrongly.
     senseless: Sparingly,
 }
@@ -147,6 +152,7 @@ impl Programs {
             groups: Groups::default(),
             has_reaped: false,
             message: vec![0; LAUNCH_BYTES_MAX],
+            looked_behind: None,
             senseless: Sparingly::default(),
         })
     }
@@ -198,6 +204,17 @@ impl Programs {
     /// Whether somebody was waited for since this was asked last.
     pub(crate) fn has_reaped(&mut self) -> bool {
         std::mem::take(&mut self.has_reaped)
+    }
+
+    /// Whether to look now for those that ended behind a program that is held on to, which hides them: to look costs
+    /// something for each child there is.
+    pub(crate) fn is_time_to_look_behind(&mut self, now: Instant) -> bool {
+        let is_held = self.running.values().any(|instance| matches!(instance.phase, Phase::Ended));
+        let is_time = self.looked_behind.is_none_or(|looked| now.duration_since(looked) >= LOOK_BEHIND_EVERY);
+        if is_held && is_time {
+            self.looked_behind = Some(now);
+        }
+        is_held && is_time
     }
 
     /// Does what there is to do now.
@@ -259,124 +276,6 @@ impl Programs {
     #[cfg(test)]
     pub(crate) fn is_done(&self) -> bool {
         self.servers.is_empty() && self.running.is_empty()
-    }
-
-    /// Takes launches.
-    fn hear(&mut self, now: Instant) {
-        let mut at = 0;
-        while at < self.servers.len() {
-            if self.hear_one(at, now) {
-                at += 1;
-            } else {
-                self.servers.swap_remove(at);
-            }
-        }
-    }
-
-    /// `false` if there is nobody to hear any more.
-    fn hear_one(&mut self, at: usize, now: Instant) -> bool {
-        let mut message = std::mem::take(&mut self.message);
-        let mut is_there = true;
-        for _ in 0..LAUNCHES_AT_ONCE_MAX {
-            if self.starting >= STARTING_MAX {
-                break;
-            }
-            let (server, channel) = &self.servers[at];
-            match channel.try_receive(&mut message) {
-                Ok(Some(taken)) => {
-                    let server = *server;
-                    self.asked(server, &message, taken, now);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Ok(None) | Err(_) => {
-                    is_there = false;
-                    break;
-                }
-            }
-        }
-        self.message = message;
-        is_there
-    }
-
-    fn asked(&mut self, server: Server, message: &[u8], taken: Taken, now: Instant) {
-        let mut descriptors = taken.descriptors.into_iter();
-        let Some(handle) = descriptors.next().and_then(Channel::of) else {
-            let lost = self.senseless.say(now);
-            match taken.is_whole {
-                _ if lost.is_none() => {}
-                true => tracing::warn!(server, lost, "a server asked for a program in a way that makes no sense"),
-                false => {
-                    tracing::warn!(server, lost, "a launch is lost: no descriptor is left for it. Raise LimitNOFILE")
-                }
-            }
-            return;
-        };
-        let begun = match Asked::decode(&message[..taken.bytes]) {
-            _ if !taken.is_whole => {
-                Err((Refused::NoRoom, "the keeper has no descriptor left for it. Raise LimitNOFILE".to_owned()))
-            }
-            Some(asked) => self.begin(&asked, descriptors.collect()),
-            None => Err((Refused::Unknown, "what was asked makes no sense".to_owned())),
-        };
-        match begun {
-            Ok(instance) => self.take_in(Instance { handle: Some(handle), ..instance }, now),
-            Err((refused, why)) => tell(&handle, &News::Refused(refused, why)),
-        }
-    }
-
-    /// Starts a process for it.
-    fn begin(&mut self, asked: &Asked<'_>, descriptors: Vec<OwnedFd>) -> Result<Instance, (Refused, String)> {
-        let mut all = self.proposed.iter().chain([&self.wanted]);
-        let Some(found) = all.find_map(|programs| programs.get(asked.program)) else {
-            return Err((Refused::Unknown, "the config has no such program".to_owned()));
-        };
-        if self.running.len() >= RUNNING_MAX {
-            return Err((Refused::NoRoom, format!("{RUNNING_MAX} programs run")));
-        }
-        if descriptors.len() != 3 + asked.sockets {
-            return Err((Refused::Unknown, "it has too few descriptors, or too many".to_owned()));
-        }
-        let plan = plan::of(found, asked, descriptors)?;
-        let failed = |error: io::Error| (refused_of(&error), in_words(&error));
-        let stack = self.stacks.pop().map_or_else(Stack::new, Ok).map_err(failed)?;
-        let stop_time = found.program.stop_time;
-        let made = self.groups.make(asked.program, found.program.together).map_err(|error| {
-            let (refused, why) = failed(error);
-            (refused, format!("{why} while making its cgroup"))
-        })?;
-        let (group, joined) = made.unzip();
-        let started = process::start(Plan { group: joined, ..plan }, stack).and_then(|(starting, pidfd)| {
-            let pid = Pid::from_raw(starting.pid).ok_or(Errno::SRCH)?;
-            Ok((pid, Phase::Starting(starting), Some(pidfd)))
-        });
-        let (pid, phase, pidfd) = match started {
-            Ok(started) => started,
-            Err(error) => {
-                group.into_iter().for_each(|group| self.groups.end(group));
-                return Err(failed(error));
-            }
-        };
-        let program = asked.program.to_owned();
-        let finish_time = asked.finish_time;
-        Ok(Instance { program, pid, phase, handle: None, pidfd, group, finish_time, stop_time, deadline: None })
-    }
-
-    /// Watches it from here on.
-    fn take_in(&mut self, instance: Instance, now: Instant) {
-        let number = self.next_number();
-        if let Err(error) = self.watch_all(number, &instance) {
-            self.unwatch_all(&instance);
-            if let Some(handle) = &instance.handle {
-                tell(handle, &News::Refused(Refused::NoRoom, in_words(&error)));
-            }
-            // Nobody knows of it from here on: it is waited for as those are that programs leave behind.
-            kill(instance.pid, Signal::KILL);
-            instance.group.into_iter().for_each(|group| self.groups.end(group));
-            self.has_reaped = true;
-            return;
-        }
-        self.starting += 1;
-        self.running.insert(number, Instance { deadline: Some(now + BECOME_MAX), ..instance });
     }
 
     fn next_number(&mut self) -> Number {

@@ -12,9 +12,10 @@ use unary_net::descriptors;
 
 use super::admin::Wish;
 use super::channel::is_cut;
-use super::hands::Hands;
+use super::hands::{Hands, children};
 use super::keeping::{Keeping, Over, Pid};
 use super::message::{Command, Report};
+use super::programs::Programs;
 use super::signals::{Signal, Signals};
 use super::succession::Estate;
 use super::{Front, Refusal, activation};
@@ -144,6 +145,18 @@ fn reap<F: Front>(keeping: &mut Keeping<Hands<F>>) {
             ended(keeping, pid, status);
         }
     }
+    if keeping.hands.programs.is_time_to_look_behind(Instant::now()) {
+        for pid in orphans(&keeping.hands.programs).collect::<Vec<_>>() {
+            if let Ok(Some((_, status))) = process::waitpid(Some(pid), WaitOptions::NOHANG) {
+                ended(keeping, pid, status);
+            }
+        }
+    }
+}
+
+/// Our children that are no programs: whoever waits for them takes nothing from anybody.
+pub(super) fn orphans(programs: &Programs) -> impl Iterator<Item = process::Pid> {
+    children().into_iter().filter(|pid| !programs.knows(pid.as_raw_nonzero().get()))
 }
 
 fn ended<F: Front>(keeping: &mut Keeping<Hands<F>>, pid: process::Pid, status: WaitStatus) {
@@ -179,5 +192,22 @@ fn listen<F: Front>(keeping: &mut Keeping<Hands<F>>) {
             Wish::Command(command, asker) => keeping.asked(now, command, Some(asker)),
             Wish::Server { stream, read } => keeping.hands.hand_over(keeping.serving(), stream, read),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keeper::programs::Found;
+
+    #[test]
+    fn children_that_are_no_programs_are_orphans() {
+        let programs = Programs::new(Found::default()).unwrap();
+        let mut child = std::process::Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let found: Vec<_> = orphans(&programs).map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect();
+        assert!(found.contains(&child.id()), "{found:?}");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(orphans(&programs).all(|pid| pid.as_raw_nonzero().get().unsigned_abs() != child.id()));
     }
 }
