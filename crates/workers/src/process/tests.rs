@@ -127,6 +127,35 @@ fn what_it_may_open_itself_does_not_keep_it_from_being_found() {
     check(Plan { beneath, limits, ..shell("ulimit -n") }, "10\n");
 }
 
+/// How often this thread has had to be given a page.
+fn faults() -> i64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: it fills what the pointer leads to, which may be all zeroes.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    usage.ru_minflt
+}
+
+#[test]
+fn what_we_have_in_memory_costs_nothing() {
+    const PAGE: usize = 4096;
+    const PAGES: usize = 16 * 1024;
+    let mut memory = vec![0_u8; PAGE * PAGES];
+    let (from, bytes) = (memory.as_ptr().align_offset(PAGE), PAGE * (PAGES - 1));
+    // SAFETY: whole pages of the memory above; what is in them stays as it is.
+    unsafe { libc::madvise(memory[from..].as_mut_ptr().cast(), bytes, libc::MADV_NOHUGEPAGE) };
+    memory.fill(1); // Page by page, if it was not.
+    let before = faults();
+    let ran = run(shell("true")).unwrap();
+    // A copy of our memory, as fork(2) makes, would be paid for with each page that is written to again.
+    memory.iter_mut().step_by(PAGE).for_each(|byte| *byte = std::hint::black_box(*byte).wrapping_add(1));
+    let faults = faults() - before;
+    assert_eq!((ran.1, memory[PAGE]), (Some(0), 2));
+    assert!(faults < PAGES as i64 / 16, "{faults} pages were given to us anew, of {PAGES}");
+}
+
 #[test]
 fn folders_are_looked_into_as_its_user() {
     if !rustix::process::geteuid().is_root() {
