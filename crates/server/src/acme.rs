@@ -20,6 +20,7 @@ mod managed;
 mod order;
 mod proof;
 mod quota;
+mod renewal;
 mod schedule;
 mod settings;
 #[cfg(test)]

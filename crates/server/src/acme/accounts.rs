@@ -5,25 +5,27 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
-use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
+use instant_acme::{Account, AccountCredentials, ExternalAccountKey, HttpClient, NewAccount};
 use tokio::sync::OnceCell;
 
-use super::client::Client;
 use super::folder::{Folder, file_name};
 use super::settings::{AcmeSettings, ExternalAccount};
 use super::trouble::Trouble;
 
+/// Gives each account a client of its own.
+type Clients = Box<dyn Fn() -> Box<dyn HttpClient> + Send + Sync>;
+
 /// Accounts with CAs, made when they are needed first.
 pub(super) struct Accounts {
-    client: Client,
+    client: Clients,
     folder: Folder,
     /// Each is made once, whoever needs it first; CAs do not wait for each other.
     known: Mutex<HashMap<String, Arc<OnceCell<Arc<Account>>>>>,
 }
 
 impl Accounts {
-    pub(super) fn new(client: Client, folder: Folder) -> Self {
-        Self { client, folder, known: Mutex::default() }
+    pub(super) fn new<C: HttpClient + Clone>(client: C, folder: Folder) -> Self {
+        Self { client: Box::new(move || Box::new(client.clone())), folder, known: Mutex::default() }
     }
 
     /// The account with this CA, for this mailbox: the one that was used before, or a new one.
@@ -56,7 +58,7 @@ impl Accounts {
     }
 
     async fn take_up(&self, ca: &str, credentials: AccountCredentials) -> Result<Account, Trouble> {
-        let builder = Account::builder_with_http(Box::new(self.client.clone()));
+        let builder = Account::builder_with_http((self.client)());
         let account = builder.from_credentials(credentials).await;
         account.map_err(|error| Trouble::of(format!("asking {ca} what it offers"), &error))
     }
@@ -67,7 +69,7 @@ impl Accounts {
         let new = NewAccount { contact: &contacts, terms_of_service_agreed: true, only_return_existing: false };
         let is_first = settings.cas.first().is_some_and(|first| **first == *ca);
         let external = settings.eab.as_ref().filter(|_| is_first).map(external_key).transpose()?;
-        let builder = Account::builder_with_http(Box::new(self.client.clone()));
+        let builder = Account::builder_with_http((self.client)());
         let made = builder.create(&new, ca.to_owned(), external.as_ref()).await;
         let (account, credentials) =
             made.map_err(|error| Trouble::of(format!("making an account with {ca}"), &error))?;
@@ -95,17 +97,15 @@ fn external_key(external: &ExternalAccount) -> Result<ExternalAccountKey, Troubl
 mod tests {
     use unary_testkit::TempDir;
 
-    use super::super::fake_ca::{FakeCa, Orders};
+    use super::super::fake_ca::{DIRECTORY, FakeCa, Orders};
     use super::*;
 
     #[tokio::test]
     async fn the_account_that_came_after_is_not_forgotten() {
         let temp = TempDir::new();
         let folder = Folder::open(temp.path()).unwrap();
-        let root = rcgen::generate_simple_self_signed(["ca.invalid".to_owned()]).unwrap();
-        temp.write("root.pem", root.cert.pem());
-        let accounts = Accounts::new(Client::new(Some(&temp.join("root.pem"))).unwrap(), folder.clone());
         let ca = FakeCa::new(Orders::RefusesFirst);
+        let accounts = Accounts::new(ca.clone(), folder.clone());
         let (before, now) = (Arc::new(ca.account().await), Arc::new(ca.account().await));
         let id = id("ca", None);
         folder.keep_account(&id, &"the account").unwrap();
@@ -116,5 +116,24 @@ mod tests {
         assert_eq!(is_there(), (true, true));
         accounts.forget("ca", None, &now);
         assert_eq!(is_there(), (false, false));
+    }
+
+    #[tokio::test]
+    async fn sites_of_one_ca_share_an_account_across_restarts() {
+        let temp = TempDir::new();
+        let folder = Folder::open(temp.path()).unwrap();
+        let (ca, settings) = (FakeCa::new(Orders::RefusesAll), AcmeSettings::of_test(temp.path().to_owned()));
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let accounts = Accounts::new(ca.clone(), folder.clone());
+            let of = |email| accounts.with(DIRECTORY, email, &settings);
+            let (one, other) = tokio::join!(of(Some("a@example.com")), of(Some("a@example.com")));
+            let (one, other) = (one.unwrap(), other.unwrap());
+            assert!(Arc::ptr_eq(&one, &other));
+            ids.push(one.id().to_owned());
+        }
+        assert_eq!((ids[0] == ids[1], ca.accounts()), (true, 1));
+        Accounts::new(ca.clone(), folder).with(DIRECTORY, Some("b@example.com"), &settings).await.unwrap();
+        assert_eq!(ca.accounts(), 2, "another mailbox is another account");
     }
 }

@@ -5,6 +5,9 @@
 //! knows, how many new names there may be, and how many orders.
 
 mod name;
+mod renewals;
+#[cfg(test)]
+mod tests;
 mod verdicts;
 
 use std::collections::HashMap;
@@ -20,10 +23,11 @@ use unary_net::tls::{Certificate, Obtain, TlsSite, Validity, Waiting};
 use super::ask::Ask;
 use super::managed::{Failed, Managed};
 use super::quota::Quota;
-use super::schedule::{Now, back_off, renewal, wait_left};
+use super::schedule::{Now, Window, back_off, renewal, wait_left};
 use super::settings::{OnDemand, Terms};
 use super::{LOCK_EVERY, Shared};
 use name::is_well_formed;
+use renewals::Renewals;
 use verdicts::{Verdict, Verdicts};
 
 /// Names that are being obtained at once, most of which wait for somebody's answer.
@@ -34,6 +38,9 @@ const WAITING_MAX: usize = 512;
 
 /// Questions that are open at once.
 const QUESTIONS_MAX: usize = 16;
+
+/// CAs that are asked at once when they want a certificate to be renewed.
+const ASKED_AT_ONCE: usize = 4;
 
 /// How long an answer is believed.
 const ANSWER_LIFE: Duration = Duration::from_secs(60);
@@ -54,6 +61,8 @@ pub(super) struct Demand {
     runtime: Handle,
     state: Mutex<State>,
     questions: Semaphore,
+    /// Bounds the CAs that are asked about renewals.
+    asking: Arc<Semaphore>,
     /// How many new names there may be.
     names: Mutex<Option<Quota>>,
     /// Whether somebody was told that nobody answers, or that there are too many names. Told again once
@@ -68,9 +77,11 @@ struct State {
     /// How many wait for those at most: some may have gone.
     waiting: usize,
     verdicts: Verdicts,
+    renewals: Renewals,
 }
 
 /// One such site.
+#[derive(Clone)]
 pub(super) struct OnDemandSite {
     shared: Weak<Shared>,
     terms: Terms,
@@ -85,9 +96,16 @@ impl Demand {
             runtime,
             state: Mutex::default(),
             questions: Semaphore::new(QUESTIONS_MAX),
+            asking: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
             names: Mutex::default(),
             has_complained: AtomicBool::new(false),
         })
+    }
+
+    /// When the CA wants this certificate of a name to be renewed, if it has said so.
+    fn window(&self, name: &str, certificate: &Certificate) -> Option<Window> {
+        let asked = self.state().renewals.of(name);
+        asked.window(certificate)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -215,14 +233,39 @@ impl Obtain for OnDemandSite {
     }
 
     fn shown(&self, site: &Arc<TlsSite>, name: &str, certificate: &Certificate) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let Some(demand) = &shared.demand else { return };
         let (valid, now) = ((certificate.not_before(), certificate.not_after()), SystemTime::now());
-        if renewal(valid, None, 1.0) > now {
-            return; // For no name is it sooner than that.
-        }
-        let managed = Managed::on_demand(name, site, &self.terms);
-        if managed.is_due(certificate, now) {
+        let window = demand.window(name, certificate);
+        // Unless its CA says so, for no name is it sooner than that.
+        let may_be_due = window.is_some() || renewal(valid, None, 1.0) <= now;
+        if may_be_due && Managed::on_demand(name, site, &self.terms).is_due(certificate, window, now) {
             self.begin(site, name, Guest::IsServed);
+        } else if shared.writes.load(Ordering::Acquire) {
+            self.ask(&shared, demand, site, name, certificate);
         }
+    }
+}
+
+impl OnDemandSite {
+    /// Asks the CA when it wants this certificate to be renewed, if it is time; and renews it if that is now.
+    fn ask(&self, shared: &Arc<Shared>, demand: &Demand, site: &Arc<TlsSite>, name: &str, certificate: &Certificate) {
+        let Ok(permit) = demand.asking.clone().try_acquire_owned() else { return }; // Whoever comes next asks.
+        let Some(mut asked) = demand.state().renewals.begin(name, certificate) else { return };
+        let (by, shared, site) = (self.clone(), shared.clone(), site.clone());
+        let (name, certificate) = (name.to_owned(), certificate.clone());
+        demand.runtime.spawn(async move {
+            let managed = Managed::on_demand(&name, &site, &by.terms);
+            let memory = shared.folder.memory(managed.id());
+            managed.ask(&mut asked, &shared, &memory, &certificate).await;
+            drop(permit);
+            if let Some(demand) = &shared.demand {
+                demand.state().renewals.add(&name, asked);
+            }
+            if managed.is_due(&certificate, asked.window(&certificate), SystemTime::now()) {
+                by.begin(&site, &name, Guest::IsServed);
+            }
+        });
     }
 }
 
@@ -248,9 +291,10 @@ impl UnderWay {
             managed.put(kept.clone());
             self.release();
         }
+        let window = on_disk.as_ref().and_then(|kept| demand.window(name, kept));
         let memory = managed.memory(shared, now);
         let is_past = managed.is_past(memory.issuer.as_deref(), &shared.settings.cas);
-        if on_disk.as_ref().is_some_and(|kept| is_valid(kept) && !is_past && !managed.is_due(kept, now.wall)) {
+        if on_disk.as_ref().is_some_and(|kept| is_valid(kept) && !is_past && !managed.is_due(kept, window, now.wall)) {
             return Ok(());
         }
         if memory.failures > 0 {
@@ -265,13 +309,16 @@ impl UnderWay {
         if on_disk.is_none() && memory.order.is_none() {
             demand.take_name(shared, name)?;
         }
-        let obtained = managed.obtain(shared, memory, on_disk.as_ref(), false).await;
+        let obtained = managed.obtain(shared, memory, on_disk.as_ref(), window.is_some()).await;
         obtained.map_err(|Failed { failures, wait }| match failures {
             0 => wait.max(SILENCE),
             failures => wait.max(back_off(shared.settings.back_off, failures, managed.share())),
         })?;
-        let is_fit = |new: Certificate| is_valid(&new) && !managed.is_due(&new, SystemTime::now());
-        if shared.folder.certificate(managed.id()).is_none_or(is_fit) { Ok(()) } else { Err(WRONG_CLOCK) }
+        let Some(new) = shared.folder.certificate(managed.id()) else { return Ok(()) };
+        // Its CA is let be for a while: one that wants each to be renewed at once would be asked for ever.
+        demand.state().renewals.begin(name, &new);
+        let is_fit = is_valid(&new) && !managed.is_due(&new, None, SystemTime::now());
+        if is_fit { Ok(()) } else { Err(WRONG_CLOCK) }
     }
 
     /// Whoever waits need not any longer.
@@ -307,41 +354,4 @@ async fn may_write(shared: &Shared) -> Result<(), Duration> {
 
 fn is_valid(certificate: &Certificate) -> bool {
     matches!(certificate.validity(SystemTime::now()), Validity::Valid(_))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use unary_net::tls::{Certificates, Terms as TlsTerms};
-    use unary_testkit::TempDir;
-
-    use super::super::settings::AcmeSettings;
-    use super::super::{Acme, Answers};
-    use super::*;
-
-    #[test]
-    fn who_waits_no_longer_is_in_nobodys_way() {
-        let temp = TempDir::new();
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // Takes what is asked, and never answers.
-        let ask = format!("http://{}/", silent.local_addr().unwrap()).parse().unwrap();
-        let settings = AcmeSettings {
-            on_demand: Some(OnDemand { ask, names_max: 10, names_per: Duration::from_secs(60) }),
-            ..AcmeSettings::of_test(temp.path().to_owned())
-        };
-        let certificates = Certificates::new().unwrap();
-        let acme = Acme::start(settings, &certificates, &Answers::default()).unwrap();
-        let site = Arc::new(certificates.site_on_demand(&["*"], &TlsTerms::default()).unwrap());
-        let by = OnDemandSite::new(Terms::default(), acme.shared.clone());
-        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| by.begin(&site, "a.example", Guest::Waits).unwrap()).collect();
-        assert!(by.begin(&site, "b.example", Guest::Waits).is_none());
-        drop(waiting);
-        let one = by.begin(&site, "b.example", Guest::Waits);
-        assert!(one.is_some());
-        for _ in 0..WAITING_MAX {
-            assert!(by.begin(&site, "c.example", Guest::IsServed).is_none());
-        }
-        let shared = acme.shared.upgrade().unwrap();
-        assert_eq!(shared.demand.as_ref().unwrap().state().waiting, 1, "only one waits");
-    }
 }

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use instant_acme::{Account, CertificateIdentifier};
-use rustls::pki_types::CertificateDer;
 use unary_net::tls::{Certificate, TlsSite, Validity};
 
 use super::folder::{Folder, Memory, file_name};
 use super::order::Ordering as Placing;
+use super::renewal::{Asked, identifier};
 use super::schedule::{Now, Patience, Window, due, seconds, share_of, time};
 use super::settings::{Terms, Wanted};
 use super::trouble::{Remedy, Trouble};
@@ -24,9 +24,6 @@ const ORDER_TIME_MAX: Duration = Duration::from_secs(3600);
 
 /// How long a CA that was asked too often is let be.
 const REST: Duration = Duration::from_secs(3600);
-
-/// How often a CA is asked when it wants a certificate to be renewed, whatever it says itself.
-const ASK_EVERY: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(24 * 3600));
 
 /// After so many failures with one CA it is the next one's turn.
 const FAILURES_EACH: u32 = 2;
@@ -131,13 +128,17 @@ impl Managed {
             let may_write = shared.writes.load(Ordering::Acquire);
             if !may_write {
                 patience = None; // What another process runs into is in the memory.
-            } else if let Some(certificate) = &certificate {
-                asked.ask(&self, &shared, &memory, certificate).await;
+            } else if let Some(certificate) = &certificate
+                && asked.is_time(certificate, SystemTime::now())
+            {
+                asked.begin(certificate, SystemTime::now());
+                self.ask(&mut asked, &shared, &memory, certificate).await;
             }
             let now = Now::here();
             let is_past = self.is_past(memory.issuer.as_deref(), &shared.settings.cas);
             let current = certificate.as_deref().filter(|_| !is_past);
-            let due = self.due(current, asked.window, now.wall);
+            let window = certificate.as_deref().and_then(|certificate| asked.window(certificate));
+            let due = self.due(current, window, now.wall);
             let patience = patience.get_or_insert_with(|| self.patience(&shared, &memory, now));
             let left = patience.left(due, now);
             self.report(&shared, |report| {
@@ -155,10 +156,18 @@ impl Managed {
                 tokio::time::sleep(if left.is_zero() { LOCK_EVERY } else { left.min(LOOK_EVERY) }).await;
                 continue;
             }
-            match self.obtain(&shared, memory, certificate.as_deref(), asked.window.is_some()).await {
+            match self.obtain(&shared, memory, certificate.as_deref(), window.is_some()).await {
                 Ok(()) => patience.obtained(),
                 Err(Failed { failures, wait }) => patience.failed(failures, wait, Now::here()),
             }
+        }
+    }
+
+    /// Asks the CA that issued this certificate when it wants it to be renewed.
+    pub(super) async fn ask(&self, asked: &mut Asked, shared: &Shared, memory: &Memory, certificate: &Certificate) {
+        let Some(ca) = memory.issuer.as_deref() else { return };
+        if let Ok(account) = shared.accounts.with(ca, self.email(shared), &shared.settings).await {
+            asked.ask(&account, certificate, SystemTime::now()).await;
         }
     }
 
@@ -357,9 +366,9 @@ impl Managed {
         self.email.as_deref().or(shared.settings.email.as_deref())
     }
 
-    /// Whether it is time to ask for another certificate than this.
-    pub(super) fn is_due(&self, certificate: &Certificate, now: SystemTime) -> bool {
-        self.due(Some(certificate), None, now).is_none_or(|due| due <= now)
+    /// Whether it is time to ask for another certificate than this, which its CA may have said something of.
+    pub(super) fn is_due(&self, certificate: &Certificate, window: Option<Window>, now: SystemTime) -> bool {
+        self.due(Some(certificate), window, now).is_none_or(|due| due <= now)
     }
 
     /// What is remembered. That it failed in what is now the future is forgotten: the clock was set back,
@@ -380,36 +389,6 @@ impl Managed {
     }
 }
 
-/// What a CA said of when it wants a certificate to be renewed, and when it was asked.
-#[derive(Default)]
-struct Asked {
-    window: Option<Window>,
-    of: Vec<u8>,
-    again_at: Option<SystemTime>,
-}
-
-impl Asked {
-    /// Asks the CA again, if it is time. That it does not say is no failure: two thirds of a life do.
-    async fn ask(&mut self, managed: &Managed, shared: &Shared, memory: &Memory, certificate: &Certificate) {
-        let now = SystemTime::now();
-        let is_other = self.of != certificate.der();
-        // A clock that was set back does not keep it from being asked.
-        let waits = self.again_at.is_some_and(|at| at > now && at < now + ASK_EVERY.1);
-        let Some(ca) = memory.issuer.as_deref().filter(|_| is_other || !waits) else { return };
-        if is_other {
-            *self = Self { of: certificate.der().to_vec(), ..Self::default() };
-        }
-        self.again_at = Some(now + ASK_EVERY.1 / 4);
-        let Some(id) = identifier(certificate) else { return };
-        let Ok(account) = shared.accounts.with(ca, managed.email(shared), &shared.settings).await else { return };
-        if let Ok((info, again)) = account.renewal_info(&id).await {
-            let (start, end) = (info.suggested_window.start.into(), info.suggested_window.end.into());
-            self.window = Some(Window { start, end });
-            self.again_at = now.checked_add(again.clamp(ASK_EVERY.0, ASK_EVERY.1));
-        }
-    }
-}
-
 /// Gives a site this certificate, unless it shows a better one: what a site shows that has changed was that of its
 /// names before, and may be valid where its own, from some time ago, is not.
 fn give(site: &TlsSite, certificate: &Certificate) {
@@ -425,11 +404,6 @@ fn give(site: &TlsSite, certificate: &Certificate) {
 fn id(names: &[Box<str>], terms: &Terms) -> String {
     let said = [terms.ca.as_deref(), terms.email.as_deref()].map(Option::unwrap_or_default);
     file_name(&format!("{} {} {}", names.join(" "), said[0], said[1]))
-}
-
-/// As a CA names a certificate (RFC 9773 §4.1).
-fn identifier(certificate: &Certificate) -> Option<CertificateIdentifier<'static>> {
-    CertificateIdentifier::try_from(&CertificateDer::from(certificate.der())).ok().map(|id| id.into_owned())
 }
 
 /// Names of this machine alone (RFC 6761 §6.3): no public CA knows them.
