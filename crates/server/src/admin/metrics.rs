@@ -68,6 +68,8 @@ impl Page {
             }
         }
         self.durations(calls);
+        let help = "Bytes of requests' bodies that were read.";
+        self.each(calls, "unary_http_request_bytes_total", "counter", help, |reading| reading.received_bytes);
         self.each(calls, "unary_http_reply_bytes_total", "counter", "Bytes of replies' bodies.", |reading| {
             reading.sent_bytes
         });
@@ -280,6 +282,7 @@ mod tests {
         reading.buckets[0] = 2;
         reading.buckets[BOUNDS.len()] = 1;
         reading.duration_ns = 11_500_000_000;
+        (reading.received_bytes, reading.sent_bytes) = (70, 5);
         let broken = SiteFacts {
             names: vec!["b.test".into()],
             tls: super::super::TlsOf::Off,
@@ -300,6 +303,8 @@ mod tests {
     fn figures_have_their_labels() {
         let labels = r#"site="a.test",route="/\"x\"\\*""#;
         check(&format!("unary_http_requests_total{{{labels},method=\"GET\",status=\"2xx\"}} 3"));
+        check(&format!("unary_http_request_bytes_total{{{labels}}} 70"));
+        check(&format!("unary_http_reply_bytes_total{{{labels}}} 5"));
         check(r#"unary_site_up{site="b.test"} 0"#);
         check(r#"unary_tls_failures_total{reason="garbage"} 0"#);
         check("unary_connections_max 100");

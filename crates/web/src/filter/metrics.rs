@@ -15,6 +15,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 
 use http::{Method, StatusCode};
+use http_body::Body as _;
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 use tokio::time::Instant;
 use unary_http::{Request, Response, Source, message};
@@ -43,6 +44,15 @@ impl Metrics {
         self.figures.count(Asked::of(request).ended(reply), Took::default());
     }
 
+    /// Counts what is read of the request's body, if it has one.
+    fn receiving(&self, request: Request) -> Request {
+        if request.body().is_end_stream() {
+            return request;
+        }
+        let received = Received { figures: self.figures.clone(), bytes: Arc::default() };
+        request.map(|body| body.counted(received.bytes.clone()).holding(received))
+    }
+
     fn begin(&self, asked: Asked) -> Call {
         self.figures.begin();
         let ended = Ended { method: asked.method, status: StatusClass::None, limit: None, sent_bytes: 0 };
@@ -56,7 +66,7 @@ impl<Next: Service<Request, Reply = Response>> Filter<Request, Next> for Metrics
     fn apply(&self, request: Request, next: &Next) -> impl Future<Output = Result<Response, Error>> + Send {
         let asked = Asked::of(&request);
         let begun = Coarse::now();
-        let called = next.call(request);
+        let called = next.call(self.receiving(request));
         async move {
             let mut called = pin!(called);
             let (mut call, outcome) = match poll_fn(|task| Poll::Ready(called.as_mut().poll(task))).await {
@@ -107,6 +117,18 @@ impl Asked {
             // What the peer sees then is the engine's own reply.
             Err(error) => self.ended(&message::failure(error)),
         }
+    }
+}
+
+/// The body of a request. It may outlast its call, so that it counts for itself when it is dropped.
+struct Received {
+    figures: Arc<Figures>,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.figures.received(self.bytes.load(Ordering::Relaxed));
     }
 }
 

@@ -50,6 +50,41 @@ fn figures_count_what_is_served_and_survive_a_reload() {
 }
 
 #[test]
+fn bytes_of_requests_count_as_they_are_read_by_either_protocol() {
+    const NAME: &str = "keeper::status::bytes_of_requests_count_as_they_are_read_by_either_protocol";
+    if !has(NAME, "curl") {
+        return;
+    }
+    let kept = Kept::new("");
+    let [reads, body] = ["reads.sh", "body"].map(|name| kept.site.folder.join(name));
+    let script = "#!/bin/sh\nwc -c > /dev/null\nprintf 'Content-Type: text/plain\\n\\nread'\n";
+    kept.site.folder.write("reads.sh", script);
+    kept.site.folder.write("body", vec![b'b'; 300_000]);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&reads, mode).expect("it is ours");
+    let text = std::fs::read_to_string(kept.site.config()).expect("it is ours");
+    let routes = format!(
+        "route \"/read\" {{ cgi \"{}\" }}\nroute \"/not\" {{ respond \"no\" }}\nroute {{\nfiles",
+        reads.display()
+    );
+    kept.site.folder.write("unary.kdl", text.replace("route {\nfiles", &routes));
+    kept.site.tell_well("reload");
+    let send = |protocol: &str, path: &str| {
+        let url = format!("http://{}{path}", kept.server.address());
+        run(Command::new("curl").args(["-sS", protocol, "--data-binary"]).arg(format!("@{}", body.display())).arg(url))
+    };
+    let received =
+        |route: &str| metric(&kept, &format!("unary_http_request_bytes_total{{site=\"*\",route=\"{route}\"}}"));
+    for (protocol, total) in [("--http1.1", 300_000.0), ("--http2-prior-knowledge", 600_000.0)] {
+        let sent = send(protocol, "/read");
+        assert_eq!(sent.stdout, "read", "{protocol}: {}", sent.stderr);
+        eventually("it is counted", || received("/read") == Some(total));
+        assert_eq!(send(protocol, "/not").stdout, "no", "{protocol}");
+    }
+    assert_eq!(received("/not"), Some(0.0), "nobody read it");
+}
+
+#[test]
 fn promtool_has_nothing_to_find_fault_with() {
     if !has("keeper::status::promtool_has_nothing_to_find_fault_with", "promtool") {
         return;

@@ -119,6 +119,8 @@ pub struct Reading {
     pub duration_ns: u64,
     /// Bytes of their replies' bodies.
     pub sent_bytes: u64,
+    /// Bytes of requests' bodies that were read.
+    pub received_bytes: u64,
     /// Calls that met with a limit.
     pub limited: [u64; Limit::ALL.len()],
     /// Calls that wait for something now.
@@ -133,6 +135,7 @@ struct Shard {
     buckets: [AtomicU64; BOUNDS.len() + 1],
     duration_ns: AtomicU64,
     sent_bytes: AtomicU64,
+    received_bytes: AtomicU64,
     limited: [AtomicU64; Limit::ALL.len()],
     begun: AtomicU64,
     ended: AtomicU64,
@@ -279,6 +282,12 @@ impl Figures {
         }
     }
 
+    /// Counts what was read of a request's body.
+    pub fn received(&self, bytes: u64) {
+        let writing = self.writing();
+        writing.add(&writing.shard().received_bytes, bytes);
+    }
+
     /// What they have come to.
     pub fn read(&self) -> Reading {
         let mut reading = Reading { site: self.site.clone(), route: self.route.clone(), ..Reading::default() };
@@ -334,6 +343,7 @@ impl AddAssign<&Box<Shard>> for Reading {
         add_all(&mut self.limited, &shard.limited);
         add(&mut self.duration_ns, &shard.duration_ns);
         add(&mut self.sent_bytes, &shard.sent_bytes);
+        add(&mut self.received_bytes, &shard.received_bytes);
     }
 }
 
@@ -356,6 +366,7 @@ impl Reading {
         pairs.for_each(|(sum, more)| *sum += more);
         self.duration_ns += other.duration_ns;
         self.sent_bytes += other.sent_bytes;
+        self.received_bytes += other.received_bytes;
         self.in_flight += other.in_flight;
         self
     }

@@ -93,6 +93,46 @@ async fn what_was_not_sent_does_not_count() {
     }
 }
 
+/// What comes of a request with this body, of which so many pieces are read.
+async fn check_received(body: Body, pieces: usize, expected: u64) {
+    let figures = Registry::new(1).figures(SITE, "/*");
+    let app = Metrics::among(figures.clone()).and_then(service_fn(async |request: Request| {
+        let mut body = request.into_body();
+        for _ in 0..pieces {
+            body.next_bytes().await?;
+        }
+        Ok(message::text("12345"))
+    }));
+    let length = body.length();
+    drop(app.call(http::Request::post("/").body(body).unwrap()).await);
+    let reading = figures.read();
+    assert_eq!((reading.received_bytes, reading.sent_bytes), (expected, 5), "{length:?}, {pieces} pieces");
+}
+
+#[tokio::test]
+async fn of_a_requests_body_counts_what_is_read() {
+    check_received(Body::empty(), 1, 0).await;
+    check_received(Body::from("1234567"), 1, 7).await;
+    check_received(Body::from("1234567"), 0, 0).await;
+    check_received(Body::stream(Body::from("1234567")), 2, 7).await;
+    check_received(Body::stream(Body::from("1234567")), 0, 0).await;
+}
+
+#[tokio::test]
+async fn what_is_read_of_a_body_after_its_call_counts_as_well() {
+    let figures = Registry::new(1).figures(SITE, "/*");
+    let late = std::sync::Mutex::new(None);
+    let app = Metrics::among(figures.clone()).and_then(service_fn(async |request: Request| {
+        *late.lock().unwrap() = Some(request.into_body());
+        Ok(message::text("12345"))
+    }));
+    drop(app.call(http::Request::post("/").body(Body::from("1234567")).unwrap()).await);
+    assert_eq!((figures.read().calls(), figures.read().received_bytes), (1, 0));
+    let body = late.lock().unwrap().take().unwrap();
+    assert_eq!(body.collect(99).await.unwrap(), "1234567");
+    assert_eq!(figures.read().received_bytes, 7);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_went_away_has_no_status() {
     let reading = counted(Method::GET, "/never", async |_, _| unreachable!("it never answers")).await;
