@@ -13,6 +13,7 @@ use unary_web::filter::access_log::Access;
 
 use crate::log::{self, Kind, To, Writing};
 pub(crate) use clock::Clock;
+pub(crate) use custom::{BadTemplate, Template};
 pub(crate) use field::Field;
 pub(crate) use json::text as json_text;
 pub(crate) use line::Format;
@@ -23,7 +24,7 @@ const KIND: Kind = Kind { name: "access log", waiting_max: 8192 };
 
 /// Starts writing there.
 pub(crate) fn start(to: To, format: Format) -> Result<(AccessLog, Writing), Error> {
-    let detail = format.detail();
+    let (detail, headers) = (format.detail(), format.headers().to_vec());
     let (emitter, writing) = log::start(KIND, to, move |batch: Vec<Box<Access>>| format.lines(&batch))?;
-    Ok((AccessLog::new(emitter).keeping(detail), writing))
+    Ok((AccessLog::with_headers(emitter, headers).keeping(detail), writing))
 }

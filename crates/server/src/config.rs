@@ -43,7 +43,7 @@ use words::Place;
 
 pub(crate) use filter::{By, Cors, Edit, Filter, Rewrite};
 pub(crate) use kept::Kept;
-pub(crate) use mistake::Colour;
+pub(crate) use mistake::{Colour, nearest};
 pub(crate) use program::{Cgi as CgiService, Process, SendFile};
 pub(crate) use route::{Placed, Route};
 pub(crate) use server::{Admin, Challenge as AcmeChallenge, Dns as AcmeDns, Eab, Limits, Server};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use unary_web::filter::access_log::{Access, Detail, Text};
+use unary_web::filter::access_log::{Access, Detail, Header, Text};
 
 use super::clock::Clock;
-use super::custom::{self, Template};
+use super::custom::{self, BadTemplate, Template};
 use super::field::{Field, Spaces, escape, status};
 use super::{combined, json};
 use crate::diagnostics::has_colour;
@@ -79,6 +79,14 @@ impl Format {
         }
     }
 
+    /// Which headers are to be kept of each request for it.
+    pub(super) fn headers(&self) -> &[Header] {
+        match self {
+            Self::Custom(template) => template.headers(),
+            Self::Json(_) | Self::Common | Self::Combined | Self::Terminal { .. } => &[],
+        }
+    }
+
     /// How much is to be kept of each request for it.
     pub(super) fn detail(&self) -> Detail {
         let is_full = match self {
@@ -105,7 +113,7 @@ impl FromStr for Format {
             "combined" => Ok(Self::Combined),
             text if text.contains('{') => match text.parse() {
                 Ok(template) => Ok(Self::Custom(Arc::new(template))),
-                Err(problem) => Err(BadFormat(custom::BadTemplate::to_string(&problem))),
+                Err(problem) => Err(BadFormat(BadTemplate::to_string(&problem))),
             },
             other => Err(BadFormat(format!(
                 "`{other}` is no format: write json, common, combined, or a text with fields, as in \"{{path}} {{status}}\""
@@ -168,7 +176,7 @@ pub(super) mod tests {
     use std::time::SystemTime;
 
     use http::{Method, StatusCode, Version};
-    use unary_web::filter::access_log::Texts;
+    use unary_web::filter::access_log::{Headers, Texts};
     use unary_web::scheme::Scheme;
 
     use super::*;
@@ -187,6 +195,7 @@ pub(super) mod tests {
             trace: None,
             place: None,
             connection: None,
+            headers: Headers::default(),
             texts: Texts::of([
                 (Text::Target, &b"/a%20b?c"[..]),
                 (Text::Referer, b"http://a/"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use unary_web::filter::access_log::is_secret;
 
 use super::value::{Secret, show_duration};
 
@@ -78,12 +79,6 @@ pub(super) fn hide(shown: &mut Value) {
         }
         _ => {}
     }
-}
-
-/// Whether a field by this name, in lower case, says who somebody is in a way that others can repeat.
-fn is_secret(field: &str) -> bool {
-    matches!(field, "authorization" | "proxy-authorization" | "cookie" | "set-cookie")
-        || ["-key", "-token", "-secret"].iter().any(|end| field.ends_with(end))
 }
 
 impl Serialize for Secret {

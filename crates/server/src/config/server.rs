@@ -5,6 +5,7 @@ mod limits;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,6 +21,7 @@ use super::read::{Given, Reader};
 use super::source::At;
 use super::value::Secret;
 use super::words::Place;
+use crate::access_log::Template;
 
 /// The port that speaks TLS unless told otherwise.
 const TLS_PORT: u16 = 443;
@@ -99,12 +101,14 @@ pub(crate) enum LogTo {
 }
 
 /// What a line of an access log looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LogFormat {
     Json,
     Common,
     Combined,
+    /// In words of somebody's own.
+    Words(#[serde(serialize_with = "json::text")] Arc<Template>),
 }
 
 /// Where messages go.
@@ -311,11 +315,7 @@ impl AccessLog {
             "-" => LogTo::Output,
             file => LogTo::File(reader.folder(given.node.span).join(file)),
         };
-        let format = match given.one("format") {
-            "common" => LogFormat::Common,
-            "combined" => LogFormat::Combined,
-            _ => LogFormat::Json,
-        };
+        let format = given.one("format");
         let mut fields = Vec::new();
         for (node, word) in reader.words(given.node.children(), Place::AccessLog) {
             let Some(listed) = reader.read(node, word) else { continue };

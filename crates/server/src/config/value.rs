@@ -4,6 +4,7 @@ mod amount;
 mod variable;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -14,6 +15,8 @@ pub(crate) use amount::{Rate, show_duration, show_size};
 pub(crate) use variable::expand;
 
 use super::mistake::nearest;
+use super::server::LogFormat;
+use crate::access_log::{BadTemplate, Template};
 
 /// What kind of value stands somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub(crate) enum Kind {
     Statuses,
     Pattern,
     Host,
+    /// What a line of an access log looks like.
+    LogLine,
     /// One of these words.
     One(&'static [&'static str]),
 }
@@ -68,6 +73,7 @@ pub(crate) enum Read {
     Statuses(Statuses),
     Pattern(Pattern),
     Host(HostName),
+    LogLine(LogFormat),
     One(&'static str),
 }
 
@@ -149,6 +155,7 @@ impl Kind {
                 help: bad.problem.to_owned(),
             })?),
             Self::Host => Read::Host(HostName::parse(text).map_err(no)?),
+            Self::LogLine => Read::LogLine(log_line(text)?),
             Self::One(words) => match words.iter().find(|word| **word == text) {
                 Some(word) => Read::One(word),
                 None => return Err(no(&one_of(text, words))),
@@ -177,6 +184,7 @@ impl Kind {
             Self::Statuses => "a status, nor a class of them",
             Self::Pattern => "a pattern of paths",
             Self::Host => "a host",
+            Self::LogLine => "a line of a log",
             Self::One(_) => "one of the words that fit here",
         }
     }
@@ -205,9 +213,37 @@ impl Kind {
             Self::Statuses => "status or class".to_owned(),
             Self::Pattern => "path pattern".to_owned(),
             Self::Host => "host".to_owned(),
-            Self::One(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+            Self::LogLine => format!("{}, or text with fields", quoted(LOG_FORMATS)),
+            Self::One(words) => quoted(words),
         }
     }
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What a line of an access log may look like, but for what people make of it themselves.
+const LOG_FORMATS: &[&str] = &["json", "common", "combined"];
+
+fn log_line(text: &str) -> Result<LogFormat, Bad> {
+    Ok(match text {
+        "json" => LogFormat::Json,
+        "common" => LogFormat::Common,
+        "combined" => LogFormat::Combined,
+        text if text.contains(['{', '}']) => {
+            let template: Template =
+                text.parse().map_err(|bad: BadTemplate| Bad { message: bad.problem, help: bad.help })?;
+            LogFormat::Words(Arc::new(template))
+        }
+        _ => {
+            let help = match nearest(text, LOG_FORMATS.iter().copied()) {
+                Some(word) => format!("did you mean `{word}`?"),
+                None => "write json, common, combined, or a text with fields, as in \"{path} {status}\"".to_owned(),
+            };
+            return Err(Bad { message: format!("`{text}` says nothing of a request"), help });
+        }
+    })
 }
 
 fn one_of(text: &str, words: &[&'static str]) -> String {
@@ -251,5 +287,5 @@ take! {
     Text => Box<str>, Secret => Secret, Switch => bool, Count => u32, Duration => Duration, Bytes => u64,
     Rate => Rate, Network => Network, Address => Address, Url => Uri, File => PathBuf, HeaderName => HeaderName,
     HeaderValue => HeaderValue, Method => Method, Status => StatusCode, Statuses => Statuses, Pattern => Pattern,
-    Host => HostName, One => &'static str,
+    Host => HostName, LogLine => LogFormat, One => &'static str,
 }

@@ -104,9 +104,10 @@ fn key(settings: &Settings) -> String {
 }
 
 fn format(settings: &Settings) -> Format {
-    match settings.format {
+    match &settings.format {
         LogFormat::Common => Format::Common,
         LogFormat::Combined => Format::Combined,
+        LogFormat::Words(template) => Format::Custom(template.clone()),
         LogFormat::Json if settings.fields.is_empty() => Format::json(),
         LogFormat::Json => Format::Json(settings.fields.iter().filter_map(|name| Field::named(name)).collect()),
     }

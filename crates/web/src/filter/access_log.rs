@@ -3,6 +3,7 @@
 //! What becomes of the events (a line in a file, a count) is whoever holds the other end of the
 //! line's business, and happens off the request path.
 
+mod headers;
 mod texts;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use super::request_id::X_REQUEST_ID;
 use super::trace::TraceContext;
 use crate::scheme::Scheme;
 use crate::user::User;
+pub use headers::{HEADER_BYTES_MAX, HEADERS_MAX, Header, Headers, Message, SecretHeader, is_secret};
 pub use texts::{TEXT_BYTES_MAX, Text, Texts};
 
 /// What is to be known of a request once it is over.
@@ -54,6 +56,8 @@ pub struct Access {
     pub connection: Option<Peer>,
     /// What the client, or a filter, put into words.
     pub texts: Texts,
+    /// What was in the headers that the log asked for.
+    pub headers: Headers,
 }
 
 /// Which part of a config serves a request.
@@ -81,21 +85,27 @@ pub enum Detail {
 /// Requests that the engine refuses, since they are no HTTP, never become calls.
 #[derive(Clone)]
 pub struct AccessLog {
-    events: Arc<Emitter<Box<Access>>>,
+    events: Arc<Events>,
     detail: Detail,
+}
+
+/// Where events go, and what they are to have of the messages' headers.
+struct Events {
+    emitter: Emitter<Box<Access>>,
+    headers: Box<[Header]>,
 }
 
 /// A log that ends when nobody else has it any more.
 #[derive(Clone)]
 pub struct Remembered {
-    events: Weak<Emitter<Box<Access>>>,
+    events: Weak<Events>,
     detail: Detail,
 }
 
 /// Says how many calls are under way, and keeps no log open.
 #[derive(Clone)]
 pub struct UnderWay {
-    log: Weak<Emitter<Box<Access>>>,
+    log: Weak<Events>,
     /// Filters that hold the log, besides the calls.
     filters: usize,
 }
@@ -103,6 +113,13 @@ pub struct UnderWay {
 impl AccessLog {
     /// A filter that emits there.
     pub fn new(events: Emitter<Box<Access>>) -> Self {
+        Self::with_headers(events, Vec::new())
+    }
+
+    /// One that keeps these headers of each request, too: the first [`HEADERS_MAX`] of them.
+    pub fn with_headers(events: Emitter<Box<Access>>, mut headers: Vec<Header>) -> Self {
+        headers.truncate(HEADERS_MAX);
+        let events = Events { emitter: events, headers: headers.into() };
         Self { events: Arc::new(events), detail: Detail::Usual }
     }
 
@@ -114,7 +131,10 @@ impl AccessLog {
     /// Notes what there is to know of a request that is about to be passed on, as [`Filter::apply`] does, for
     /// whoever knows which part of a config serves it.
     pub fn begin(&self, place: Option<&Arc<Place>>, request: &Request) -> Logged {
-        let access = Box::new(Access::of(request, self.detail, place));
+        let mut access = Box::new(Access::of(request, self.detail, place));
+        if !self.events.headers.is_empty() {
+            access.headers.learn(Message::Request, &self.events.headers, request.headers());
+        }
         let (began, sent, log) = (Instant::now(), Arc::default(), self.events.clone());
         Logged { access: Some(access), began, sent, log, detail: self.detail }
     }
@@ -164,7 +184,7 @@ pub struct Logged {
     access: Option<Box<Access>>,
     began: Instant,
     sent: Arc<AtomicU64>,
-    log: Arc<Emitter<Box<Access>>>,
+    log: Arc<Events>,
     detail: Detail,
 }
 
@@ -189,6 +209,7 @@ impl Logged {
         if let Some(access) = &mut self.access {
             access.status = Some(reply.status());
             access.learn(&reply, self.detail);
+            access.learn_headers(&reply, &self.log.headers);
         }
         let sent = self.sent.clone();
         reply.map(|body| body.counted(sent)).holding(self)
@@ -199,6 +220,7 @@ impl Logged {
         let reply = message::failure(error);
         let Some(access) = &mut self.access else { return };
         access.status = Some(reply.status());
+        access.learn_headers(&reply, &self.log.headers);
         let length = if access.method == Method::HEAD { 0 } else { reply.body().length().unwrap_or(0) };
         self.sent.store(length, Ordering::Relaxed);
     }
@@ -212,7 +234,7 @@ impl Drop for Logged {
         if std::thread::panicking() {
             access.status = access.status.or(Some(StatusCode::INTERNAL_SERVER_ERROR));
         }
-        self.log.emit(access);
+        self.log.emitter.emit(access);
     }
 }
 
@@ -234,6 +256,13 @@ impl Access {
             place: place.filter(|_| is_full).cloned(),
             connection: if is_full { connection(request).filter(|peer| peer.tls().is_some()) } else { None },
             texts: texts(request, detail),
+            headers: Headers::default(),
+        }
+    }
+
+    fn learn_headers(&mut self, reply: &Response, asked: &[Header]) {
+        if !asked.is_empty() {
+            self.headers.learn(Message::Reply, asked, reply.headers());
         }
     }
 
@@ -391,6 +420,32 @@ mod tests {
         let request = http::Request::get("/").header("x-request-id", "request-1").body(Body::empty()).unwrap();
         let logged = logged_of(request, async |reply, _| drop(reply)).await;
         assert_eq!(text(&logged, Text::RequestId).unwrap(), b"request-1");
+    }
+
+    #[tokio::test]
+    async fn headers_are_kept_that_were_asked_for() {
+        let (emitter, source) = events(9);
+        let header = |of, name| Header::new(of, HeaderName::from_static(name)).unwrap();
+        let asked = [(Message::Reply, "x-b"), (Message::Request, "x-a"), (Message::Reply, "x-a")];
+        let log = AccessLog::with_headers(emitter, asked.map(|(of, name)| header(of, name)).into());
+        let app = log.and_then(service_fn(async |request: Request| match request.uri().path() {
+            "/fails" => Err(Error::overloaded("testing")),
+            _ => Ok(http::Response::builder().header("x-b", "left").body(Body::empty()).unwrap()),
+        }));
+        for path in ["/", "/fails"] {
+            let request = http::Request::get(path).header("x-a", "came").header("x-b", "came too");
+            drop(app.call(request.body(Body::empty()).unwrap()).await);
+        }
+        drop(app);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        let keep = sink(move |batch: Vec<Box<Access>>| {
+            log.lock().unwrap().extend(batch);
+            std::future::ready(Ok(()))
+        });
+        (source >> keep).drive().await.unwrap();
+        let seen = seen.lock().unwrap().iter().map(|access| format!("{:?}", access.headers)).collect::<Vec<_>>();
+        assert_eq!(seen, [r#"[Some("left"), Some("came"), None]"#, r#"[None, Some("came"), None]"#]);
     }
 
     #[tokio::test]

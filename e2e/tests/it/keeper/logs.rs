@@ -16,6 +16,25 @@ fn logging(settings: &str) -> Kept {
     Kept { server: site.start().start(), site }
 }
 
+#[test]
+fn a_line_is_in_words_of_the_configs_own() {
+    let site = Site::new("");
+    let log = site.folder.join("log");
+    let format =
+        r#"{method} {path} {status} {request:X-Tenant} \"{request:X-Tenant}\" {reply:Content-Type} {reply:X-None}"#;
+    site.configure(&format!("listen \"127.0.0.1:0\"\naccess-log \"{}\" format=\"{format}\"", log.display()));
+    let kept = Kept { server: site.start().start(), site };
+    let mut client = Client::connect(&kept.server);
+    client
+        .send("GET /none HTTP/1.1\r\nHost: a\r\nX-Tenant: a \"b\"\r\nX-Tenant: c\r\nCookie: d\r\n\r\n")
+        .expect("it reads");
+    client.reply().expect("it answers");
+    let line = || fs::read_to_string(&log).unwrap_or_default();
+    eventually("it is logged", || line().ends_with('\n'));
+    let tenant = (r#"a\x20\"b\",\x20c"#, r#"a \"b\", c"#);
+    assert_eq!(line(), format!("GET /none 404 {} \"{}\" text/plain;\\x20charset=utf-8 -\n", tenant.0, tenant.1));
+}
+
 /// The numbers that the lines of a log are of.
 fn numbers(log: &Path) -> Vec<usize> {
     let text = fs::read_to_string(log).unwrap_or_default();

@@ -195,6 +195,13 @@ fn the_server_is_told_what_makes_sense() {
     check_server("limits { stream-window \"2MiB\" }", &["2: a stream's window is within its connection's"]);
     check_server("limits { connection-window \"2GiB\" }", &["2: no connection has a window of this size"]);
     check_server("access-log \"x\" format=common { fields time }", &["2: this format has its own fields"]);
+    check_server("access-log \"x\" format=\"{path}\" { fields time }", &["2: this format has its own fields"]);
+    check_server("access-log \"x\" format=jsn", &["2: `jsn` says nothing of a request (did you mean `json`?"]);
+    check_server("access-log \"x\" format=\"{pth}\"", &["2: `{pth}` is no field of a request (did you mean {path}?"]);
+    check_server(
+        "access-log \"x\" format=\"{request:Cookie}\"",
+        &["2: `Cookie` is a secret of clients, and is logged for nobody (whoever read the log"],
+    );
     check_server("acme { challenge dns }", &["2: there is no way into the DNS"]);
     check_server("acme { ca \"http://ca.test/\" }", &["2: `http://ca.test/` is not a URL that fits here"]);
 }

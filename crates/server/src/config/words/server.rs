@@ -112,7 +112,7 @@ const SAMPLE: Param = may(
 
 /// Shared by the server's log and that of a route.
 pub(super) const ACCESS_LOG_SETTINGS: &[Param] =
-    &[or("format", Kind::One(&["json", "common", "combined"]), "json", "what a line looks like"), ROTATE, KEEP];
+    &[or("format", Kind::LogLine, "json", "what a line looks like"), ROTATE, KEEP];
 
 const ROTATE: Param = may("rotate", Kind::Size, "a file that is larger is put aside, and a new one begun");
 const KEEP: Param = or("keep", Kind::Count(1, 1000), "5", "how many files put aside are kept");

@@ -59,7 +59,7 @@ impl Texts {
     /// Sets one of them. It is cut where it is too long, between two characters if it is UTF-8.
     pub fn put(&mut self, which: Text, text: &[u8]) {
         self.remove(which);
-        let text = &text[..cut(text)];
+        let text = &text[..cut(text, TEXT_BYTES_MAX)];
         self.spans[which as usize] = Span { start: short(self.bytes.len()), length: Some(short(text.len())) };
         self.bytes.extend_from_slice(text);
     }
@@ -91,15 +91,15 @@ fn short(length: usize) -> u16 {
     u16::try_from(length).unwrap_or(u16::MAX)
 }
 
-/// How much of a text is kept.
-fn cut(text: &[u8]) -> usize {
+/// How much of a text is kept if it is to have so many bytes at most.
+pub(super) fn cut(text: &[u8], bytes_max: usize) -> usize {
     /// Of a character in UTF-8, after its first byte.
     const MORE_MAX: usize = 3;
-    if text.len() <= TEXT_BYTES_MAX {
+    if text.len() <= bytes_max {
         return text.len();
     }
     let begins_one = |&at: &usize| text[at] & 0b1100_0000 != 0b1000_0000;
-    (TEXT_BYTES_MAX - MORE_MAX..=TEXT_BYTES_MAX).rev().find(begins_one).unwrap_or(TEXT_BYTES_MAX)
+    (bytes_max.saturating_sub(MORE_MAX)..=bytes_max).rev().find(begins_one).unwrap_or(bytes_max)
 }
 
 impl fmt::Debug for Texts {
