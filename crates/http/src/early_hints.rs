@@ -10,7 +10,8 @@ use http::HeaderMap;
 use http::header::LINK;
 use unary_service::context::RequestId;
 
-/// Hints that wait on a thread. Whoever looks takes all of them, so more are there only if a poll leaves many.
+/// Hints that wait on a thread. Whoever looks takes all of them, so that more are there only if a poll leaves many, or
+/// if tasks left some that nobody comes for: the oldest of other connections make room.
 const HINTS_MAX: usize = 16;
 
 /// What becomes of the hints that a server gives to a client.
@@ -38,9 +39,15 @@ thread_local! {
 pub(crate) fn leave(whose: RequestId, headers: &HeaderMap) {
     let links: HeaderMap = headers.get_all(LINK).iter().map(|link| (LINK, link.clone())).collect();
     LEFT.with_borrow_mut(|left| {
-        if whose != RequestId::default() && !links.is_empty() && left.len() < HINTS_MAX {
-            left.push(Hint { whose, links });
+        if whose == RequestId::default() || links.is_empty() {
+            return;
         }
+        if left.len() >= HINTS_MAX {
+            let stale = left.iter().position(|hint| hint.whose.connection != whose.connection);
+            let Some(stale) = stale else { return };
+            left.remove(stale);
+        }
+        left.push(Hint { whose, links });
     });
 }
 
@@ -79,5 +86,12 @@ mod tests {
         check([(OURS, "link"), (OURS, "link")], 2);
         check([(OURS, "x-other"), (RequestId { sequence: 3, ..OURS }, "link")], 0);
         check([(OURS, "link"); 99], HINTS_MAX);
+    }
+
+    #[test]
+    fn what_nobody_comes_for_keeps_no_hint_out() {
+        let stale = RequestId { connection: 9, ..OURS };
+        check([(stale, "link"); HINTS_MAX].into_iter().chain([(OURS, "link"); 2]), 2);
+        check([(stale, "link"); HINTS_MAX].into_iter().chain([(OURS, "link"); 99]), HINTS_MAX);
     }
 }

@@ -48,8 +48,8 @@ pub(crate) struct Places(Arc<Inner>);
 struct Inner {
     free: Semaphore,
     max: usize,
-    /// How many of them one client may have.
-    client_max: usize,
+    /// How many of them one client may have; half, unless told.
+    client_max: Option<usize>,
     /// Locked for a look-up, once as a connection comes and once as it goes.
     clients: Mutex<Clients>,
     waits: Waits,
@@ -67,16 +67,16 @@ pub(crate) struct Place {
 impl Places {
     /// So many, of which one client may have half.
     pub(crate) fn new(max: usize) -> Self {
-        Self::shared(max, max.div_ceil(2))
+        Self::shared(max, None, Waits::default())
     }
 
-    fn shared(max: usize, client_max: usize) -> Self {
+    fn shared(max: usize, client_max: Option<usize>, waits: Waits) -> Self {
         Self(Arc::new(Inner {
             free: Semaphore::new(max),
             max,
             client_max,
             clients: Mutex::default(),
-            waits: Waits::default(),
+            waits,
             said: Said::default(),
             said_refused: Said::default(),
         }))
@@ -84,7 +84,16 @@ impl Places {
 
     /// As many, of which one client may have so many.
     pub(crate) fn client_max(&self, client_max: usize) -> Self {
-        Self::shared(self.0.max, client_max.max(1))
+        Self::shared(self.0.max, Some(client_max.max(1)), self.waits())
+    }
+
+    /// So many, of which one client may have what was said of that.
+    pub(crate) fn max(&self, max: usize) -> Self {
+        Self::shared(max, self.0.client_max, self.waits())
+    }
+
+    fn share(&self) -> usize {
+        self.0.client_max.unwrap_or(self.0.max.div_ceil(2))
     }
 
     /// Lets the next connection in. Who waits for one holds no place: it would be missing on another loop.
@@ -148,7 +157,7 @@ impl Places {
     fn say_refused(&self, socket: &Socket) {
         let refused = self.0.waits.0.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if self.0.said_refused.is_due(SAY_REFUSED_EVERY) {
-            let (peer, max) = (socket.peer(), self.0.client_max);
+            let (peer, max) = (socket.peer(), self.share());
             tracing::warn!(?peer, max, refused, "a client has as many connections as one may; further ones are closed");
         }
     }
@@ -161,7 +170,7 @@ impl Place {
         let Some(client) = socket.peer().address().map(|address| Client::from(address.ip())) else {
             return Ok((socket, self));
         };
-        if !self.places.clients().take(client, self.places.0.client_max) {
+        if !self.places.clients().take(client, self.places.share()) {
             self.places.say_refused(&socket);
             return Err(io::ErrorKind::ConnectionRefused.into());
         }

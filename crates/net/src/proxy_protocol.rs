@@ -49,15 +49,19 @@ impl<F: Fn(&Peer) -> bool + Send + Sync> Trust for F {
 /// The stage that reads the PROXY protocol, versions 1 and 2, from peers that are `trusted`, and
 /// gives the connection the addresses that its header says.
 ///
+/// Connections are let in before their header is read, so that all of a proxy's count as one client's: say
+/// [`client_connections_max`](crate::Listen::client_connections_max), as below, or the proxy has half of what there may be.
+/// What is behind this stage, such as [`tls`](crate::tls::tls), sees the clients.
+///
 /// A trusted peer that sends anything else is closed, as is one that takes longer than 5 s. What
 /// comes from peers that are not trusted goes on unread. Peers at Unix sockets have no address, so
 /// no network holds them: `proxy_protocol(|peer: &Peer| peer.address().is_none())` trusts them.
 ///
 /// ```no_run
-/// use unary_net::{Network, listen, proxy_protocol};
+/// use unary_net::{Listen, Network, listen, proxy_protocol};
 ///
 /// let balancers: Network = "10.0.0.0/24".parse()?;
-/// let line = listen(":8080") >> proxy_protocol(balancers);
+/// let line = listen(Listen::from(":8080").client_connections_max(usize::MAX)) >> proxy_protocol(balancers);
 /// # Ok::<_, unary_net::network::BadNetwork>(())
 /// ```
 pub fn proxy_protocol<T: Trust>(trusted: T) -> ProxyProtocol<T> {

@@ -136,10 +136,17 @@ impl<W> Tls<W> {
     }
 
     /// How many handshakes may be under way at once, over all event loops. A connection beyond them
-    /// is closed at once. 2048. While half of them are, one client (an address, or a /64 of IPv6) may have
-    /// no more than a 64th.
+    /// is closed at once. 2048.
     pub fn handshakes_max(mut self, handshakes_max: usize) -> Self {
-        self.pending = Arc::new(Pending::new(handshakes_max));
+        self.pending = Arc::new(self.pending.max(handshakes_max));
+        self
+    }
+
+    /// How many of them one client (an IPv4 address, or a /64 of IPv6) may have while half of all there may be are
+    /// under way. By default a 64th of [`handshakes_max`](Self::handshakes_max); where all come from one address, a
+    /// balancer's that says nothing of its clients, say `usize::MAX`.
+    pub fn client_handshakes_max(mut self, client_handshakes_max: usize) -> Self {
+        self.pending = Arc::new(self.pending.client_max(client_handshakes_max));
         self
     }
 

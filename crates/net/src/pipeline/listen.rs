@@ -59,21 +59,21 @@ impl Listen {
     /// are accepted, and the kernel's backlog and then the peers wait. By default as many as half of the
     /// descriptors the process may have when this is made, and 65,536 at most.
     pub fn connections_max(mut self, connections_max: usize) -> Self {
-        self.places = Places::new(connections_max.clamp(1, u32::MAX as usize >> 3));
+        self.places = self.places.max(connections_max.clamp(1, u32::MAX as usize >> 3));
         self
     }
 
     /// Serves at most so many connections of one client at once: of an IPv4 address, or a /64 of IPv6. Further
     /// ones are closed at once. By default half of what [`connections_max`](Self::connections_max) says, so that
-    /// others always find room; where all come from one address, a balancer's, say as many as that. To be said
-    /// after it.
+    /// others always find room. It is the socket's address that counts, whatever a stage further on makes of it:
+    /// where all come from one, a balancer's, say `usize::MAX`.
     pub fn client_connections_max(mut self, client_connections_max: usize) -> Self {
         self.places = self.places.client_max(client_connections_max);
         self
     }
 
     /// How often connections had to wait for others to end, as all places were taken, or were refused, as their
-    /// client had its share. To be asked for when both were said; it goes on counting.
+    /// client had its share. It goes on counting.
     pub fn waits(&self) -> Waits {
         self.places.waits()
     }

@@ -6,8 +6,8 @@ use super::counters::Failure;
 use crate::Peer;
 use crate::clients::{Client, Clients};
 
-/// Once half of all places are taken, one client may have no more than a place in so many: whoever begins
-/// handshakes and never ends them leaves the other half to everybody else. Honest clients that share an
+/// Once half of all places are taken, one client may have no more than a place in so many, unless told: whoever
+/// begins handshakes and never ends them leaves the other half to everybody else. Honest clients that share an
 /// address are done in a tenth of a second, so that theirs are few even then.
 const CLIENT_SHARE: usize = 64;
 
@@ -15,6 +15,8 @@ const CLIENT_SHARE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Pending {
     max: usize,
+    /// How many of them one client may have while half are taken; a share, unless told.
+    client_max: Option<usize>,
     now: Mutex<Now>,
 }
 
@@ -34,7 +36,17 @@ pub(super) struct Place<'a> {
 impl Pending {
     /// So many at once, one at least.
     pub(super) fn new(max: usize) -> Self {
-        Self { max: max.max(1), now: Mutex::default() }
+        Self { max: max.max(1), client_max: None, now: Mutex::default() }
+    }
+
+    /// So many, of which one client may have what was said of that.
+    pub(super) fn max(&self, max: usize) -> Self {
+        Self { client_max: self.client_max, ..Self::new(max) }
+    }
+
+    /// As many, of which one client may have so many, one at least, while half are taken.
+    pub(super) fn client_max(&self, client_max: usize) -> Self {
+        Self { client_max: Some(client_max.max(1)), ..Self::new(self.max) }
     }
 
     /// A place for this peer.
@@ -46,13 +58,17 @@ impl Pending {
         }
         if let Some(client) = client {
             let is_crowded = now.all >= self.max.div_ceil(2);
-            let most = if is_crowded { (self.max / CLIENT_SHARE).max(1) } else { self.max };
+            let most = if is_crowded { self.share() } else { self.max };
             if !now.of.take(client, most) {
                 return Err(Failure::ClientShare);
             }
         }
         now.all += 1;
         Ok(Place { pending: self, client })
+    }
+
+    fn share(&self) -> usize {
+        self.client_max.unwrap_or((self.max / CLIENT_SHARE).max(1))
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -78,8 +94,12 @@ mod tests {
 
     /// How many of so many handshakes of this client are let in, while these are under way.
     #[track_caller]
-    fn check(max: usize, under_way: &[&str], client: &str, (tried, let_in): (usize, usize), refusal: Failure) {
-        let pending = Pending::new(max);
+    fn check(max: usize, under_way: &[&str], client: &str, expected: (usize, usize), refusal: Failure) {
+        check_of(Pending::new(max), under_way, client, expected, refusal);
+    }
+
+    #[track_caller]
+    fn check_of(pending: Pending, under_way: &[&str], client: &str, (tried, let_in): (usize, usize), refusal: Failure) {
         let peer = |address: &str| Peer::new(Some((address.parse::<IpAddr>().unwrap(), 1).into()), None);
         let before: Vec<_> =
             under_way.iter().map(|address| pending.place(&peer(address)).expect("there is room")).collect();
@@ -98,6 +118,16 @@ mod tests {
         check(256, &["192.0.2.1"; 128], "192.0.2.2", (300, 4), Failure::ClientShare);
         check(256, &["192.0.2.1"; 128], "192.0.2.1", (1, 0), Failure::ClientShare);
         check(256, &["192.0.2.1"; 128], "::ffff:192.0.2.1", (1, 0), Failure::ClientShare);
+    }
+
+    #[test]
+    fn the_share_may_be_told_before_or_after_the_whole() {
+        for pending in [Pending::new(1).max(256).client_max(9), Pending::new(1).client_max(9).max(256)] {
+            check_of(pending, &["192.0.2.1"; 128], "192.0.2.2", (300, 9), Failure::ClientShare);
+        }
+        let pending = Pending::new(256).client_max(usize::MAX);
+        check_of(pending, &["192.0.2.1"; 128], "192.0.2.1", (300, 128), Failure::Refused);
+        check_of(Pending::new(256).client_max(0), &["192.0.2.1"; 128], "192.0.2.2", (9, 1), Failure::ClientShare);
     }
 
     #[test]

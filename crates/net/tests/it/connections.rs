@@ -46,8 +46,8 @@ async fn the_cap_holds_the_next_ones_back() {
 async fn one_client_has_a_share_of_the_places_and_no_more() {
     for (client_max, share) in [(None, 2), (Some(3), 3), (Some(100), 4)] {
         let server = start(|on| {
-            let on = on.connections_max(4);
-            let on = client_max.into_iter().fold(on, Listen::client_connections_max);
+            // In either order: what is said of a client holds for what is said of all.
+            let on = client_max.into_iter().fold(on, Listen::client_connections_max).connections_max(4);
             listen(on) >> connect(Lines) >> process(service_fn(async |line: String| Ok(line))) >> reply()
         });
         let mut inside = Vec::new();

@@ -28,9 +28,14 @@ pub(crate) fn serve() -> Result<(), Failure> {
     let listener = Listener::adopt(guest.take_opened(), threads, &drain)?;
     let (protocol, limits) = (app.http(), config.server.limits);
     let number = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
-    let tls = tls(app.certificates(), app.doors())
+    // Behind proxies all clients share a few addresses.
+    let of_one = |told: Option<u32>| told.or_else(|| config.server.trusted_proxies.as_ref().map(|_| u32::MAX));
+    let mut tls = tls(app.certificates(), app.doors())
         .handshake_time_max(limits.handshake_time)
         .handshakes_max(number(limits.handshakes));
+    if let Some(handshakes) = of_one(limits.client_handshakes) {
+        tls = tls.client_handshakes_max(number(handshakes));
+    }
     let connections = Connections::default();
     let attendant = guest.attend(app.clone(), listener.clone(), drain.clone(), pulse.clone());
     let attendant = attendant.map_err(|cause| Failure::failed(in_words(cause)))?;
@@ -38,7 +43,7 @@ pub(crate) fn serve() -> Result<(), Failure> {
     if let Some(connections) = limits.connections {
         on = on.connections_max(number(connections));
     }
-    if let Some(connections) = limits.client_connections {
+    if let Some(connections) = of_one(limits.client_connections) {
         on = on.client_connections_max(number(connections));
     }
     let machine = Machine {

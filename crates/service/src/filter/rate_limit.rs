@@ -92,6 +92,9 @@ impl<S: Store> Store for Arc<S> {
 /// Lets calls through as often as [`Rate`] allows for each key. What comes too soon fails with
 /// [`Kind::Overloaded`](crate::Kind::Overloaded) and was not begun.
 ///
+/// A call is counted when its future is polled first. What is counted stays so: one that is dropped afterwards, or
+/// fails, has spent its share all the same.
+///
 /// ```
 /// use unary_service::filter::rate_limit::{Key, Rate, RateLimit};
 /// use unary_service::{Compose, Service, service_fn};

@@ -22,6 +22,9 @@ const LIMIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// [`Kind::Timeout`](crate::Kind::Timeout); a reply that is still being sent fails through
 /// [`Lasting::until`].
 ///
+/// The time runs from the call, not from when its future is polled first: one that lies about meanwhile has less of
+/// it. What is not polled is not told that its time is up, either.
+///
 /// A call that is ready at once costs a look at the clock: the timer is set when the call first
 /// has to wait, and that needs a tokio runtime whose time is enabled.
 ///

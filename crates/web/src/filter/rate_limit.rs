@@ -36,6 +36,9 @@ const IPV6_BITS: u8 = 64;
 /// Lets each client, or whatever else is told apart, ask as often as a [`Rate`] allows. Whoever
 /// comes too soon is answered 429 with `Retry-After`, and the request goes no further.
 ///
+/// A request is counted as it is called, if the store counts at once, as a [`Table`] does, and otherwise when the call
+/// is polled first. What is counted stays so: a call that is dropped, polled or not, has spent its share.
+///
 /// Replies have the fields `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-10
 /// (September 2025): `"default";q=200;w=2` says that 200 may come at once and that those are
 /// available again in two seconds; `"default";r=150;t=1`, that 150 of them are left and that there

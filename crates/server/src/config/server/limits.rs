@@ -32,6 +32,8 @@ pub(crate) struct Limits {
     pub(crate) client_connections: Option<u32>,
     /// Handshakes of TLS at once.
     pub(crate) handshakes: u32,
+    /// A 64th of all, unless told.
+    pub(crate) client_handshakes: Option<u32>,
     #[serde(serialize_with = "json::duration")]
     pub(crate) handshake_time: Duration,
     pub(crate) head_bytes: u64,
@@ -64,6 +66,7 @@ impl Default for Limits {
             connections: None,
             client_connections: None,
             handshakes: default("handshakes", "count").into(),
+            client_handshakes: None,
             handshake_time: default("handshake-time", "time").into(),
             head_bytes: default("head-bytes", "size").into(),
             target_bytes: default("target-bytes", "size").into(),
@@ -92,7 +95,7 @@ impl Limits {
         unusual.filter_map(|((word, value), _)| Some(format!("{word} {}", value?))).collect()
     }
 
-    fn written(&self) -> [(&'static str, Option<String>); 19] {
+    fn written(&self) -> [(&'static str, Option<String>); 20] {
         let count = |count: u32| Some(count.to_string());
         let time = |time| Some(format!("\"{}\"", show_duration(time)));
         let size = |bytes| Some(format!("\"{}\"", show_size(bytes)));
@@ -100,6 +103,7 @@ impl Limits {
             ("connections", self.connections.and_then(count)),
             ("client-connections", self.client_connections.and_then(count)),
             ("handshakes", count(self.handshakes)),
+            ("client-handshakes", self.client_handshakes.and_then(count)),
             ("handshake-time", time(self.handshake_time)),
             ("head-bytes", size(self.head_bytes)),
             ("target-bytes", size(self.target_bytes)),
@@ -127,6 +131,7 @@ impl Limits {
                 "connections" => self.connections = Some(given.one("count")),
                 "client-connections" => self.client_connections = Some(given.one("count")),
                 "handshakes" => self.handshakes = given.one("count"),
+                "client-handshakes" => self.client_handshakes = Some(given.one("count")),
                 "handshake-time" => self.handshake_time = time_of(reader, &given),
                 "head-bytes" => self.head_bytes = given.one("size"),
                 "target-bytes" => self.target_bytes = given.one("size"),

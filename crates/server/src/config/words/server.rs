@@ -128,7 +128,7 @@ pub(super) static LIMITS: &[Word] = &[
         .takes(&[must("count", Kind::Count(1, 1_000_000), "how many")]),
     Word::new(
         "client-connections",
-        "The same of one client: an address of IPv4, or a /64 of IPv6. Unless told: half of `connections`.",
+        "The same of one client: an address of IPv4, or a /64 of IPv6. Unless told: half of `connections`, or all with `trusted-proxies`.",
     )
     .takes(&[must("count", Kind::Count(1, 1_000_000), "behind one balancer, as many as `connections`")]),
     Word::new("handshakes", "Handshakes of TLS at once.").takes(&[or(
@@ -137,6 +137,11 @@ pub(super) static LIMITS: &[Word] = &[
         "2048",
         "each may hold 20 KiB",
     )]),
+    Word::new(
+        "client-handshakes",
+        "The same of one client, while half of all are under way. Unless told: a 64th, or all with `trusted-proxies`.",
+    )
+    .takes(&[must("count", Kind::Count(1, 1_000_000), "behind one balancer, as many as `handshakes`")]),
     Word::new("handshake-time", "From accepting a connection to the end of its handshake, of TLS and of HTTP/2.")
         .takes(&[time("10s")]),
     Word::new("head-bytes", "A request's head. By HTTP/2 each field counts 32 bytes more.").takes(&[or(
