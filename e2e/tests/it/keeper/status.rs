@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use unary_e2e::server::{Signal, binary};
@@ -56,10 +57,11 @@ fn bytes_of_requests_count_as_they_are_read_by_either_protocol() {
         return;
     }
     let kept = Kept::new("");
-    let [reads, body] = ["reads.sh", "body"].map(|name| kept.site.folder.join(name));
+    let [reads, body, little] = ["reads.sh", "body", "little"].map(|name| kept.site.folder.join(name));
     let script = "#!/bin/sh\nwc -c > /dev/null\nprintf 'Content-Type: text/plain\\n\\nread'\n";
     kept.site.folder.write("reads.sh", script);
     kept.site.folder.write("body", vec![b'b'; 300_000]);
+    kept.site.folder.write("little", vec![b'b'; 10_000]); // Sent whole, though nobody reads it.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&reads, mode).expect("it is ours");
     let text = std::fs::read_to_string(kept.site.config()).expect("it is ours");
@@ -69,17 +71,17 @@ fn bytes_of_requests_count_as_they_are_read_by_either_protocol() {
     );
     kept.site.folder.write("unary.kdl", text.replace("route {\nfiles", &routes));
     kept.site.tell_well("reload");
-    let send = |protocol: &str, path: &str| {
+    let send = |protocol: &str, body: &Path, path: &str| {
         let url = format!("http://{}{path}", kept.server.address());
         run(Command::new("curl").args(["-sS", protocol, "--data-binary"]).arg(format!("@{}", body.display())).arg(url))
     };
     let received =
         |route: &str| metric(&kept, &format!("unary_http_request_bytes_total{{site=\"*\",route=\"{route}\"}}"));
     for (protocol, total) in [("--http1.1", 300_000.0), ("--http2-prior-knowledge", 600_000.0)] {
-        let sent = send(protocol, "/read");
+        let sent = send(protocol, &body, "/read");
         assert_eq!(sent.stdout, "read", "{protocol}: {}", sent.stderr);
         eventually("it is counted", || received("/read") == Some(total));
-        assert_eq!(send(protocol, "/not").stdout, "no", "{protocol}");
+        assert_eq!(send(protocol, &little, "/not").stdout, "no", "{protocol}");
     }
     assert_eq!(received("/not"), Some(0.0), "nobody read it");
 }
