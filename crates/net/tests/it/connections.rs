@@ -98,5 +98,5 @@ async fn tcp_info_is_as_of_now_and_ends_with_the_connection() {
     drop(client);
     server.stop().await.unwrap();
     assert_eq!(peer.tcp_info(), None);
-    assert_eq!(peer.local(), None);
+    assert!(peer.local().is_some(), "what the kernel said of it once does not change");
 }
