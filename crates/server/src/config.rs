@@ -49,7 +49,7 @@ pub(crate) use route::{Placed, Route};
 pub(crate) use server::{Admin, Challenge as AcmeChallenge, Dns as AcmeDns, Eab, Limits, Server};
 pub(crate) use service::{
     App as AppService, Authorizers as AuthorizerFilter, Files as FileService, Listens, Php as PhpService,
-    Pooled as PooledService, Proxy as ProxyService, ProxyHost, Redirect, Service, Terms as WorkerTerms,
+    Pooled as PooledService, Proxy as ProxyService, ProxyHost, Ready, Redirect, Service, Terms as WorkerTerms,
     Workers as WorkerService,
 };
 pub(crate) use site::{Site, Tls, Version as TlsMin};

@@ -15,25 +15,30 @@
 mod nook;
 mod output;
 mod pooling;
+mod ready;
+mod usage;
 mod worker;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 use unary_http::{Request, Response};
 use unary_net::Address;
-use unary_service::{Available, BoxService, Error, Kind, Lasting, Service};
+use unary_service::{Available, BoxService, Error, HasContext, Kind, Lasting, Service};
 
 use crate::host::engaged::{Engaged, Place};
 use crate::program::Program;
 use crate::spawner::Spawner;
-use pooling::{Act, Asked, Number, Pooling};
+use pooling::{Act, Asked, Number, Pooling, Waits};
+pub use usage::Usage;
 
 /// How many workers there are, and what is asked of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Workers that stay when nothing is asked, once anything was. 0.
     pub workers_min: usize,
@@ -45,16 +50,48 @@ pub struct Settings {
     pub each_before_next: usize,
     /// After how many requests a worker is replaced, give or take a tenth. Never.
     pub requests_max: Option<u64>,
+    /// After how long a worker is replaced, give or take a tenth. Never.
+    pub age_max: Option<Duration>,
+    /// Bytes of memory, with all it started, beyond which a worker is replaced. Never.
+    pub memory_bytes_max: Option<u64>,
+    /// Whether a worker serves more than one request.
+    pub reuse: Reuse,
     /// How long a worker may have nothing to do before it is stopped. 5 min.
     pub idle_time: Duration,
     /// How long it may take until it answers. 30 s.
     pub start_time_max: Duration,
+    /// How it is known to be ready. When it listens.
+    pub readiness: Readiness,
+    /// The path that a worker answers with a status below 400 when it is well: it is asked nothing else before. None.
+    pub health: Option<Box<str>>,
     /// Requests that wait for room. 1,024.
     pub waiting_max: usize,
     /// How long they wait. 30 s.
     pub wait_time_max: Duration,
     /// Where workers listen.
     pub door: Door,
+}
+
+/// Whether a worker serves more than one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// One after another, or several at once.
+    Kept,
+    /// One, and it is ended. So many more than those that serve are kept ready for the next, once any was asked for,
+    /// until they have had nothing to do for the idle time.
+    OneShot {
+        /// How many are ready.
+        spares: usize,
+    },
+}
+
+/// How a worker is known to be ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It accepts connections. Who was given a socket does from the beginning on.
+    Listens,
+    /// It says so, as services do to systemd: `READY=1` to `$NOTIFY_SOCKET`.
+    Notifies,
 }
 
 /// Where a worker listens: always on this machine alone.
@@ -77,8 +114,13 @@ impl Default for Settings {
             each_max: 1024,
             each_before_next: 8,
             requests_max: None,
+            age_max: None,
+            memory_bytes_max: None,
+            reuse: Reuse::Kept,
             idle_time: Duration::from_secs(300),
             start_time_max: Duration::from_secs(30),
+            readiness: Readiness::Listens,
+            health: None,
             waiting_max: 1024,
             wait_time_max: Duration::from_secs(30),
             door: Door::Port,
@@ -87,14 +129,37 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// A tenth more or less for each worker, so that they are not replaced all at once.
     fn requests_max_of(&self, number: Number) -> u64 {
-        let Some(requests_max) = self.requests_max else { return u64::MAX };
-        let tenth = requests_max / 10;
-        // Numbers that follow each other come to lie far apart: the golden ratio's multiples.
-        let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (2 * tenth + 1);
-        (requests_max - tenth + spread).max(1)
+        self.requests_max.map_or(u64::MAX, |requests_max| about(requests_max, number).max(1))
     }
+
+    fn age_max_of(&self, number: Number) -> Option<Duration> {
+        let millis = u64::try_from(self.age_max?.as_millis()).unwrap_or(u64::MAX / 2);
+        Some(Duration::from_millis(about(millis, number)))
+    }
+
+    fn is_one_shot(&self) -> bool {
+        self.reuse != Reuse::Kept
+    }
+
+    fn spares(&self) -> usize {
+        match self.reuse {
+            Reuse::Kept => 0,
+            Reuse::OneShot { spares } => spares,
+        }
+    }
+
+    fn each_max(&self) -> usize {
+        if self.is_one_shot() { 1 } else { self.each_max }
+    }
+}
+
+/// A tenth more or less for each worker, so that they are not replaced all at once.
+fn about(value: u64, number: Number) -> u64 {
+    let tenth = value / 10;
+    // Numbers that follow each other come to lie far apart: the golden ratio's multiples.
+    let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (2 * tenth + 1);
+    value - tenth + spread
 }
 
 /// How a worker at an address is spoken to.
@@ -112,6 +177,7 @@ struct Inner {
     stop_time: Duration,
     speak: Box<Speak>,
     state: Mutex<State>,
+    counts: Counting,
     /// An earlier deadline has come up.
     rouse: Arc<Notify>,
 }
@@ -126,6 +192,61 @@ struct State {
 /// A request that waits.
 type Ticket = oneshot::Sender<Result<Seat, String>>;
 
+impl Waits for Ticket {
+    fn is_gone(&self) -> bool {
+        self.is_closed()
+    }
+}
+
+/// What became of requests that found no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that waited for room.
+    pub waited: u64,
+    /// How long they did, together.
+    pub waited_time: Duration,
+    /// Those of them that waited in vain: they were refused for that.
+    pub late: u64,
+    /// Those that were refused at once, as too many waited.
+    pub refused: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counting {
+    waited: AtomicU64,
+    waited_ns: AtomicU64,
+    late: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Counting {
+    fn add(counter: &AtomicU64, more: u64) {
+        counter.fetch_add(more, Relaxed);
+    }
+
+    fn read(&self) -> Counts {
+        Counts {
+            waited: self.waited.load(Relaxed),
+            waited_time: Duration::from_nanos(self.waited_ns.load(Relaxed)),
+            late: self.late.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+        }
+    }
+}
+
+/// A request's time in the queue, counted when it is over, however that comes.
+struct Wait<'p> {
+    counts: &'p Counting,
+    since: Instant,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let passed = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Counting::add(&self.counts.waited_ns, passed);
+    }
+}
+
 struct Worker {
     /// There once it is ready.
     service: Option<BoxService<Request, Response>>,
@@ -139,13 +260,16 @@ struct Seat {
     pool: Weak<Inner>,
     number: Number,
     service: BoxService<Request, Response>,
+    /// Whether the worker may have seen anything of a request.
+    is_used: bool,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.upgrade() {
             let number = self.number;
-            pool.change(|pooling, now| pooling.released(number, now));
+            let over = if self.is_used { Pooling::released } else { Pooling::unseated };
+            pool.change(|pooling, now| over(pooling, number, now));
         }
     }
 }
@@ -181,7 +305,7 @@ impl Pool {
         settings: Settings,
         speak: impl Fn(&Address) -> Result<BoxService<Request, Response>, Error> + Send + Sync + 'static,
     ) -> Self {
-        let state = State { pooling: Pooling::new(settings), workers: HashMap::new(), tick_at: None };
+        let state = State { pooling: Pooling::new(settings.clone()), workers: HashMap::new(), tick_at: None };
         Self(Arc::new(Inner {
             settings,
             spawner,
@@ -189,6 +313,7 @@ impl Pool {
             stop_time: program.stop_time,
             speak: Box::new(speak),
             state: Mutex::new(state),
+            counts: Counting::default(),
             rouse: Arc::default(),
         }))
     }
@@ -211,24 +336,41 @@ impl Pool {
         (shown.collect(), waiting)
     }
 
-    /// Replaces all workers: each when its requests are over.
-    pub fn restart(&self) {
-        self.0.change(Pooling::retire_all);
+    /// What became of requests that found no room.
+    pub fn counts(&self) -> Counts {
+        self.0.counts.read()
     }
 
-    async fn seat(&self) -> Result<Seat, Error> {
+    /// Replaces all workers, one after the other: each when another is ready, and when its requests are over.
+    pub fn restart(&self) {
+        self.0.change(Pooling::replace_all);
+    }
+
+    /// A place at a worker, for a request that waits until `deadline` at most.
+    async fn seat(&self, deadline: Option<tokio::time::Instant>) -> Result<Seat, Error> {
         let step = || format!("waiting for a worker of {}", self.0.program);
+        let counts = &self.0.counts;
         let (ticket, seated) = oneshot::channel();
-        let asked = self.0.ask(ticket);
-        let number = match asked {
+        let number = match self.0.ask(ticket) {
             Asked::Seat(number) => number,
             Asked::Waits => {
-                let late = || Error::overloaded(step()).because("no worker had room for it in time");
-                let seated = tokio::time::timeout(self.0.settings.wait_time_max, seated).await.map_err(|_| late())?;
+                Counting::add(&counts.waited, 1);
+                let since = Instant::now();
+                let _wait = Wait { counts, since };
+                let latest = tokio::time::Instant::from_std(since) + self.0.settings.wait_time_max;
+                let late = |_| {
+                    Counting::add(&counts.late, 1);
+                    Error::overloaded(step()).because("no worker had room for it in time")
+                };
+                let until = deadline.map_or(latest, |deadline| deadline.min(latest));
+                let seated = tokio::time::timeout_at(until, seated).await.map_err(late)?;
                 let gone = |_| Error::new(Kind::Unavailable, step()).because("the pool is gone");
                 return seated.map_err(gone)?.map_err(|why| Error::new(Kind::Upstream, step()).because(why));
             }
-            Asked::Full(_) => return Err(Error::overloaded(step()).because("too many requests wait")),
+            Asked::Full(_) => {
+                Counting::add(&counts.refused, 1);
+                return Err(Error::overloaded(step()).because("too many requests wait"));
+            }
             Asked::Failing(_, why) => return Err(Error::new(Kind::Upstream, step()).because(why)),
         };
         self.0.seat(number).ok_or_else(|| Error::new(Kind::Unavailable, step()).because("the worker is gone"))
@@ -246,7 +388,7 @@ impl Inner {
             let pooling = &mut self.lock().pooling;
             match pooling.ask(now, || ticket) {
                 (Asked::Full(ticket), _) => {
-                    pooling.forget(Ticket::is_closed);
+                    pooling.forget();
                     pooling.ask(now, || ticket)
                 }
                 asked => asked,
@@ -259,7 +401,7 @@ impl Inner {
     /// The seat that was given at a worker, which has its place among those that are known until it is dropped.
     fn seat(self: &Arc<Self>, number: Number) -> Option<Seat> {
         let service = self.lock().workers.get(&number)?.service.clone()?;
-        Some(Seat { pool: Arc::downgrade(self), number, service })
+        Some(Seat { pool: Arc::downgrade(self), number, service, is_used: false })
     }
 
     /// Tells what decides of an event, and does what it says.
@@ -345,7 +487,9 @@ impl Service<Request> for Pool {
     type Reply = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response, Error> {
-        let seat = self.seat().await?;
+        let deadline = request.context().and_then(|context| context.deadline);
+        let mut seat = self.seat(deadline).await?;
+        seat.is_used = true;
         if self.0.settings.door == Door::Stdin {
             let seat = Arc::new(seat);
             request.extensions_mut().insert(Engaged(seat.clone()));

@@ -112,6 +112,39 @@ fn nothing_is_left_running() {
     assert!(all.iter().all(|pid| !is_there(*pid)), "{all:?}");
 }
 
+/// An app that is ready only when it says so, and well from the third time on that it is asked.
+const LATE: &str = r#"import http.server, os, socket
+class Handler(http.server.BaseHTTPRequestHandler):
+    asked = 0
+    def do_GET(self):
+        Handler.asked += self.path == '/healthz'
+        well = Handler.asked > 2
+        self.send_response(200 if well else 503)
+        text = str(os.getpid()).encode()
+        self.send_header('Content-Length', str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+server = http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler)
+if 'NOTIFY_SOCKET' in os.environ:
+    name = os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1)
+    Handler.asked = 9
+    socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', name)
+server.serve_forever()
+"#;
+
+#[test]
+fn an_app_is_asked_nothing_before_it_is_well() {
+    if !has("an_app_is_asked_nothing_before_it_is_well", "python3") {
+        return;
+    }
+    for word in ["health=\"/healthz\"", "ready=\"notifies\""] {
+        let folder = TempDir::with([("late.py", LATE)]);
+        let kept = Kept::new(&format!("app \"python3\" \"{}\" {word}", folder.join("late.py").display()));
+        let reply = Client::connect(&kept.server).get("/");
+        assert_eq!(reply.head.status, 200, "{word}");
+    }
+}
+
 #[test]
 fn an_app_that_does_not_come_up_says_why() {
     let kept = Kept::new("app \"sh\" \"-c\" \"echo there is no database >&2; exit 3\"");

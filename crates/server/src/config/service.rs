@@ -21,7 +21,7 @@ use super::source::Span;
 use super::value::{Kind, Read};
 use super::words::Place;
 
-pub(crate) use app::{App, Listens};
+pub(crate) use app::{App, Listens, Ready};
 pub(crate) use pooled::Pooled;
 pub(super) use workers::authorizers_of;
 pub(crate) use workers::{Authorizers, Php, Terms, Workers};

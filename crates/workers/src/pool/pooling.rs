@@ -57,6 +57,14 @@ pub(super) struct Pooling<T> {
     not_before: Option<Instant>,
     /// Why the last one failed.
     why: String,
+    /// Somebody has asked since workers were last stopped for having nothing to do.
+    is_warm: bool,
+}
+
+/// A request that waits.
+pub(super) trait Waits {
+    /// Whether nobody is there any more.
+    fn is_gone(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -70,6 +78,25 @@ struct Worker {
     /// Since when it is in this stage, or has no request.
     since: Instant,
     ready_at: Option<Instant>,
+    /// It is to be replaced, and serves until another is ready.
+    is_due: bool,
+}
+
+impl Worker {
+    /// Whether it counts among those there may be: it is, or will be, asked.
+    fn is_ours(&self) -> bool {
+        matches!(self.stage, Stage::Starting | Stage::Ready)
+    }
+
+    fn is_unused(&self) -> bool {
+        self.is_ours() && self.busy == 0
+    }
+
+    /// It gets no further requests, and is to end if it has none.
+    fn retire(&mut self) -> bool {
+        self.stage = if self.busy == 0 { Stage::Stopping } else { Stage::Retiring };
+        self.stage == Stage::Stopping
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,14 +117,15 @@ pub(super) struct Shown {
     pub(super) served: u64,
 }
 
-impl<T> Pooling<T> {
+impl<T: Waits> Pooling<T> {
     pub(super) fn new(settings: Settings) -> Self {
-        let (workers, waiting) = (Vec::new(), VecDeque::new());
-        Self { settings, workers, waiting, last: 0, failures: 0, not_before: None, why: String::new() }
+        let (workers, waiting, why) = (Vec::new(), VecDeque::new(), String::new());
+        Self { settings, workers, waiting, last: 0, failures: 0, not_before: None, why, is_warm: false }
     }
 
     /// A request has come. `ticket` is it, if it has to wait.
     pub(super) fn ask(&mut self, now: Instant, ticket: impl FnOnce() -> T) -> (Asked<T>, Vec<Act<T>>) {
+        self.is_warm = true;
         if self.waiting.is_empty()
             && let Some(worker) = self.free()
         {
@@ -116,33 +144,59 @@ impl<T> Pooling<T> {
         (Asked::Waits, self.grow(now))
     }
 
-    /// A worker answers.
+    /// A worker answers. It takes the place of one that is due.
     pub(super) fn ready(&mut self, number: Number, now: Instant) -> Vec<Act<T>> {
+        let mut acts = Vec::new();
         if let Some(worker) = self.worker(number).filter(|worker| worker.stage == Stage::Starting) {
             (worker.stage, worker.since, worker.ready_at) = (Stage::Ready, now, Some(now));
+            let replaces = !worker.is_due;
+            let due = |worker: &&mut Worker| worker.stage == Stage::Ready && worker.is_due;
+            if replaces
+                && let Some(due) = self.workers.iter_mut().find(due)
+                && due.retire()
+            {
+                acts.push(Act::Stop(due.number));
+            }
         }
-        let mut acts = self.seat();
-        acts.extend(self.grow(now));
-        acts
+        self.seat_and_grow(now, acts)
     }
 
     /// A request of a worker is over.
     pub(super) fn released(&mut self, number: Number, now: Instant) -> Vec<Act<T>> {
+        let is_one_shot = self.settings.is_one_shot();
         let Some(worker) = self.worker(number) else { return Vec::new() };
         worker.busy -= 1;
         worker.served += 1;
         worker.since = now;
-        if worker.stage == Stage::Ready && worker.served >= worker.requests_max {
-            worker.stage = Stage::Retiring;
-        }
         let mut acts = Vec::new();
-        if worker.stage == Stage::Retiring && worker.busy == 0 {
-            worker.stage = Stage::Stopping;
+        if worker.stage == Stage::Ready && worker.served >= worker.requests_max {
+            worker.is_due = true;
+        }
+        let is_over = worker.stage == Stage::Retiring || (is_one_shot && worker.stage == Stage::Ready);
+        if is_over && worker.retire() {
             acts.push(Act::Stop(number));
         }
-        acts.extend(self.seat());
-        acts.extend(self.grow(now));
-        acts
+        self.seat_and_grow(now, acts)
+    }
+
+    /// A request that was given a seat is gone before it was begun: the worker has seen nothing of it.
+    pub(super) fn unseated(&mut self, number: Number, now: Instant) -> Vec<Act<T>> {
+        let Some(worker) = self.worker(number) else { return Vec::new() };
+        worker.busy -= 1;
+        worker.since = now;
+        let mut acts = Vec::new();
+        if worker.stage == Stage::Retiring && worker.retire() {
+            acts.push(Act::Stop(number));
+        }
+        self.seat_and_grow(now, acts)
+    }
+
+    /// A worker is to be replaced: it has grown too large, say.
+    pub(super) fn due(&mut self, number: Number, now: Instant) -> Vec<Act<T>> {
+        if let Some(worker) = self.worker(number).filter(|worker| worker.is_ours()) {
+            worker.is_due = true;
+        }
+        self.grow(now)
     }
 
     /// Nobody knows what a worker does that has a request: it is ended, after its others.
@@ -172,7 +226,7 @@ impl<T> Pooling<T> {
             self.why = why.to_owned();
         }
         let mut acts = Vec::new();
-        let is_any = self.workers.iter().any(|worker| matches!(worker.stage, Stage::Starting | Stage::Ready));
+        let is_any = self.workers.iter().any(Worker::is_ours);
         if !is_any && worker.stage == Stage::Starting {
             acts.extend(self.waiting.drain(..).map(|ticket| Act::Fail(ticket, why.to_owned())));
         }
@@ -181,8 +235,8 @@ impl<T> Pooling<T> {
     }
 
     /// Forgets those that no longer wait.
-    pub(super) fn forget(&mut self, is_gone: impl Fn(&T) -> bool) {
-        self.waiting.retain(|ticket| !is_gone(ticket));
+    pub(super) fn forget(&mut self) {
+        self.waiting.retain(|ticket| !ticket.is_gone());
     }
 
     /// Does what is due.
@@ -190,10 +244,12 @@ impl<T> Pooling<T> {
         let mut acts = Vec::new();
         while let Some(idle) = self.longest_idle().filter(|idle| idle.since + self.settings.idle_time <= now) {
             let number = idle.number;
-            if let Some(worker) = self.worker(number) {
-                worker.stage = Stage::Stopping;
+            acts.extend(self.stop(number));
+        }
+        for at in 0..self.workers.len() {
+            if self.old_at(&self.workers[at]).is_some_and(|old| old <= now) {
+                self.workers[at].is_due = true;
             }
-            acts.push(Act::Stop(number));
         }
         acts.extend(self.grow(now));
         acts
@@ -203,25 +259,17 @@ impl<T> Pooling<T> {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let idle = self.longest_idle().map(|worker| worker.since + self.settings.idle_time);
         let start = self.not_before.filter(|_| self.wants_more());
-        idle.into_iter().chain(start).min()
+        let old = self.workers.iter().filter_map(|worker| self.old_at(worker)).min();
+        idle.into_iter().chain(start).chain(old).min()
     }
 
-    /// All workers are replaced: those that have requests finish them first.
-    pub(super) fn retire_all(&mut self, now: Instant) -> Vec<Act<T>> {
-        let mut acts = Vec::new();
+    /// All workers are replaced, one after the other, each by one that is ready: those that have requests finish them.
+    pub(super) fn replace_all(&mut self, now: Instant) -> Vec<Act<T>> {
         for worker in &mut self.workers {
-            match worker.stage {
-                Stage::Ready if worker.busy > 0 => worker.stage = Stage::Retiring,
-                Stage::Ready => {
-                    worker.stage = Stage::Stopping;
-                    acts.push(Act::Stop(worker.number));
-                }
-                Stage::Starting | Stage::Retiring | Stage::Stopping => {}
-            }
+            worker.is_due = true;
         }
         (self.failures, self.not_before) = (0, None);
-        acts.extend(self.grow(now));
-        acts
+        self.grow(now)
     }
 
     /// All of them, and how many requests wait.
@@ -230,6 +278,7 @@ impl<T> Pooling<T> {
             number: worker.number,
             stage: match worker.stage {
                 Stage::Starting => "starting",
+                Stage::Ready if worker.is_due => "outgoing",
                 Stage::Ready if worker.busy > 0 => "busy",
                 Stage::Ready => "idle",
                 Stage::Retiring => "retiring",
@@ -245,24 +294,51 @@ impl<T> Pooling<T> {
         self.workers.iter_mut().find(|worker| worker.number == number)
     }
 
-    /// The least busy of those that have room.
+    /// Tells one that has no request to end. Who is asked no more needs no spares.
+    fn stop(&mut self, number: Number) -> Option<Act<T>> {
+        self.is_warm = false;
+        self.worker(number)?.stage = Stage::Stopping;
+        Some(Act::Stop(number))
+    }
+
+    /// When it will have been there for too long.
+    fn old_at(&self, worker: &Worker) -> Option<Instant> {
+        let ready_at = worker.ready_at.filter(|_| worker.stage == Stage::Ready && !worker.is_due)?;
+        Some(ready_at + self.settings.age_max_of(worker.number)?)
+    }
+
+    /// The least busy of those that have room, and of those one that is not to be replaced.
     fn free(&mut self) -> Option<&mut Worker> {
-        let each_max = self.settings.each_max;
+        let each_max = self.settings.each_max();
+        if self.settings.is_one_shot() {
+            let busy = self.workers.iter().filter(|worker| worker.busy > 0).count();
+            if busy >= self.settings.workers_max {
+                return None;
+            }
+        }
         let has_room = |worker: &&mut Worker| worker.stage == Stage::Ready && worker.busy < each_max;
-        self.workers.iter_mut().filter(has_room).min_by_key(|worker| worker.busy)
+        self.workers.iter_mut().filter(has_room).min_by_key(|worker| (worker.is_due, worker.busy))
+    }
+
+    fn seat_and_grow(&mut self, now: Instant, mut acts: Vec<Act<T>>) -> Vec<Act<T>> {
+        acts.extend(self.seat());
+        acts.extend(self.grow(now));
+        acts
     }
 
     /// Those that wait get what room there is.
     fn seat(&mut self) -> Vec<Act<T>> {
         let mut acts = Vec::new();
-        while !self.waiting.is_empty()
-            && let Some(worker) = self.free()
-        {
+        loop {
+            while self.waiting.pop_front_if(|ticket| ticket.is_gone()).is_some() {}
+            if self.waiting.is_empty() {
+                return acts;
+            }
+            let Some(worker) = self.free() else { return acts };
             worker.busy += 1;
             let number = worker.number;
             acts.extend(self.waiting.pop_front().map(|ticket| Act::Seat(ticket, number)));
         }
-        acts
     }
 
     /// Starts workers, if more are wanted and may be had.
@@ -273,24 +349,37 @@ impl<T> Pooling<T> {
             let number = self.last;
             let requests_max = self.settings.requests_max_of(number);
             let (stage, since, ready_at) = (Stage::Starting, now, None);
-            self.workers.push(Worker { number, stage, busy: 0, served: 0, requests_max, since, ready_at });
+            let is_due = false;
+            self.workers.push(Worker { number, stage, busy: 0, served: 0, requests_max, since, ready_at, is_due });
             acts.push(Act::Start(number));
         }
         acts
     }
 
     fn wants_more(&self) -> bool {
-        let is_ours = |worker: &&Worker| matches!(worker.stage, Stage::Starting | Stage::Ready);
-        let (ours, starting) = self.workers.iter().filter(is_ours).fold((0, 0), |(ours, starting), worker| {
-            (ours + 1, starting + usize::from(worker.stage == Stage::Starting))
-        });
+        let count = |which: fn(&Worker) -> bool| self.workers.iter().filter(|worker| which(worker)).count();
+        let (ours, due) = (count(Worker::is_ours), count(|worker| worker.is_ours() && worker.is_due));
+        let starting = count(|worker| worker.stage == Stage::Starting && !worker.is_due);
+        let most = self.settings.workers_max.saturating_add(self.settings.spares());
         // One that stops takes as much as one that works.
-        if ours >= self.settings.workers_max || self.workers.len() >= self.settings.workers_max.saturating_mul(2) {
+        if self.workers.len() >= most.saturating_mul(2) {
+            return false;
+        }
+        // One after the other: a restart is to be felt by nobody.
+        if due > 0 && starting == 0 {
+            return true;
+        }
+        if ours >= most {
             return false;
         }
         // It was used, so that those that are to be there always are wanted from then on.
         if self.last > 0 && ours < self.settings.workers_min {
             return true;
+        }
+        if self.settings.is_one_shot() {
+            let spares = if self.is_warm { self.settings.spares() } else { 0 };
+            let waiting = self.waiting.len().min(self.settings.workers_max);
+            return count(Worker::is_unused) < waiting.saturating_add(spares);
         }
         let are_all_busy = self.workers.iter().all(|worker| match worker.stage {
             Stage::Ready => worker.busy >= self.settings.each_before_next,

@@ -122,12 +122,48 @@ async fn a_worker_that_is_killed_is_replaced() {
     while !pool.shown().0.is_empty() {
         tokio::task::yield_now().await;
     }
-    assert_ne!(pid_of(&ask(&pool).await.unwrap()), first);
+    let second = pid_of(&ask(&pool).await.unwrap());
+    assert_ne!(second, first);
     pool.restart();
-    while !pool.shown().0.is_empty() {
+    // There is always one that answers.
+    while pid_of(&ask(&pool).await.unwrap()) == second {}
+    drop(pool);
+    tokio::task::spawn_blocking(|| keeping.join().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_one_shot_worker_serves_one_request() {
+    let reuse = Reuse::OneShot { spares: 1 };
+    let (pool, keeping) = pool(worker(&[]), Settings { reuse, ..Settings::default() });
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..4 {
+        assert!(seen.insert(pid_of(&ask(&pool).await.unwrap())));
+    }
+    drop(pool);
+    tokio::task::spawn_blocking(|| keeping.join().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_takes_too_much_memory_is_replaced() {
+    let (pool, keeping) = pool(worker(&[]), Settings { memory_bytes_max: Some(1), ..Settings::default() });
+    let first = pid_of(&ask(&pool).await.unwrap());
+    while pid_of(&ask(&pool).await.unwrap()) == first {
         tokio::task::yield_now().await;
     }
-    ask(&pool).await.unwrap();
+    drop(pool);
+    tokio::task::spawn_blocking(|| keeping.join().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_in_vain_is_counted() {
+    let wait_time_max = Duration::from_millis(1);
+    let settings = Settings { each_max: 1, waiting_max: 1, wait_time_max, ..Settings::default() };
+    let (pool, keeping) = pool(worker(&[]), settings);
+    let (one, other) = tokio::join!(ask(&pool), ask(&pool));
+    assert_eq!([one, other].map(|asked| asked.unwrap_err().kind()), [Kind::Overloaded, Kind::Overloaded]);
+    let counts = pool.counts();
+    assert_eq!((counts.waited, counts.late, counts.refused), (1, 1, 1));
+    assert!(counts.waited_time >= wait_time_max, "{counts:?}");
     drop(pool);
     tokio::task::spawn_blocking(|| keeping.join().unwrap()).await.unwrap();
 }

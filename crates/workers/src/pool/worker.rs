@@ -7,23 +7,24 @@ use std::os::fd::OwnedFd;
 use std::sync::Weak;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
+use unary_http::{Request, Response};
 use unary_net::Address;
-use unary_service::Error;
+use unary_service::{BoxService, Error};
 
 use super::nook::Nook;
 use super::output::{Output, Stream};
 use super::pooling::Number;
-use super::{Door, Inner};
+use super::ready::{self, Notices};
+use super::{Door, Inner, Readiness, usage};
 use crate::spawner::{Launch, Running, Signal, Spawner};
-
-/// Between two looks whether a worker answers: from the first to the second, doubled each time.
-const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
 /// How long what it wrote may take to be read once it has ended; those it started may hold its output open.
 const OUTPUT_MAX: Duration = Duration::from_millis(200);
+
+/// How often it is looked how much memory one takes that may take so much.
+const WEIGH_EVERY: Duration = Duration::from_secs(1);
 
 /// What it takes to begin one.
 pub(super) struct Life {
@@ -31,8 +32,11 @@ pub(super) struct Life {
     spawner: Spawner,
     program: String,
     door: Door,
+    readiness: Readiness,
+    health: Option<Box<str>>,
     start_time_max: Duration,
     stop_time: Duration,
+    memory_bytes_max: Option<u64>,
     output: Output,
 }
 
@@ -43,9 +47,21 @@ impl Life {
             spawner: pool.spawner.clone(),
             program: pool.program.clone(),
             door: pool.settings.door,
+            readiness: pool.settings.readiness,
+            health: pool.settings.health.clone(),
             start_time_max: pool.settings.start_time_max,
             stop_time: pool.stop_time,
+            memory_bytes_max: pool.settings.memory_bytes_max,
             output: Output::default(),
+        }
+    }
+
+    /// What it has to do to be ready.
+    fn wanted(&self) -> String {
+        match (&self.health, self.readiness) {
+            (Some(health), _) => format!("{health} was not answered"),
+            (None, Readiness::Notifies) => "it did not say READY=1".to_owned(),
+            (None, Readiness::Listens) => "it did not listen".to_owned(),
         }
     }
 }
@@ -68,7 +84,16 @@ async fn begin(pool: &Weak<Inner>, life: Life, mut stopped: oneshot::Receiver<()
     let door = life.door;
     let prepared = unary_service::pool::Pool::shared().run(move || prepare(door)).await?;
     let (place, Pipes { standard, sockets, printed, said }) = prepared.map_err(failed)?;
-    let launch = place.launch(&life, standard, sockets);
+    let mut launch = place.launch(&life, standard, sockets);
+    let notices = match life.readiness {
+        Readiness::Notifies => Some(Notices::new().map_err(failed)?),
+        Readiness::Listens => None,
+    };
+    if let Some(notices) = &notices {
+        launch.environment.push((b"NOTIFY_SOCKET".to_vec(), notices.variable()));
+    }
+    let Some(service) = pool.upgrade().map(|pool| (pool.speak)(&place.address())) else { return Ok(String::new()) };
+    let service = service?;
     let running = life.spawner.spawn(launch).await?;
     if let Some(pool) = pool.upgrade()
         && let Some(worker) = pool.lock().workers.get_mut(&life.number)
@@ -78,18 +103,18 @@ async fn begin(pool: &Weak<Inner>, life: Life, mut stopped: oneshot::Receiver<()
     let read = |pipe, stream| tokio::spawn(life.output.clone().read(pipe, stream, life.program.clone()));
     let reading = [read(printed, Stream::Output), read(said, Stream::Error)];
     let is_ready = tokio::select! {
-        answers = answers(&life, &place) => answers,
+        answers = answers(&life, &place, notices, &service) => answers,
         _ = running.exited() => false,
         _ = &mut stopped => false,
     };
     let how = if is_ready {
-        serve(pool, &life, &place, &running, stopped).await?
+        serve(pool, &life, service, &running, stopped).await?
     } else {
         match running.exit() {
             Some(exit) => exit.to_string(),
             None => {
                 end(&life, &running).await;
-                format!("it did not listen within {:?}", life.start_time_max)
+                format!("it was not ready within {:?}: {}", life.start_time_max, life.wanted())
             }
         }
     };
@@ -103,19 +128,43 @@ async fn begin(pool: &Weak<Inner>, life: Life, mut stopped: oneshot::Receiver<()
 async fn serve(
     pool: &Weak<Inner>,
     life: &Life,
-    place: &Place,
+    service: BoxService<Request, Response>,
     running: &Running,
     stopped: oneshot::Receiver<()>,
 ) -> Result<String, Error> {
     if let Some(pool) = pool.upgrade() {
-        let service = (pool.speak)(&place.address())?;
         pool.ready(life.number, service);
     }
+    let grown = async {
+        outgrown(life, running.pid()).await;
+        if let Some(pool) = pool.upgrade() {
+            pool.change(|pooling, now| pooling.due(life.number, now));
+        }
+        std::future::pending().await
+    };
     tokio::select! {
+        () = grown => Ok(String::new()),
         exit = running.exited() => Ok(exit.to_string()),
         _ = stopped => {
             end(life, running).await;
             Ok("it was told to".to_owned())
+        }
+    }
+}
+
+/// Returns once it takes more memory than it may.
+async fn outgrown(life: &Life, pid: u32) {
+    let Some(bytes_max) = life.memory_bytes_max else { return std::future::pending().await };
+    loop {
+        // First after some time: one that begins with too much is not replaced again and again without pause.
+        sleep(WEIGH_EVERY).await;
+        // Somebody else's processes may be many, and reading of them takes locks of theirs.
+        let looked = tokio::task::spawn_blocking(move || usage::of(pid)).await;
+        if let Ok(Some(usage)) = looked
+            && usage.resident_bytes > bytes_max
+        {
+            tracing::info!(program = life.program, pid, bytes = usage.resident_bytes, "a worker has grown too large");
+            return;
         }
     }
 }
@@ -185,19 +234,24 @@ fn prepare(door: Door) -> io::Result<(Place, Pipes)> {
     Ok((place, Pipes { standard, sockets, printed: printed.into(), said: said.into() }))
 }
 
-/// Whether it answers in time. Who was given a socket does as soon as there is one.
-async fn answers(life: &Life, place: &Place) -> bool {
-    let Place::Port(address) = *place else { return true };
-    let until = Instant::now() + life.start_time_max;
-    let mut pause = LOOK_EVERY.0;
-    while Instant::now() < until {
-        if TcpStream::connect(address).await.is_ok() {
-            return true;
+/// Whether it is ready in time. Who was given a socket listens as soon as there is one.
+async fn answers(
+    life: &Life,
+    place: &Place,
+    notices: Option<Notices>,
+    service: &BoxService<Request, Response>,
+) -> bool {
+    let ready = async {
+        if let Some(notices) = notices {
+            notices.ready().await;
+        } else if let Place::Port(address) = place {
+            ready::listens(*address).await;
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LOOK_EVERY.1);
-    }
-    false
+        if let Some(health) = &life.health {
+            ready::is_well(health, service).await;
+        }
+    };
+    timeout(life.start_time_max, ready).await.is_ok()
 }
 
 fn in_words(error: &Error) -> String {

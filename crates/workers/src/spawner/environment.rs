@@ -1,4 +1,5 @@
-//! Which variables a server may set for one run of a program: those that tell of a request, or of where to listen.
+//! Which variables a server may set for one run of a program: those that tell of a request, or of where to listen, and to
+//! say so.
 //!
 //! All others change how programs run that know nothing of requests: `LD_PRELOAD`, `PERL5LIB`, `BASH_ENV`. The config
 //! may set them; a server that was taken over may not, for its programs may be users that it is not.
@@ -7,14 +8,15 @@
 const NAME_BYTES_MAX: usize = 256;
 
 /// Those of RFC 3875 §4.1 and what servers have come to tell beside them, by name; of what begins as such ones do, much
-/// means something else (`SSL_CERT_FILE`, say). And where to listen.
-const NAMES: [&str; 25] = [
+/// means something else (`SSL_CERT_FILE`, say). And where to listen, and to say so.
+const NAMES: [&str; 26] = [
     "AUTH_TYPE",
     "CONTENT_LENGTH",
     "CONTENT_TYPE",
     "DOCUMENT_ROOT",
     "GATEWAY_INTERFACE",
     "HTTPS",
+    "NOTIFY_SOCKET",
     "PATH_INFO",
     "PATH_TRANSLATED",
     "PORT",

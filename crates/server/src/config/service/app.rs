@@ -15,6 +15,8 @@ pub(crate) struct App {
     #[serde(flatten)]
     pub(crate) pooled: Pooled,
     pub(crate) listens: Listens,
+    pub(crate) ready: Ready,
+    pub(crate) health: Option<Box<str>>,
     #[serde(serialize_with = "json::duration")]
     pub(crate) reply_time: Duration,
     #[serde(serialize_with = "json::duration")]
@@ -31,16 +33,39 @@ pub(crate) enum Listens {
     Socket,
 }
 
+/// When an app is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ready {
+    /// Once it listens.
+    Listens,
+    /// Once it says so to `$NOTIFY_SOCKET`.
+    Notifies,
+}
+
 /// Reads the word `app`.
 pub(super) fn app_of(reader: &mut Reader<'_>, given: &Given<'_>) -> App {
-    if given.says("health") {
-        let help = "a program is taken to be ready when it listens: leave this out";
-        reader.refuse(given.span("health"), "`health` of `app` is not built yet", help);
+    let health: Option<Box<str>> = given.maybe("health");
+    if let Some(path) = &health
+        && !(path.starts_with('/') && path.parse::<http::Uri>().is_ok())
+    {
+        reader.refuse(given.span("health"), format!("`{path}` is no path"), "it begins with /, as in \"/healthz\"");
+    }
+    for word in ["each", "each-before-next", "requests"] {
+        if given.one("one-shot") && given.says(word) {
+            let help = "leave it out, or have workers serve more than one request";
+            reader.refuse(given.span(word), format!("`{word}` of workers that serve one request each"), help);
+        }
+    }
+    if given.says("spares") && !given.one::<bool>("one-shot") {
+        reader.refuse(given.span("spares"), "`spares` of workers that serve many requests", "say one-shot=#true, too");
     }
     let environment = variables_of(reader, given);
     App {
         pooled: Pooled::read(reader, given, given.all("command"), environment),
         listens: if given.one::<&str>("listens") == "socket" { Listens::Socket } else { Listens::Port },
+        ready: if given.one::<&str>("ready") == "notifies" { Ready::Notifies } else { Ready::Listens },
+        health,
         reply_time: given.one("reply-time"),
         stall_time: given.one("stall-time"),
     }

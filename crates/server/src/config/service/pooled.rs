@@ -25,6 +25,11 @@ pub(crate) struct Pooled {
     pub(crate) each_max: u32,
     pub(crate) each_before_next: u32,
     pub(crate) requests_max: Option<u32>,
+    #[serde(serialize_with = "json::maybe_duration")]
+    pub(crate) age_max: Option<Duration>,
+    pub(crate) memory_bytes_max: Option<u64>,
+    /// How many are ready, if each serves one request.
+    pub(crate) one_shot: Option<u32>,
     #[serde(serialize_with = "json::duration")]
     pub(crate) idle_time: Duration,
     #[serde(serialize_with = "json::duration")]
@@ -42,10 +47,12 @@ pub(crate) struct Pooled {
 
 impl Pooled {
     /// What may be said of workers that run here alone.
-    pub(super) const WORDS: [&str; 11] = [
+    pub(super) const WORDS: [&str; 13] = [
         "each",
         "each-before-next",
         "requests",
+        "age",
+        "memory",
         "idle",
         "stop-time",
         "waiting",
@@ -83,6 +90,9 @@ impl Pooled {
             each_max: given.maybe("each").unwrap_or(1),
             each_before_next: given.maybe("each-before-next").unwrap_or(1),
             requests_max: given.maybe("requests"),
+            age_max: given.maybe("age"),
+            memory_bytes_max: given.maybe("memory"),
+            one_shot: given.maybe("one-shot").unwrap_or(false).then(|| given.one("spares")),
             idle_time: given.one("idle"),
             // Who is given a socket listens from the start.
             start_time: given.maybe("start-time").unwrap_or_default(),

@@ -299,9 +299,23 @@ site "example.com" "www.example.com" {
         files "./public"
     }
 }"#;
+    check(text, &["12: to balance between several endpoints is not built yet"]);
+}
+
+#[test]
+fn what_an_app_cannot_have_at_once_is_refused() {
+    let text = "site \"a.test\" {
+    route \"/a\" { app \"a\" health=\"healthz\" }
+    route \"/b\" { app \"b\" spares=2 }
+    route \"/c\" { app \"c\" one-shot=#true each=3 }
+}";
     check(
         text,
-        &["12: to balance between several endpoints is not built yet", "21: `health` of `app` is not built yet"],
+        &[
+            "2: `healthz` is no path",
+            "3: `spares` of workers that serve many requests",
+            "4: `each` of workers that serve one request each",
+        ],
     );
 }
 

@@ -26,6 +26,8 @@ const WORKERS_HERE: Param =
 const IDLE: Param = or("idle", Kind::Duration, "5m", "how long one may have nothing to do before it is stopped");
 const REQUESTS: Param =
     may("requests", Kind::Count(1, 1_000_000_000), "after how many, give or take a tenth, one is replaced");
+const AGE: Param = may("age", Kind::Duration, "after how long, give or take a tenth, one is replaced");
+const MEMORY: Param = may("memory", Kind::Size, "with how much of it, all that it started included, one is replaced");
 const EACH: Param = or("each", Kind::Count(1, 100_000), "1", "how many requests one has at once");
 const BEFORE_NEXT: Param =
     or("each-before-next", Kind::Count(1, 100_000), "1", "how many before another is started, if one may be");
@@ -77,6 +79,8 @@ pub(super) static WORKERS: &[Word] = &[
             EACH,
             BEFORE_NEXT,
             REQUESTS,
+            AGE,
+            MEMORY,
             STOP_TIME,
             WAITING,
             WAIT_TIME,
@@ -101,6 +105,8 @@ pub(super) static WORKERS: &[Word] = &[
             EACH,
             BEFORE_NEXT,
             REQUESTS,
+            AGE,
+            MEMORY,
             STOP_TIME,
             WAITING,
             WAIT_TIME,
@@ -127,6 +133,8 @@ pub(super) static WORKERS: &[Word] = &[
             WORKERS_HERE,
             IDLE,
             REQUESTS,
+            AGE,
+            MEMORY,
             STOP_TIME,
             WAITING,
             WAIT_TIME,
@@ -148,9 +156,19 @@ pub(super) static WORKERS: &[Word] = &[
             or("each", Kind::Count(1, 100_000), "1024", "how many requests one has at once"),
             or("each-before-next", Kind::Count(1, 100_000), "8", "how many before another is started, if one may be"),
             REQUESTS,
+            AGE,
+            MEMORY,
             IDLE,
-            may("health", Kind::Text, "not built yet: the path that tells whether one is well"),
-            or("start-time", Kind::Duration, "30s", "until it listens; 502 beyond it"),
+            or("one-shot", Kind::Switch, "false", "whether one serves one request and is replaced"),
+            or("spares", Kind::Count(0, 1024), "1", "how many of those are ready beside those that serve"),
+            or(
+                "ready",
+                Kind::One(&["listens", "notifies"]),
+                "listens",
+                "when it is: once it listens, or once it says `READY=1` to `$NOTIFY_SOCKET`, as sd_notify(3) does",
+            ),
+            may("health", Kind::Text, "a path that has to be answered with a status below 400 before one is ready"),
+            or("start-time", Kind::Duration, "30s", "until it is ready; 502 beyond it"),
             STOP_TIME,
             WAITING,
             WAIT_TIME,

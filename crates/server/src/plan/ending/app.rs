@@ -7,10 +7,10 @@ use unary_http::h1::{client, pool as connections};
 use unary_net::{Address, Dial};
 use unary_service::{BoxService, Error};
 use unary_web::handler::proxy::{Endpoint, Host, Proxy};
-use unary_workers::pool::{Door, Pool, Settings};
+use unary_workers::pool::{Door, Pool, Readiness, Reuse, Settings};
 use unary_workers::spawner::Spawner;
 
-use crate::config::{AppService, Listens, PooledService};
+use crate::config::{AppService, Listens, PooledService, Ready};
 
 /// How long a worker on this machine may take to accept a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -23,7 +23,14 @@ pub(super) fn app(settings: &AppService, spawner: &Spawner) -> Pool {
         Listens::Port => Door::Port,
         Listens::Socket => Door::Socket,
     };
-    let pool = pool_of(&settings.pooled, door);
+    let pool = Settings {
+        readiness: match settings.ready {
+            Ready::Listens => Readiness::Listens,
+            Ready::Notifies => Readiness::Notifies,
+        },
+        health: settings.health.clone(),
+        ..pool_of(&settings.pooled, door)
+    };
     let bounds = connections::Settings {
         connections_max: pool.each_max,
         tunnels_max: pool.each_max,
@@ -60,6 +67,10 @@ pub(super) fn pool_of(settings: &PooledService, door: Door) -> Settings {
         start_time_max: settings.start_time,
         waiting_max: number(settings.waiting_max),
         wait_time_max: settings.wait_time,
+        age_max: settings.age_max,
+        memory_bytes_max: settings.memory_bytes_max,
+        reuse: settings.one_shot.map_or(Reuse::Kept, |spares| Reuse::OneShot { spares: number(spares) }),
         door,
+        ..Settings::default()
     }
 }

@@ -1,6 +1,10 @@
 //! What is decided, told as a story.
 
 use super::*;
+use crate::pool::Reuse;
+
+/// Nobody waits any more for this one.
+const GONE: u32 = 90;
 
 /// A pool whose requests are numbers, and a clock that is set by hand.
 struct Story {
@@ -50,6 +54,12 @@ impl Story {
 
     fn due_in_ms(&self) -> Option<u128> {
         self.pooling.deadline().map(|due| due.saturating_duration_since(self.now).as_millis())
+    }
+}
+
+impl Waits for u32 {
+    fn is_gone(&self) -> bool {
+        *self == GONE
     }
 }
 
@@ -132,16 +142,113 @@ fn idle_workers_are_stopped_but_for_those_that_stay() {
 }
 
 #[test]
-fn workers_are_replaced_after_so_many_requests() {
+fn a_worker_that_has_served_enough_serves_until_another_is_ready() {
     let mut story = Story::new(Settings { requests_max: Some(2), ..one_each(1, 1) });
     story.asks(Asked::Waits, &[Act::Start(1)]);
     story.ready(1, &[Act::Seat(1, 1)]);
     story.released(1, &[]);
     story.asks(Asked::Seat(1), &[]);
     story.asks(Asked::Waits, &[]);
-    story.released(1, &[Act::Stop(1), Act::Start(2)]);
+    story.released(1, &[Act::Seat(3, 1), Act::Start(2)]);
+    story.asks(Asked::Waits, &[]);
+    story.ready(2, &[Act::Seat(4, 2)]);
+    story.released(1, &[Act::Stop(1)]);
     story.ended(1, &[]);
-    story.ready(2, &[Act::Seat(3, 2)]);
+}
+
+#[test]
+fn a_worker_is_replaced_when_it_is_old_or_too_large() {
+    let age_max = Some(Duration::from_secs(100));
+    let mut story = Story::new(Settings { age_max, idle_time: Duration::from_secs(1_000), ..one_each(1, 1) });
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    let due = u64::try_from(story.due_in_ms().unwrap()).unwrap();
+    assert!((90_000..=110_000).contains(&due), "{due}");
+    story.later(due - 1, &[]);
+    story.later(1, &[Act::Start(2)]);
+    story.ready(2, &[]);
+    story.released(1, &[Act::Stop(1)]);
+    story.ended(1, &[]);
+    story.check(|pooling, now| pooling.due(2, now), &[Act::Start(3)]);
+    story.ready(3, &[Act::Stop(2)]);
+}
+
+#[test]
+fn a_worker_that_is_due_stays_if_no_other_can_be_had() {
+    let mut story = Story::new(one_each(1, 1));
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.released(1, &[]);
+    story.check(Pooling::replace_all, &[Act::Start(2)]);
+    story.ended(2, &[Act::Start(3)]);
+    story.ended(3, &[]);
+    story.asks(Asked::Seat(1), &[]);
+    story.later(100, &[Act::Start(4)]);
+    story.ready(4, &[]);
+    story.released(1, &[Act::Stop(1)]);
+}
+
+#[test]
+fn static_pools_have_as_many_as_they_say_from_the_first_request_on() {
+    let mut story = Story::new(one_each(3, 3));
+    assert_eq!(story.due_in_ms(), None);
+    story.asks(Asked::Waits, &[Act::Start(1), Act::Start(2), Act::Start(3)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.ready(2, &[]);
+    story.ready(3, &[]);
+    story.released(1, &[]);
+    story.later(1_000_000, &[]);
+    story.ended(2, &[Act::Start(4)]);
+}
+
+#[test]
+fn a_one_shot_worker_serves_once_and_its_successor_is_ready_by_then() {
+    let reuse = Reuse::OneShot { spares: 1 };
+    let mut story = Story::new(Settings { reuse, ..one_each(0, 1) });
+    story.asks(Asked::Waits, &[Act::Start(1), Act::Start(2)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.ready(2, &[]);
+    // One serves at most; the other is for the next.
+    story.asks(Asked::Waits, &[]);
+    story.released(1, &[Act::Stop(1), Act::Seat(2, 2), Act::Start(3)]);
+    story.ended(1, &[]);
+    story.ready(3, &[]);
+    story.released(2, &[Act::Stop(2)]);
+    story.ended(2, &[]);
+    // Nobody comes: nothing is kept ready.
+    story.later(10_000, &[Act::Stop(3)]);
+    story.ended(3, &[]);
+    assert_eq!(story.due_in_ms(), None);
+    story.asks(Asked::Waits, &[Act::Start(4), Act::Start(5)]);
+}
+
+#[test]
+fn a_one_shot_worker_whose_request_was_gone_before_it_began_is_used_for_another() {
+    let reuse = Reuse::OneShot { spares: 0 };
+    let mut story = Story::new(Settings { reuse, ..one_each(0, 1) });
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.asks(Asked::Waits, &[]);
+    story.check(|pooling, now| pooling.unseated(1, now), &[Act::Seat(2, 1)]);
+    story.released(1, &[Act::Stop(1)]);
+}
+
+#[test]
+fn who_is_gone_gets_no_seat() {
+    let mut story = Story::new(one_each(0, 1));
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.asked = GONE - 1;
+    story.asks(Asked::Waits, &[]);
+    story.asks(Asked::Waits, &[]);
+    story.asks(Asked::Full(GONE + 2), &[]);
+    story.pooling.forget();
+    story.asks(Asked::Waits, &[]);
+    story.asked = GONE - 1;
+    story.ready(1, &[Act::Seat(1, 1)]);
+    story.released(1, &[Act::Seat(GONE + 1, 1)]);
+    story.asks(Asked::Waits, &[]);
+    story.released(1, &[Act::Seat(GONE + 3, 1)]);
+    story.released(1, &[]);
 }
 
 #[test]
@@ -192,17 +299,20 @@ fn one_that_dies_is_replaced_for_those_who_wait() {
 }
 
 #[test]
-fn a_restart_lets_requests_finish() {
+fn a_restart_starts_the_new_before_the_old_end_and_lets_requests_finish() {
     let mut story = Story::new(one_each(0, 2));
     story.asks(Asked::Waits, &[Act::Start(1)]);
     story.asks(Asked::Waits, &[Act::Start(2)]);
     story.ready(1, &[Act::Seat(1, 1)]);
     story.ready(2, &[Act::Seat(2, 2)]);
     story.released(2, &[]);
-    story.check(Pooling::retire_all, &[Act::Stop(2)]);
-    story.asks(Asked::Waits, &[Act::Start(3)]);
+    story.check(Pooling::replace_all, &[Act::Start(3)]);
+    story.asks(Asked::Seat(2), &[]);
+    story.ready(3, &[Act::Start(4)]);
     story.released(1, &[Act::Stop(1)]);
-    story.ready(3, &[Act::Seat(3, 3)]);
+    story.ended(1, &[]);
+    story.released(2, &[]);
+    story.ready(4, &[Act::Stop(2)]);
 }
 
 #[test]
