@@ -14,7 +14,7 @@ use crate::machine::{self, Core};
 use crate::median::median;
 use crate::process::Process;
 use crate::report::{Figure, Report, Row};
-use crate::servers::{Bench, Server};
+use crate::servers::{Bench, PHP_WORKERS, Server};
 use crate::works::{LoadWork, Shape};
 use h2load::H2load;
 use wrk::Wrk;
@@ -128,6 +128,7 @@ fn serve(bench: &Bench, process: &Process, work: &LoadWork, seconds: u32) -> Res
         Shape::KeepAlive | Shape::Pipelined | Shape::Fresh => {
             Wrk { shape, connections: CONNECTIONS, seconds, port: ports.plain, path }.run()
         }
+        Shape::Few => Wrk { shape, connections: PHP_WORKERS, seconds, port: ports.plain, path }.run(),
         Shape::Programs => Wrk { shape, connections: PROGRAM_CONNECTIONS, seconds, port: ports.plain, path }.run(),
         Shape::Http2 => {
             let load = H2load { connections: H2_CONNECTIONS, streams: H2_STREAMS, seconds, port: ports.tls, path };

@@ -102,19 +102,27 @@ fn compare(target: &Path, options: &Options) -> Result<(), Failure> {
     machine::allow_many_sockets()?;
     let bench = Bench::prepare(target)?;
     let mut report = Report::default();
+    let mut failed = Vec::new();
     for work in works {
         eprintln!("{}: {}", work.name(), work.title());
-        match work {
-            Work::Load(work) => load::measure(&bench, work, rounds, seconds, &mut report)?,
-            Work::Idle(work) => idle::measure(&bench, work, &mut report)?,
-            Work::Start(work) => start::measure(&bench, work, &mut report)?,
-            Work::Sites(work) => sites::measure(&bench, work, &mut report)?,
-            Work::Limit(work) => limit::measure(&bench, work, &mut report)?,
-            Work::Rest(work) => rest::measure(&bench, work, &mut report)?,
-            Work::Apps(work) => apps::measure(&bench, work, &mut report)?,
+        let measured = match work {
+            Work::Load(work) => load::measure(&bench, work, rounds, seconds, &mut report),
+            Work::Idle(work) => idle::measure(&bench, work, &mut report),
+            Work::Start(work) => start::measure(&bench, work, &mut report),
+            Work::Sites(work) => sites::measure(&bench, work, &mut report),
+            Work::Limit(work) => limit::measure(&bench, work, &mut report),
+            Work::Rest(work) => rest::measure(&bench, work, &mut report),
+            Work::Apps(work) => apps::measure(&bench, work, &mut report),
+        };
+        if let Err(failure) = measured {
+            eprintln!("  {failure}");
+            failed.push(format!("\n  {}: {failure}", work.name()));
         }
     }
     println!("{}", report.table());
+    if !failed.is_empty() {
+        return Err(format!("the table is not whole. These failed:{}", failed.concat()));
+    }
     let missing = Program::missing(Program::FOR_BENCH, target);
     if !missing.is_empty() {
         let missing: Vec<String> = missing.iter().map(|path| format!("\n  {}", path.display())).collect();

@@ -207,7 +207,7 @@ impl Bench {
         let home = self.home(ports)?;
         let behind = match role {
             Role::Proxy => self.upstream()?,
-            Role::Php => Behind::Socket(self.php(core)?),
+            Role::Php | Role::PhpAnew => Behind::Socket(self.php(core)?),
             Role::App => Behind::Socket(self.listening_app()?),
             Role::Plain | Role::Tls => Behind::Nobody,
         };

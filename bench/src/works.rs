@@ -69,6 +69,8 @@ pub(crate) struct LoadWork {
 pub(crate) enum Shape {
     /// One after the other on connections that stay.
     KeepAlive,
+    /// The same on as few connections as there are workers behind: nginx starves further ones.
+    Few,
     /// Sixteen at a time on connections that stay.
     Pipelined,
     /// Each on a connection of its own.

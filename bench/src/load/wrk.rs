@@ -24,7 +24,7 @@ impl Wrk<'_> {
         match shape {
             Shape::Pipelined => drop(wrk.args(["--script", PIPELINED])),
             Shape::Fresh => drop(wrk.args(["--header", "Connection: close"])),
-            Shape::KeepAlive | Shape::Programs | Shape::Http2 | Shape::Handshakes => {}
+            Shape::KeepAlive | Shape::Few | Shape::Programs | Shape::Http2 | Shape::Handshakes => {}
         }
         let text = output(wrk.arg(format!("http://127.0.0.1:{port}{path}")), "wrk")?;
         read(&text).ok_or_else(|| format!("wrk had nothing to say: {text}"))

@@ -16,6 +16,9 @@ pub(crate) enum Role {
     Tls,
     /// The tiny reply by PHP, over connections that stay.
     Php,
+    /// The same with a connection to PHP for each request, as nginx has it unless told otherwise: where connections
+    /// stay, those that have none starve.
+    PhpAnew,
     /// Requests passed on to an app at a Unix socket, over connections that stay.
     App,
 }
@@ -49,6 +52,7 @@ pub(super) fn text(role: Role, ports: Ports, behind: &Behind, home: &Path, mater
     let beside = match role {
         Role::Proxy | Role::App => format!("upstream behind {{ server {behind}; keepalive 64; }}"),
         Role::Php => format!("upstream behind {{ server {behind}; keepalive {PHP_WORKERS}; }}"),
+        Role::PhpAnew => format!("upstream behind {{ server {behind}; }}"),
         Role::Plain | Role::Tls => String::new(),
     };
     let listen = match role {
@@ -58,17 +62,18 @@ pub(super) fn text(role: Role, ports: Ports, behind: &Behind, home: &Path, mater
         ssl_certificate {certificate};
         ssl_certificate_key {key};"
         ),
-        Role::Plain | Role::Proxy | Role::Php | Role::App => String::new(),
+        Role::Plain | Role::Proxy | Role::Php | Role::PhpAnew | Role::App => String::new(),
     };
     let answer = match role {
         Role::Proxy | Role::App => {
             "proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection \"\";".to_owned()
         }
-        Role::Php => {
+        Role::Php | Role::PhpAnew => {
+            let stays = if role == Role::Php { "on" } else { "off" };
             let told: String = PARAMETERS.map(|(name, value)| format!("fastcgi_param {name} {value};\n")).concat();
             let program = material.php.join("index.php");
             format!(
-                "fastcgi_pass behind; fastcgi_keep_conn on; {told} fastcgi_param SCRIPT_FILENAME {};",
+                "fastcgi_pass behind; fastcgi_keep_conn {stays}; {told} fastcgi_param SCRIPT_FILENAME {};",
                 program.display()
             )
         }

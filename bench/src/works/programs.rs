@@ -41,7 +41,7 @@ pub(crate) const ALL: &[Work] = &[
         path: "/",
         body_bytes: 13,
         ours: Server::Run(Config::Php),
-        rivals: &[(Server::Nginx(Role::Php), Bar::with_aim(1.05, 1.2))],
+        rivals: &[(Server::Nginx(Role::PhpAnew), Bar::with_aim(1.05, 1.2))],
     }),
     Work::Load(LoadWork {
         name: "app",

@@ -68,8 +68,8 @@ pub(crate) const ALL: &[Work] = &[
     }),
     Work::Load(LoadWork {
         name: "php",
-        title: "tiny reply by PHP, php-fpm with 4 workers, keep-alive on both sides",
-        shape: Shape::KeepAlive,
+        title: "tiny reply by PHP, php-fpm with 4 workers, 4 connections that stay on both sides",
+        shape: Shape::Few,
         path: "/",
         body_bytes: 13,
         ours: Server::Run(Config::Php),
