@@ -13,6 +13,8 @@ use http::{Method, StatusCode, Uri};
 use unary_http::{Body, Request, Response};
 use unary_service::{Context, Error, Filter, Kind, Service};
 
+use crate::host::crew::Granted;
+
 /// Redirects of one request that are followed.
 pub const REDIRECTS_MAX: usize = 10;
 
@@ -70,6 +72,7 @@ pub(crate) fn redirect(head: Parts, context: Context, target: &Bytes) -> Result<
     if parts.method != Method::HEAD {
         parts.method = Method::GET;
     }
+    parts.extensions.remove::<Granted>(); // For the path that was asked about.
     for name in OF_THE_BODY {
         parts.headers.remove(name);
     }
@@ -98,8 +101,13 @@ impl FollowLocal {
     where
         Next: Service<Request, Reply = Response>,
     {
-        while let Some(redirect) = LocalRedirect::of(&mut reply) {
-            let Some(request) = redirect.request() else { break };
+        // A request knows where it has been, unless something on its way makes another of it.
+        let mut followed = 0;
+        while let Some(request) = LocalRedirect::of(&mut reply).and_then(|redirect| redirect.request()) {
+            if followed == REDIRECTS_MAX {
+                return Err(Error::new(Kind::Upstream, STEP).because(format!("{followed} of them lead to another")));
+            }
+            followed += 1;
             reply = next.call(request).await?; // Which fails where it has been before.
         }
         Ok(reply)
@@ -154,6 +162,34 @@ mod tests {
         check(Method::GET, "/1", Ok("GET /0")).await;
         check(Method::POST, "http://a.example/1", Ok("GET http://a.example/0")).await;
         check(Method::HEAD, "/10", Ok("HEAD /0")).await;
+    }
+
+    #[tokio::test]
+    async fn follows_no_further_where_requests_forget_where_they_have_been() {
+        let forgetful = service_fn(|request: Request| async move {
+            let mut asked = Request::new(Body::empty());
+            *asked.uri_mut() = request.uri().clone();
+            site(asked).await
+        });
+        for (path, expected) in [("/10", Ok("GET /0")), ("/11", Err("10 of them lead to another"))] {
+            let mut request = Request::new(Body::empty());
+            *request.uri_mut() = path.parse().unwrap();
+            match (FollowLocal.apply(request, &forgetful).await, expected) {
+                (Ok(reply), Ok(text)) => assert_eq!(reply.into_body().collect(999).await.unwrap(), text),
+                (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{error}"),
+                (seen, expected) => panic!("{path}: {seen:?} is not {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_granted_for_a_path_is_not_for_the_next() {
+        let (mut head, _) = Request::new(Body::empty()).into_parts();
+        head.extensions.insert(Granted(vec![("USER".into(), "ann".into())]));
+        let mut reply = redirect(head, Context::default(), &Bytes::from_static(b"/b")).unwrap();
+        let request = LocalRedirect::of(&mut reply).unwrap().request().unwrap();
+        assert_eq!(request.uri(), "/b");
+        assert!(request.extensions().get::<Granted>().is_none());
     }
 
     #[tokio::test]

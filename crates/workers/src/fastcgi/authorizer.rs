@@ -5,10 +5,11 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, StatusCode};
 use unary_http::{Body, Request, Response};
 use unary_net::{Address, Connection, Dial, Socket, Transport};
-use unary_service::{Error, Filter, HasContext, Service};
+use unary_service::{Error, Filter, HasContext, Kind, Service};
 
 use super::{Authorize, Mount, Settings};
 use crate::host::crew::{Crew, Granted};
+use crate::local_redirect::LocalRedirect;
 
 /// What the variables that an authorizer grants begin with, as fields of its reply.
 const PREFIX: &str = "variable-";
@@ -19,7 +20,7 @@ const PAGE_BYTES_MAX: usize = 64 * 1024;
 /// A filter that asks a FastCGI worker, in the role of an authorizer, whether a request may go on.
 ///
 /// With status 200 it may, and what the worker says in fields named `Variable-NAME` are variables of the program that
-/// answers, if there is one behind this. Any other reply is the client's. The worker is told of the request's head,
+/// answers, if there is one behind this. Any other reply is the client's, but for a redirect within the server: 502. The worker is told of the request's head,
 /// not of its body.
 pub struct Authorizer<D = Dial, S = Socket> {
     crew: Crew<D, Authorize, S>,
@@ -68,6 +69,10 @@ where
         let (question, asked) = (Self::question(&request), (self.mount.ask)(&request));
         let script = self.mount.script("", b"");
         let mut verdict = self.crew.answer(question, asked, &script, &self.mount.variables).await?;
+        if LocalRedirect::of(&mut verdict).is_some() {
+            let error = Error::new(Kind::Upstream, "asking whether a request may go on");
+            return Err(error.because("what is asked answers with a path of this server, which is for those who serve"));
+        }
         let granted = take_variables(verdict.headers_mut());
         if verdict.status() != StatusCode::OK {
             return Ok(verdict);
@@ -120,6 +125,13 @@ mod tests {
 
     /// What the client gets if the worker says this: what comes behind it tells which variables were granted.
     async fn check(said: &'static str, status: u16, body: &str) {
+        let reply = verdict(said).await.unwrap();
+        assert!(!reply.headers().contains_key("variable-user"));
+        assert_eq!(reply.status(), status);
+        assert_eq!(reply.into_body().collect(999).await.unwrap(), body);
+    }
+
+    async fn verdict(said: &'static str) -> Result<Response, Error> {
         let (dial, mut workers) = dialling();
         let address = "127.0.0.1:9".parse().unwrap();
         let authorizer = Authorizer::over([address], &dial, Mount::default(), Settings::default());
@@ -149,10 +161,13 @@ mod tests {
         Record::Stream { request: 1, stream: Stream::Stdout, content: said.into() }.encode(&mut reply);
         Record::End { request: 1, exit_status: 0, outcome: Outcome::Complete }.encode(&mut reply);
         worker.send(reply).await;
-        let reply = call.await.unwrap().unwrap();
-        assert!(!reply.headers().contains_key("variable-user"));
-        assert_eq!(reply.status(), status);
-        assert_eq!(reply.into_body().collect(999).await.unwrap(), body);
+        call.await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_asked_sends_nobody_elsewhere_within_the_server() {
+        let error = verdict("Location: /elsewhere\n\n").await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Upstream, "{error}");
     }
 
     #[tokio::test(start_paused = true)]
