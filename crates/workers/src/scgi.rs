@@ -22,7 +22,8 @@ use crate::send_file::SendFiles;
 /// Has requests answered by SCGI workers.
 ///
 /// As [`FastCgi`](crate::fastcgi::FastCgi), but that connections are not kept and workers write no log here. When the
-/// client goes away, the connection closes.
+/// client goes away, the connection closes; that to a worker of a pool a second later, unless it is done before: until then
+/// nobody else is sent there.
 pub struct Scgi<D = Dial, S = Socket> {
     crew: Crew<D, Speak, S>,
     mount: Mount,

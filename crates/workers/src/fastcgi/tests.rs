@@ -14,7 +14,7 @@ use unary_service::Kind;
 use unary_testkit::{FarEnd, settle};
 
 use super::*;
-use crate::host::tests::{Dialling, dialling};
+use crate::host::tests::{Dialling, dialling, pieces};
 
 mod calls;
 mod faults;
@@ -127,28 +127,4 @@ async fn used(settings: Settings) -> (Host, Receiver<FarEnd>, FarEnd) {
     worker.send(wire(&[Record::UnknownType(9)])).await;
     settle().await;
     (host, workers, worker)
-}
-
-/// A body of so many bytes that comes piece by piece.
-struct Pieces(tokio::sync::mpsc::Receiver<&'static str>, Option<u64>);
-
-impl http_body::Body for Pieces {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        task: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Error>>> {
-        self.get_mut().0.poll_recv(task).map(|piece| piece.map(|piece| Ok(http_body::Frame::data(piece.into()))))
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.1.map_or_else(http_body::SizeHint::default, http_body::SizeHint::with_exact)
-    }
-}
-
-fn pieces(length: Option<u64>) -> (tokio::sync::mpsc::Sender<&'static str>, Body) {
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    (sender, Body::stream(Pieces(receiver, length)))
 }

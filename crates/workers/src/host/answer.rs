@@ -16,7 +16,7 @@ use unary_gateway::cgi::head::Head;
 use unary_gateway::cgi::reply::Part;
 use unary_gateway::fastcgi::host::Values;
 use unary_http::Body;
-use unary_net::{Address, Connection, Transport};
+use unary_net::{Address, Connection, Transport, WhileThere};
 use unary_service::{Error, Kind, Service};
 
 use super::Trouble;
@@ -32,6 +32,10 @@ const ABORT_TIME_MAX: Duration = Duration::from_secs(1);
 /// How long a worker has to say how many connections it takes. It costs a worker that does not understand the question
 /// as long, once.
 const ASK_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// How long a worker has in all to do what it has to do once its reply is complete; longer where it may be silent for
+/// longer amid a reply.
+const REST_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// How much of what nobody wants is read for that, or once a reply is complete.
 const REST_BYTES_MAX: usize = 1024 * 1024;
@@ -85,8 +89,14 @@ where
     /// Ends it where it failed: its connection closes.
     pub(crate) fn fail(&mut self, failure: &Failure) -> Option<Box<Talk<T, S>>> {
         let talk = self.talk.take()?;
-        if matches!(failure, Failure::Trouble(_)) {
-            talk.is_lost();
+        match failure {
+            Failure::Trouble(_) => talk.is_lost(),
+            // The worker may go on with the part that it has.
+            Failure::Body(_) => {
+                abandon(talk, &self.shelf);
+                return None;
+            }
+            Failure::NotBegun(_) | Failure::Lost(..) => {}
         }
         Some(talk)
     }
@@ -101,7 +111,8 @@ where
     }
 
     /// The body of the reply that has this head.
-    pub(crate) fn body(mut self, headers: &HeaderMap) -> Result<Body, Error> {
+    /// `waiting` says for as long as it is awaited that somebody is there for whom it is.
+    pub(crate) fn body(mut self, headers: &HeaderMap, waiting: Option<WhileThere>) -> Result<Body, Error> {
         let Some(talk) = &mut self.talk else { return Ok(Body::empty()) };
         let mut here = BytesMut::new();
         let mut first = Bytes::new();
@@ -128,7 +139,7 @@ where
         }
         let is_sending = talk.is_sending();
         let left = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let arriving = Arriving { live: self, here: first, left };
+        let arriving = Arriving { live: self, here: first, left, _waiting: waiting };
         Ok(if is_sending { arriving.pumped() } else { Body::stream(arriving) })
     }
 
@@ -150,11 +161,24 @@ where
     S: Transport,
 {
     fn drop(&mut self) {
-        match self.talk.take() {
-            Some(talk) if talk.may_rest() => give_back(talk, &self.shelf),
-            Some(talk) if T::KEEPS && !talk.is_over() => wind_down(talk, self.shelf.clone(), Rest::Unwanted),
-            _ => {}
+        if let Some(talk) = self.talk.take() {
+            abandon(talk, &self.shelf);
         }
+    }
+}
+
+/// Nobody wants the reply any more. The worker is told so where there are words for it, and one of a pool is busy until
+/// it is done: its connection does not close before, for a moment.
+fn abandon<D, T, S>(talk: Box<Talk<T, S>>, shelf: &Arc<Shelf<D, S>>)
+where
+    D: Service<Address, Reply = Connection<S>> + 'static,
+    T: Dialect,
+    S: Transport,
+{
+    if talk.may_rest() {
+        give_back(talk, shelf);
+    } else if (T::KEEPS || talk.is_engaged()) && !talk.is_over() {
+        wind_down(talk, shelf.clone(), Rest::Unwanted);
     }
 }
 
@@ -220,21 +244,27 @@ where
 {
     // Without an event loop nothing can be said any more: the connection closes.
     let Ok(event_loop) = Handle::try_current() else { return };
-    let time_max = match rest {
-        Rest::Complete => shelf.settings().stall_time_max,
+    let (silence_max, time_max) = match rest {
+        Rest::Complete => {
+            let stall_time_max = shelf.settings().stall_time_max;
+            (stall_time_max, stall_time_max.max(REST_TIME_MAX))
+        }
         Rest::Unwanted => {
             talk.abort();
-            ABORT_TIME_MAX
+            (ABORT_TIME_MAX, ABORT_TIME_MAX)
         }
     };
     event_loop.spawn(async move {
-        let mut read = 0;
-        while read <= REST_BYTES_MAX {
-            match timeout(time_max, poll_fn(|task| talk.poll_rest(task, &shelf))).await {
-                Ok(Some(bytes)) => read += bytes,
-                Ok(None) | Err(_) => break,
+        let reading = async {
+            let mut read = 0;
+            while read <= REST_BYTES_MAX {
+                match timeout(silence_max, poll_fn(|task| talk.poll_rest(task, &shelf))).await {
+                    Ok(Some(bytes)) => read += bytes,
+                    Ok(None) | Err(_) => break,
+                }
             }
-        }
+        };
+        let _ = timeout(time_max, reading).await;
         if talk.may_rest() {
             shelf.give_back(talk.wire);
         } else if !talk.is_over() {
@@ -254,6 +284,7 @@ where
     /// What has come with the head.
     here: Bytes,
     left: Option<u64>,
+    _waiting: Option<WhileThere>,
 }
 
 impl<D, T, S> Arriving<D, T, S>

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use unary_gateway::cgi::environment::{self, Environment, Script};
 use unary_gateway::cgi::head::Head;
 use unary_http::{Body, Request, Response};
-use unary_net::{Address, Connection, Peer, Transport};
+use unary_net::{Address, Connection, Peer, Transport, WhileThere};
 use unary_service::context::RequestId;
 use unary_service::{Available, Error, HasContext, Kind, Lasting, Service, Status};
 
@@ -109,7 +109,7 @@ where
         script: &Script<'_>,
         variables: &environment::Settings,
     ) -> Result<Response, Error> {
-        let waiting = asked.peer.map(Peer::while_there);
+        let mut waiting = asked.peer.map(Peer::while_there);
         let context = request.context().cloned().unwrap_or_default();
         let (mut head, body) = request.into_parts();
         let engaged: Option<Engaged> = head.extensions.remove();
@@ -120,8 +120,8 @@ where
         let told =
             if length > 0 || head.headers.contains_key(http::header::CONTENT_LENGTH) { Some(length) } else { None };
         let environment = Environment::of(&head, &asked.facts, script, told, variables);
-        let answered = self.ask(context.id, &head, &environment, (body, length), engaged).await;
-        drop(waiting);
+        let answered = self.ask(context.id, &head, &environment, (body, length), engaged, &mut waiting).await;
+        drop(waiting); // Unless what is left of the reply is awaited.
         match answered? {
             Answered::Reply(reply) => Ok(reply),
             Answered::Redirect(target) => local_redirect::redirect(head, context, &target),
@@ -135,6 +135,7 @@ where
         environment: &Environment,
         (body, length): (Body, u64),
         engaged: Option<Engaged>,
+        waiting: &mut Option<WhileThere>,
     ) -> Result<Answered, Error> {
         let mut body = Some(body);
         let mut failure = Error::new(Kind::Unavailable, "looking for a worker");
@@ -153,7 +154,7 @@ where
                 let Some(body_now) = body.take() else { return Err(failure) };
                 let engaged = engaged.clone();
                 let question = Question { id, method: &head.method, environment, body: body_now, length, engaged };
-                match self.ask_over(wire, question, shelf).await {
+                match self.ask_over(wire, question, shelf, waiting).await {
                     Ok(Answered::Reply(reply)) => {
                         return Ok(Answered::Reply(match counted {
                             Some(counted) => reply.holding(counted),
@@ -190,12 +191,13 @@ where
         wire: Leased<S>,
         question: Question<'_>,
         shelf: &Arc<Shelf<D, S>>,
+        waiting: &mut Option<WhileThere>,
     ) -> Result<Answered, (Error, Option<Body>)> {
         let (is_used, length) = (wire.is_used(), question.length);
         let is_idempotent = question.method.is_idempotent();
         let mut live = Live::new(Talk::<T, S>::new(wire, question, shelf.bounds()), shelf.clone());
         let failure = match live.head().await {
-            Ok(head) => return self.answered(head, live).await.map_err(|error| (error, None)),
+            Ok(head) => return self.answered(head, live, waiting).await.map_err(|error| (error, None)),
             Err(failure) => failure,
         };
         let may_repeat = match &failure {
@@ -214,7 +216,12 @@ where
     }
 
     /// What the worker has answered with this head.
-    async fn answered(&self, head: Head, live: Live<D, T, S>) -> Result<Answered, Error> {
+    async fn answered(
+        &self,
+        head: Head,
+        live: Live<D, T, S>,
+        waiting: &mut Option<WhileThere>,
+    ) -> Result<Answered, Error> {
         let (status, headers) = match head {
             Head::Reply { status: StatusCode::SWITCHING_PROTOCOLS, .. } => {
                 let trouble = Trouble::new(Kind::Upstream, "reading the reply of");
@@ -231,7 +238,7 @@ where
         if send_file::replace(&self.send_file.0, &mut reply).await? {
             live.let_go();
         } else {
-            *reply.body_mut() = live.body(reply.headers())?;
+            *reply.body_mut() = live.body(reply.headers(), waiting.take())?;
         }
         Ok(Answered::Reply(reply))
     }

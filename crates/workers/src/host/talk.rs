@@ -385,9 +385,11 @@ impl<T: Dialect, S: Transport> Talk<T, S> {
                 Ok(None) => {}
                 Err(_) => return Poll::Ready(None),
             }
-            match ready!(self.wire.wire.poll_read(task, Waiting::Body)) {
-                Ok(1..) => {}
-                _ => return Poll::Ready(None),
+            if !matches!(ready!(self.wire.wire.poll_read(task, Waiting::Body)), Ok(1..)) {
+                if !T::KEEPS {
+                    self.end(shelf); // Who is asked once over each connection closes it when it is done.
+                }
+                return Poll::Ready(None);
             }
         }
     }

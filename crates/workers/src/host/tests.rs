@@ -1,7 +1,13 @@
-//! Workers in memory, for the tests of FastCGI and SCGI.
+//! Workers in memory, and bodies on their way, for the tests of those who speak with workers.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use unary_http::Body;
 use unary_net::{Address, Connection, Peer};
 use unary_service::{Available, Error, Kind, Service};
 use unary_testkit::{FarEnd, far_end};
@@ -35,4 +41,26 @@ impl Service<Address> for Dialling {
         self.0.send(far).await.map_err(|_| Error::internal("the test is over"))?;
         Ok(Connection::new(near, Peer::new(None, None)))
     }
+}
+
+/// A body of so many bytes that comes piece by piece.
+struct Pieces(Receiver<&'static str>, Option<u64>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.get_mut().0.poll_recv(task).map(|piece| piece.map(|piece| Ok(Frame::data(piece.into()))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.1.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// A body of this length, if it says one, and where its pieces go.
+pub(crate) fn pieces(length: Option<u64>) -> (Sender<&'static str>, Body) {
+    let (sender, receiver) = mpsc::channel(1);
+    (sender, Body::stream(Pieces(receiver, length)))
 }

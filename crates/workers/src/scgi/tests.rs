@@ -3,15 +3,16 @@ use std::time::Duration;
 
 use http::Method;
 use tokio::io::DuplexStream;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use unary_gateway::scgi::head::decode;
 use unary_http::Body;
 use unary_service::Kind;
-use unary_testkit::FarEnd;
+use unary_testkit::{FarEnd, settle};
 
 use super::*;
-use crate::host::tests::{Dialling, dialling};
+use crate::host::engaged::{Engaged, Place};
+use crate::host::tests::{Dialling, dialling, pieces};
 
 type Host = Arc<Scgi<Dialling, DuplexStream>>;
 
@@ -24,7 +25,19 @@ fn host() -> (Host, Receiver<FarEnd>) {
 }
 
 fn begin(host: &Host, method: Method, body: impl Into<Body>) -> JoinHandle<Result<Response, Error>> {
+    begin_as(host, method, body, None)
+}
+
+fn begin_as(
+    host: &Host,
+    method: Method,
+    body: impl Into<Body>,
+    engaged: Option<Engaged>,
+) -> JoinHandle<Result<Response, Error>> {
     let mut request = Request::new(body.into());
+    if let Some(engaged) = engaged {
+        request.extensions_mut().insert(engaged);
+    }
     *request.method_mut() = method;
     *request.uri_mut() = "/deepthought".parse().unwrap();
     let host = host.clone();
@@ -95,4 +108,60 @@ async fn the_connection_closes_when_the_client_goes_away() {
     head(&mut worker).await;
     call.abort();
     worker.expect_end().await;
+}
+
+/// A place at a worker that tells what becomes of it.
+struct Seat(Sender<&'static str>);
+
+impl Place for Seat {
+    fn is_lost(&self) {
+        self.0.try_send("lost").unwrap();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let _ = self.0.try_send("free");
+    }
+}
+
+/// A worker of a pool keeps its place until it is done: it is not given another request amid one.
+async fn check_left(is_upload: bool, is_done: bool, expected: &[&str]) {
+    let (host, mut workers) = host();
+    let (tell, mut told) = channel(2);
+    let engaged = Some(Engaged(Arc::new(Seat(tell))));
+    let (sender, body) = pieces(Some(6));
+    let call = match is_upload {
+        true => begin_as(&host, Method::POST, body, engaged),
+        false => begin_as(&host, Method::GET, (), engaged),
+    };
+    let mut worker = workers.recv().await.unwrap();
+    head(&mut worker).await;
+    if is_upload {
+        drop(sender);
+        assert!(call.await.unwrap().is_err());
+    } else {
+        call.abort();
+        assert!(call.await.unwrap_err().is_cancelled());
+    }
+    settle().await;
+    assert!(told.try_recv().is_err(), "it is busy yet");
+    if is_done {
+        worker.send("Status: 200\n\nnobody reads it").await;
+        drop(worker);
+    } else {
+        let closed = worker.expect_end().await;
+        assert!(closed <= Duration::from_secs(2), "{closed:?}");
+    }
+    settle().await;
+    let told: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+    assert_eq!(told, expected, "upload {is_upload}, done {is_done}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_of_a_pool_is_busy_until_it_is_done() {
+    for is_upload in [false, true] {
+        check_left(is_upload, true, &["free"]).await;
+        check_left(is_upload, false, &["lost", "free"]).await;
+    }
 }

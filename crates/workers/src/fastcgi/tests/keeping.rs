@@ -1,5 +1,8 @@
 //! Connections that are kept, and what becomes of those whose call is given up.
 
+use unary_net::Peer;
+use unary_service::Context;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -123,6 +126,76 @@ async fn a_worker_is_told_when_its_client_goes_away() {
     assert_eq!(record(&mut worker).await, Record::Abort { request: 1 });
     let closed = worker.expect_end().await;
     assert!(closed <= Duration::from_secs(2), "{closed:?}");
+}
+
+/// How long a worker that was asked this goes on sending before its connection is closed, one record each time.
+async fn goes_on(worker: &mut FarEnd, host: &Host, every: Duration) -> Duration {
+    let begun = Instant::now();
+    while host.crew.counts() != [(0, 0)] && begun.elapsed() < Duration::from_secs(3600) {
+        tokio::time::sleep(every).await;
+        worker.send_some(&wire(&[out("more")]), SOON).await;
+    }
+    begun.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_for_a_client_that_has_left_has_a_second_in_all() {
+    let (host, _workers, mut worker) = used(Settings::default()).await;
+    let call = get(&host);
+    question(&mut worker).await;
+    call.abort();
+    assert_eq!(record(&mut worker).await, Record::Abort { request: 1 });
+    let time = goes_on(&mut worker, &host, Duration::from_millis(300)).await;
+    assert!(time <= Duration::from_secs(2), "{time:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_after_a_reply_is_complete_has_some_minutes_in_all() {
+    let (host, _workers, mut worker) = used(Settings::default()).await;
+    let call = begin(&host, request(Method::HEAD, "/", ()));
+    question(&mut worker).await;
+    worker.send(wire(&[out("A: b\n\n")])).await;
+    assert!(body_of(call.await.unwrap().unwrap()).await.unwrap().is_empty());
+    let time = goes_on(&mut worker, &host, Duration::from_secs(30)).await;
+    assert!((290..=340).contains(&time.as_secs()), "{time:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_told_when_a_body_is_cut_off() {
+    let (host, _workers, mut worker) = used(Settings::default()).await;
+    let (sender, body) = pieces(Some(6));
+    let call = begin(&host, request(Method::POST, "/", body));
+    sender.send("one").await.unwrap();
+    beginning(&mut worker).await;
+    assert_eq!(record(&mut worker).await, Record::Stream { request: 1, stream: Stream::Stdin, content: "one".into() });
+    drop(sender);
+    assert_eq!(call.await.unwrap().unwrap_err().kind(), Kind::Internal);
+    assert_eq!(record(&mut worker).await, Record::Abort { request: 1 });
+    let closed = worker.expect_end().await;
+    assert!(closed <= Duration::from_secs(2), "{closed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_watched_until_the_last_of_its_reply_has_come() {
+    for cut in [false, true] {
+        let (host, mut workers) = host(Settings::default());
+        let peer = Peer::new(None, None);
+        let context = Context { peer: Some(peer.remote()), ..Context::default() };
+        let call = begin(&host, request(Method::GET, "/", Body::empty().with_context(context)));
+        let mut worker = workers.recv().await.unwrap();
+        question(&mut worker).await;
+        assert!(peer.is_awaited());
+        worker.send(wire(&[out("A: b\n\nbo")])).await;
+        let reply = call.await.unwrap().unwrap();
+        assert!(peer.is_awaited(), "the rest of it is awaited");
+        if cut {
+            drop(reply);
+        } else {
+            worker.send(wire(&[out("dy"), end()])).await;
+            assert_eq!(body_of(reply).await.unwrap(), "body");
+        }
+        assert!(!peer.is_awaited());
+    }
 }
 
 #[tokio::test(start_paused = true)]
