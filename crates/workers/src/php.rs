@@ -8,6 +8,7 @@ mod script;
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -114,22 +115,34 @@ pub fn usual_address() -> Address {
     versions.into_iter().chain(others).find(|path| path.exists()).map_or_else(usual, Address::Unix)
 }
 
-/// The worker that is run here: `php-cgi` in `PATH`, or else the newest version's, as in `php-cgi8.2`. It serves until it is
-/// stopped.
+/// What PHP's FastCGI program is called.
+const WORKER: &str = "php-cgi";
+
+/// Versions of PHP that it may be called after, as in `php-cgi8.2`: from the first number on, ten of each.
+const VERSIONS: RangeInclusive<u8> = 5..=9;
+
+/// The worker that is run here: `php-cgi` in `PATH`, or else the newest version's, as in `php-cgi8.2`: what is there when
+/// it is started. It serves until it is stopped.
 pub fn worker() -> Program {
-    let path = worker_path().unwrap_or_else(|| "php-cgi".into());
     let told = |name: &str| (name.to_owned(), "0".to_owned());
     // It would end by itself after 500 requests, and is replaced by whoever runs it; and it is to have no workers of
     // its own.
     let environment = vec![told("PHP_FCGI_MAX_REQUESTS"), told("PHP_FCGI_CHILDREN")];
-    Program { environment, ..Program::command([path.to_string_lossy()]) }
+    Program { environment, ..Program::command([WORKER]) }
 }
 
 /// Where that is, if it is there.
 pub fn worker_path() -> Option<PathBuf> {
-    let folders = || PATH_DEFAULT.split(':').map(Path::new);
-    let plain = folders().map(|folder| folder.join("php-cgi")).find(|path| path.is_file());
-    plain.or_else(|| folders().find_map(|folder| versions_in(folder, "php-cgi", "").into_iter().next()))
+    let named = |name: String| PATH_DEFAULT.split(':').map(move |folder| Path::new(folder).join(&name));
+    names_of(WORKER).flat_map(named).find(|path| path.is_file())
+}
+
+/// What a program may be called that is looked for in `PATH` by this name: the first that is there is meant. Nobody has to
+/// look for that beforehand, so that keeper and server mean the same by the name while versions come and go.
+pub(crate) fn names_of(name: &str) -> impl Iterator<Item = String> {
+    let versions = (name == WORKER)
+        .then(|| VERSIONS.rev().flat_map(|major| (0..10).rev().map(move |minor| format!("{WORKER}{major}.{minor}"))));
+    std::iter::once(name.to_owned()).chain(versions.into_iter().flatten())
 }
 
 /// The files of versions that there are in this folder, as in `php8.2-fpm.sock`, the newest first.

@@ -37,6 +37,9 @@ const GUARD_BYTES: usize = 16 * 1024;
 /// How long a new process that was killed may take to let go of our memory, before it is left with what it uses.
 const LET_GO_MS_MAX: i64 = 100;
 
+/// As many files are named of those that a program could have been, if it is none of them.
+const FILES_SHOWN_MAX: usize = 4;
+
 /// A number of setrlimit(2), whose type differs between C libraries.
 #[cfg(target_env = "gnu")]
 pub(crate) type Resource = libc::__rlimit_resource_t;
@@ -279,8 +282,10 @@ impl Starting {
         let failed = Step::ALL.into_iter().find(|step| *step as u32 == number);
         let outcome = failed.map_or(Ok(()), |step| {
             let error = io::Error::from_raw_os_error(prepared.failed_with.load(Acquire));
-            let files: Vec<_> = prepared.candidates.iter().map(|one| one.file.to_string_lossy()).collect();
-            Err(Failed { step, error, files: files.join(", ") })
+            let (shown, more) = prepared.candidates.split_at(prepared.candidates.len().min(FILES_SHOWN_MAX));
+            let shown: Vec<_> = shown.iter().map(|one| one.file.to_string_lossy()).collect();
+            let files = shown.join(", ") + if more.is_empty() { "" } else { ", …" };
+            Err(Failed { step, error, files })
         });
         (outcome, Some(stack))
     }

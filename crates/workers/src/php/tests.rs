@@ -93,3 +93,13 @@ fn the_newest_version_is_preferred() {
     let names: Vec<_> = versions_in(folder.path(), "php", "-fpm.sock");
     assert_eq!(names, ["php8.10-fpm.sock", "php8.2-fpm.sock", "php7.4-fpm.sock"].map(|name| folder.join(name)));
 }
+
+#[test]
+fn a_worker_is_named_the_same_whatever_is_on_the_disk() {
+    assert_eq!(worker().run, crate::program::Run::Command(vec!["php-cgi".to_owned()]));
+    let names: Vec<_> = names_of("php-cgi").collect();
+    assert_eq!(names[..2], ["php-cgi", "php-cgi9.9"]);
+    let at = |name: &str| names.iter().position(|known| known == name).unwrap();
+    assert!(at("php-cgi8.4") < at("php-cgi8.2") && at("php-cgi8.2") < at("php-cgi7.4"));
+    assert_eq!(names_of("php").collect::<Vec<_>>(), ["php"]);
+}

@@ -105,6 +105,22 @@ async fn programs_end_and_say_how() {
 }
 
 #[tokio::test]
+async fn php_is_the_newest_that_is_there_when_it_is_started() {
+    let folder = TempDir::new();
+    let environment = vec![("PATH".to_owned(), folder.path().to_str().unwrap().to_owned())];
+    let program = Program { environment, ..Program::command(["php-cgi"]) };
+    let (spawner, keeping) = keeper(&wanted([("php", program)]));
+    for name in ["php-cgi7.4", "php-cgi8.2", "php-cgi"] {
+        executable(&folder, name, &format!("#!/bin/sh\necho {name}\n"));
+        let (launch, reading) = launch("php");
+        let _running = spawner.spawn(launch).await.unwrap();
+        assert_eq!(text(reading), format!("{name}\n"));
+    }
+    drop(spawner);
+    keeping.join().unwrap();
+}
+
+#[tokio::test]
 async fn the_environment_is_what_was_given() {
     let program = Program {
         environment: vec![("GREETING".into(), "hello".into()), ("SERVER_NAME".into(), "config".into())],

@@ -11,6 +11,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::found::FoundProgram;
 use super::{in_words, refused_of};
+use crate::php;
 use crate::process::{Directory, Failed, NO_FILE, NOT_EXECUTABLE, Plan, Resource as Limit, Step};
 use crate::program::{Limits, PATH_DEFAULT, Privileges, Run};
 use crate::spawner::Asked;
@@ -82,9 +83,12 @@ fn files_of(words: &[String], path: &[u8]) -> Result<Vec<Vec<u8>>, (Refused, Str
     if name.contains('/') {
         return Ok(vec![absolute(Path::new(name))?]);
     }
-    let folders = path.split(|byte| *byte == b':').filter(|folder| !folder.is_empty()).take(FOLDERS_MAX);
-    let files: Vec<_> =
-        folders.map(|folder| absolute(&Path::new(OsStr::from_bytes(folder)).join(name))).collect::<Result<_, _>>()?;
+    let folders = || path.split(|byte| *byte == b':').filter(|folder| !folder.is_empty()).take(FOLDERS_MAX);
+    let files = php::names_of(name).flat_map(|name| {
+        let file = move |folder| absolute(&Path::new(OsStr::from_bytes(folder)).join(&name));
+        folders().map(file)
+    });
+    let files: Vec<_> = files.collect::<Result<_, _>>()?;
     match files.is_empty() {
         true => Err((Refused::NotFound, format!("`{name}` is looked for in PATH, which is empty"))),
         false => Ok(files),
