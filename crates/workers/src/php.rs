@@ -186,10 +186,12 @@ impl<F> Php<F> {
     ) -> io::Result<Self> {
         let (dial, front) = (*dial, site.front.clone());
         let settings = Settings { connections_max: 1, ..settings };
-        let pool = pool::Settings { each_max: 1, each_before_next: 1, door: pool::Door::Stdin, ..pool };
+        let (door, kept_bytes_max) = (pool::Door::Stdin, settings.kept_bytes_max);
+        let pool = pool::Settings { each_max: 1, each_before_next: 1, door, kept_bytes_max, ..pool };
+        let ask = site.ask;
         let speak =
             move |at: &Address| Ok(BoxService::new(Runner::<Dial, Socket>::at(at, &dial, site.clone(), settings)));
-        let by = By::Ours(Box::new(pool::Pool::new(program, spawner, pool, speak)));
+        let by = By::Ours(Box::new(pool::Pool::new(program, spawner, pool, speak).asking(ask)));
         Ok(Self { root: Root::open(folder)?, real: Mutex::default(), known: Known::new(), front, by, files })
     }
 }

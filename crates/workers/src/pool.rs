@@ -19,7 +19,7 @@ mod ready;
 mod usage;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,12 +28,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 use unary_http::{Request, Response};
-use unary_net::Address;
+use unary_net::{Address, Peer};
 use unary_service::{Available, BoxService, Error, HasContext, Kind, Lasting, Service};
 
+use crate::asked::{self, Ask};
+use crate::host;
 use crate::host::engaged::{Engaged, Place};
 use crate::program::Program;
 use crate::spawner::Spawner;
+use crate::spool;
 use pooling::{Act, Asked, Number, Pooling, Waits};
 pub use usage::Usage;
 
@@ -70,6 +73,9 @@ pub struct Settings {
     pub wait_time_max: Duration,
     /// Where workers listen.
     pub door: Door,
+    /// The longest body of unknown length that is kept until it is known, before a worker is taken: for those at
+    /// [`Door::Stdin`], who want to be told first. 1 GiB.
+    pub kept_bytes_max: u64,
 }
 
 /// Whether a worker serves more than one request.
@@ -124,6 +130,7 @@ impl Default for Settings {
             waiting_max: 1024,
             wait_time_max: Duration::from_secs(30),
             door: Door::Port,
+            kept_bytes_max: host::Settings::default().kept_bytes_max,
         }
     }
 }
@@ -168,7 +175,7 @@ pub type Speak = dyn Fn(&Address) -> Result<BoxService<Request, Response>, Error
 /// Workers of one program, and the way to them. Cheap to clone; all clones are one. When the last is gone the workers
 /// are told to end.
 #[derive(Clone)]
-pub struct Pool(Arc<Inner>);
+pub struct Pool(Arc<Inner>, Ask);
 
 struct Inner {
     settings: Settings,
@@ -191,6 +198,9 @@ struct State {
 
 /// A request that waits.
 type Ticket = oneshot::Sender<Result<Seat, String>>;
+
+/// Its other end.
+type Queued = oneshot::Receiver<Result<Seat, String>>;
 
 impl Waits for Ticket {
     fn is_gone(&self) -> bool {
@@ -306,7 +316,7 @@ impl Pool {
         speak: impl Fn(&Address) -> Result<BoxService<Request, Response>, Error> + Send + Sync + 'static,
     ) -> Self {
         let state = State { pooling: Pooling::new(settings.clone()), workers: HashMap::new(), tick_at: None };
-        Self(Arc::new(Inner {
+        let inner = Inner {
             settings,
             spawner,
             program: program.name(),
@@ -315,7 +325,13 @@ impl Pool {
             state: Mutex::new(state),
             counts: Counting::default(),
             rouse: Arc::default(),
-        }))
+        };
+        Self(Arc::new(inner), asked::Asked::directly)
+    }
+
+    /// Asks this over which connection a request came that waits: who leaves it waits no longer. Its own, unless told.
+    pub fn asking(self, ask: Ask) -> Self {
+        Self(self.0, ask)
     }
 
     /// What the program is called.
@@ -346,34 +362,41 @@ impl Pool {
         self.0.change(Pooling::replace_all);
     }
 
-    /// A place at a worker, for a request that waits until `deadline` at most.
-    async fn seat(&self, deadline: Option<tokio::time::Instant>) -> Result<Seat, Error> {
-        let step = || format!("waiting for a worker of {}", self.0.program);
-        let counts = &self.0.counts;
+    fn step(&self) -> String {
+        format!("waiting for a worker of {}", self.0.program)
+    }
+
+    /// A place at a worker, or one in the queue.
+    fn seat(&self) -> Result<Result<Seat, Queued>, Error> {
         let (ticket, seated) = oneshot::channel();
         let number = match self.0.ask(ticket) {
             Asked::Seat(number) => number,
-            Asked::Waits => {
-                Counting::add(&counts.waited, 1);
-                let since = Instant::now();
-                let _wait = Wait { counts, since };
-                let latest = tokio::time::Instant::from_std(since) + self.0.settings.wait_time_max;
-                let late = |_| {
-                    Counting::add(&counts.late, 1);
-                    Error::overloaded(step()).because("no worker had room for it in time")
-                };
-                let until = deadline.map_or(latest, |deadline| deadline.min(latest));
-                let seated = tokio::time::timeout_at(until, seated).await.map_err(late)?;
-                let gone = |_| Error::new(Kind::Unavailable, step()).because("the pool is gone");
-                return seated.map_err(gone)?.map_err(|why| Error::new(Kind::Upstream, step()).because(why));
-            }
+            Asked::Waits => return Ok(Err(seated)),
             Asked::Full(_) => {
-                Counting::add(&counts.refused, 1);
-                return Err(Error::overloaded(step()).because("too many requests wait"));
+                Counting::add(&self.0.counts.refused, 1);
+                return Err(Error::overloaded(self.step()).because("too many requests wait"));
             }
-            Asked::Failing(_, why) => return Err(Error::new(Kind::Upstream, step()).because(why)),
+            Asked::Failing(_, why) => return Err(Error::new(Kind::Upstream, self.step()).because(why)),
         };
-        self.0.seat(number).ok_or_else(|| Error::new(Kind::Unavailable, step()).because("the worker is gone"))
+        let gone = || Error::new(Kind::Unavailable, self.step()).because("the worker is gone");
+        self.0.seat(number).map(Ok).ok_or_else(gone)
+    }
+
+    /// The place that whoever is queued gets, until `deadline` at most.
+    async fn wait(&self, queued: Queued, deadline: Option<tokio::time::Instant>) -> Result<Seat, Error> {
+        let counts = &self.0.counts;
+        Counting::add(&counts.waited, 1);
+        let since = Instant::now();
+        let _wait = Wait { counts, since };
+        let latest = tokio::time::Instant::from_std(since) + self.0.settings.wait_time_max;
+        let late = |_| {
+            Counting::add(&counts.late, 1);
+            Error::overloaded(self.step()).because("no worker had room for it in time")
+        };
+        let until = deadline.map_or(latest, |deadline| deadline.min(latest));
+        let seated = tokio::time::timeout_at(until, queued).await.map_err(late)?;
+        let gone = |_| Error::new(Kind::Unavailable, self.step()).because("the pool is gone");
+        seated.map_err(gone)?.map_err(|why| Error::new(Kind::Upstream, self.step()).because(why))
     }
 }
 
@@ -412,7 +435,8 @@ impl Inner {
     }
 
     fn perform(self: &Arc<Self>, acts: Vec<Act<Ticket>>, now: Instant) {
-        for act in acts {
+        let mut acts = VecDeque::from(acts);
+        while let Some(act) = acts.pop_front() {
             match act {
                 Act::Start(number) => {
                     let (stop, stopped) = oneshot::channel();
@@ -421,8 +445,14 @@ impl Inner {
                     tokio::spawn(worker::live(Arc::downgrade(self), worker::Life::of(self, number), stopped));
                 }
                 Act::Stop(number) => drop(self.lock().workers.remove(&number)),
-                // Who no longer waits drops the seat, which is free again thereby.
-                Act::Seat(ticket, number) => drop(self.seat(number).map(|seat| ticket.send(Ok(seat)))),
+                Act::Seat(ticket, number) => {
+                    let Some(seat) = self.seat(number) else { continue };
+                    // Who has left just now gives the seat back here: to drop it would come back here, for each anew.
+                    if let Err(Ok(mut seat)) = ticket.send(Ok(seat)) {
+                        seat.pool = Weak::new();
+                        acts.extend(self.lock().pooling.unseated(number, now));
+                    }
+                }
                 Act::Fail(ticket, why) => drop(ticket.send(Err(why))),
             }
         }
@@ -456,8 +486,9 @@ impl Inner {
     }
 
     fn ended(self: &Arc<Self>, number: Number, why: &str) {
-        self.lock().workers.remove(&number);
+        // Nobody may be sent to a worker that is not known any more.
         self.change(|pooling, now| pooling.ended(number, now, why));
+        drop(self.lock().workers.remove(&number));
     }
 }
 
@@ -487,10 +518,21 @@ impl Service<Request> for Pool {
     type Reply = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response, Error> {
+        let wants_length = self.0.settings.door == Door::Stdin;
+        if wants_length && request.body().length().is_none() {
+            // Whoever sends it slowly is not to have a worker meanwhile.
+            request = spool::with_length(request, self.0.settings.kept_bytes_max).await?;
+        }
         let deadline = request.context().and_then(|context| context.deadline);
-        let mut seat = self.seat(deadline).await?;
+        let mut seat = match self.seat()? {
+            Ok(seat) => seat,
+            Err(queued) => {
+                let _there = (self.1)(&request).peer.map(Peer::while_there);
+                self.wait(queued, deadline).await?
+            }
+        };
         seat.is_used = true;
-        if self.0.settings.door == Door::Stdin {
+        if wants_length {
             let seat = Arc::new(seat);
             request.extensions_mut().insert(Engaged(seat.clone()));
             return seat.service.call(request).await;

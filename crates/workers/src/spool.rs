@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use rustix::fs::{Mode, OFlags, open};
-use unary_http::Body;
+use unary_http::{Body, Request};
 use unary_net::file::{FileRange, OpenFile};
 use unary_service::pool::Pool;
-use unary_service::{Error, Kind};
+use unary_service::{Error, HasContext, Kind};
 
 /// As much is kept in memory, which is what a pipe takes at once; what is longer goes into a file without a name, in
 /// pieces of about this.
@@ -66,6 +66,18 @@ pub(crate) async fn measured(body: Body, bytes_max: u64) -> Result<(Body, u64), 
             Ok((Body::file(FileRange { file, offset: 0, length }), length))
         }
     }
+}
+
+/// The request with such a body.
+///
+/// # Errors
+///
+/// Those of [`keep`].
+pub(crate) async fn with_length(request: Request, bytes_max: u64) -> Result<Request, Error> {
+    let (head, body) = request.into_parts();
+    let context = body.context().cloned().unwrap_or_default();
+    let (body, _) = measured(body, bytes_max).await?;
+    Ok(Request::from_parts(head, body.with_context(context)))
 }
 
 /// Keeps a long one in a file. Writing waits for a disk, so threads of the pool do it.

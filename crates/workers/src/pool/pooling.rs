@@ -378,7 +378,7 @@ impl<T: Waits> Pooling<T> {
         }
         if self.settings.is_one_shot() {
             let spares = if self.is_warm { self.settings.spares() } else { 0 };
-            let waiting = self.waiting.len().min(self.settings.workers_max);
+            let waiting = self.waiting_up_to(self.settings.workers_max);
             return count(Worker::is_unused) < waiting.saturating_add(spares);
         }
         let are_all_busy = self.workers.iter().all(|worker| match worker.stage {
@@ -388,10 +388,15 @@ impl<T: Waits> Pooling<T> {
         let room_to_come = starting.saturating_mul(self.settings.each_before_next);
         // Where a worker takes more than it should have, another is there before anybody has to wait.
         let is_early = self.settings.each_before_next < self.settings.each_max;
-        match self.waiting.len() {
+        match self.waiting_up_to(room_to_come.saturating_add(1)) {
             0 => is_early && ours > 0 && starting == 0 && are_all_busy,
             waiting => waiting > room_to_come,
         }
+    }
+
+    /// How many still wait, counted no further than to this.
+    fn waiting_up_to(&self, most: usize) -> usize {
+        self.waiting.iter().filter(|ticket| !ticket.is_gone()).take(most).count()
     }
 
     fn is_backing_off(&self, now: Instant) -> bool {

@@ -2,14 +2,17 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::pin::pin;
+use std::task::Poll;
 use std::thread;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use unary_http::Body;
-use unary_service::service_fn;
+use unary_service::{Context, service_fn};
 
 use super::*;
+use crate::host::tests::pieces;
 use crate::spawner::tests::{keeper, wanted};
 
 /// Told to those that the tests have run.
@@ -166,4 +169,58 @@ async fn what_waits_in_vain_is_counted() {
     assert!(counts.waited_time >= wait_time_max, "{counts:?}");
     drop(pool);
     tokio::task::spawn_blocking(|| keeping.join().unwrap()).await.unwrap();
+}
+
+/// A pool whose workers cannot be started.
+fn idle_pool(settings: Settings) -> Pool {
+    let speak = |_: &Address| Err(Error::internal("speaking"));
+    Pool::new(&Program::command(["none"]), Spawner::default(), settings, speak)
+}
+
+#[tokio::test]
+async fn those_who_have_left_the_queue_are_passed_over_however_many_they_are() {
+    const LEFT: usize = 100_000;
+    let pool = idle_pool(Settings { each_max: 1, each_before_next: 1, waiting_max: LEFT + 2, ..Settings::default() });
+    let queued = || pool.seat().unwrap().err().unwrap();
+    let mut first = queued();
+    let service = BoxService::new(service_fn(|_: Request| async { Ok::<_, Error>(Response::default()) }));
+    pool.0.ready(1, service);
+    let mut seat = first.try_recv().unwrap().unwrap();
+    for _ in 0..LEFT {
+        drop(queued());
+    }
+    let mut last = queued();
+    seat.is_used = true;
+    drop(seat);
+    let _seat = last.try_recv().unwrap().unwrap();
+    assert_eq!(pool.shown().0[0].served, 1, "nobody was served who had left");
+}
+
+#[tokio::test]
+async fn nobody_has_a_worker_while_their_body_has_no_length_yet() {
+    let pool = idle_pool(Settings { door: Door::Stdin, ..Settings::default() });
+    let (sender, body) = pieces(None);
+    let mut call = pin!(pool.call(Request::new(body)));
+    let mut look = async || {
+        let polled = std::future::poll_fn(|task| Poll::Ready(call.as_mut().poll(task).is_pending())).await;
+        assert!(polled, "the call is over");
+        let (workers, waiting) = pool.shown();
+        (workers.len(), waiting)
+    };
+    assert_eq!(look().await, (0, 0));
+    sender.try_send("all of it").unwrap();
+    drop(sender);
+    assert_eq!(look().await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_client_is_watched_while_its_request_waits_for_a_worker() {
+    let pool = idle_pool(Settings::default());
+    let peer = Peer::new(None, None);
+    let context = Context { peer: Some(peer.remote()), ..Context::default() };
+    let mut call = Box::pin(pool.call(Request::new(Body::empty().with_context(context))));
+    assert!(std::future::poll_fn(|task| Poll::Ready(call.as_mut().poll(task))).await.is_pending());
+    assert!(peer.is_awaited());
+    drop(call);
+    assert!(!peer.is_awaited());
 }

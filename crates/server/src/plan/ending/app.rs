@@ -11,6 +11,7 @@ use unary_workers::pool::{Door, Pool, Readiness, Reuse, Settings};
 use unary_workers::spawner::Spawner;
 
 use crate::config::{AppService, Listens, PooledService, Ready};
+use crate::plan::program::asked;
 
 /// How long a worker on this machine may take to accept a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -51,7 +52,7 @@ pub(super) fn app(settings: &AppService, spawner: &Spawner) -> Pool {
         let connections = connections::Pool::new(address.clone(), dial, bounds);
         Ok(BoxService::new(Proxy::over(connections, target).host(Host::Client)))
     };
-    Pool::new(&settings.pooled.program(), spawner.clone(), pool, speak)
+    Pool::new(&settings.pooled.program(), spawner.clone(), pool, speak).asking(asked)
 }
 
 /// How many workers there are, and what is asked of them.

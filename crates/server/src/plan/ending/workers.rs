@@ -45,7 +45,8 @@ fn here_or_there(
 ) -> BoxService<Request, Response> {
     let Some(pooled) = &settings.pooled else { return over(&settings.addresses) };
     let speak = move |address: &Address| Ok(over(std::slice::from_ref(address)));
-    BoxService::new(Pool::new(&pooled.program(), spawner.clone(), pool_of(pooled, Door::Stdin), speak))
+    let pool = Pool::new(&pooled.program(), spawner.clone(), pool_of(pooled, Door::Stdin), speak);
+    BoxService::new(pool.asking(asked))
 }
 
 pub(super) fn php(settings: &PhpService, spawner: &Spawner) -> Result<Php<Files>, String> {

@@ -338,3 +338,14 @@ fn the_others_of_a_worker_that_is_lost_finish() {
     story.released(1, &[]);
     story.released(1, &[Act::Stop(1)]);
 }
+
+#[test]
+fn nobody_is_started_for_those_who_have_left() {
+    let mut story = Story::new(Settings { each_before_next: 2, each_max: 2, waiting_max: 9, ..one_each(0, 2) });
+    story.asks(Asked::Waits, &[Act::Start(1)]);
+    story.asks(Asked::Waits, &[]);
+    story.asked = GONE - 1;
+    story.asks(Asked::Waits, &[]);
+    story.asked = 2;
+    story.asks(Asked::Waits, &[Act::Start(2)]);
+}
