@@ -291,6 +291,15 @@ impl Starting {
     }
 }
 
+#[cfg(test)]
+impl Starting {
+    /// One that becomes nothing until the other end of its pipe is closed.
+    pub(crate) fn stuck(pid: i32) -> (Self, OwnedFd) {
+        let (pipe, writing) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        (Self { pid, pipe, lent: None }, writing)
+    }
+}
+
 impl Drop for Starting {
     fn drop(&mut self) {
         if self.lent.is_some() {

@@ -40,6 +40,12 @@ pub(super) const RUNNING_MAX: usize = 4096;
 /// Programs that are started at once. Further launches wait in their channel.
 const STARTING_MAX: usize = 32;
 
+/// How long one of these may take before it no longer holds others up: from then on it counts against its program.
+const AT_ONCE_MAX: Duration = Duration::from_millis(500);
+
+/// Processes of one program that are slow to become it, or never do. With so many, no more of it is started.
+const SLOW_OF_ONE_MAX: usize = STARTING_MAX / 4;
+
 /// Launches of one server that are begun before others have their turn.
 const LAUNCHES_AT_ONCE_MAX: usize = 32;
 
@@ -79,6 +85,7 @@ pub(crate) struct Programs {
     servers: Vec<(Server, Channel)>,
     running: HashMap<Number, Instance>,
     last: Number,
+    /// Processes that take the place of others which could be started.
     starting: usize,
     stacks: Vec<Stack>,
     groups: Groups,
@@ -86,8 +93,9 @@ pub(crate) struct Programs {
     has_reaped: bool,
     message: Vec<u8>,
     looked_behind: Option<Instant>,
-    /// Warnings of what a server said wrongly.
+    /// Warnings of what a server said wrongly, and of launches that could not be taken.
     senseless: Sparingly,
+    lost: Sparingly,
 }
 
 struct Instance {
@@ -106,7 +114,7 @@ struct Instance {
 }
 
 enum Phase {
-    Starting(Starting),
+    Starting(Starting, Pace),
     Running,
     /// Its server is gone, or does not want it any more; it has been told to end, or may finish first.
     Leaving {
@@ -129,7 +137,7 @@ impl Instance {
     /// What is watched of it.
     fn watched(&self) -> impl Iterator<Item = (BorrowedFd<'_>, u64)> {
         let pipe = match &self.phase {
-            Phase::Starting(starting) => Some(starting.pipe.as_fd()),
+            Phase::Starting(starting, _) => Some(starting.pipe.as_fd()),
             _ => None,
         };
         let (handle, pidfd) = (self.handle.as_ref().map(AsFd::as_fd), self.pidfd.as_ref().map(AsFd::as_fd));
@@ -154,6 +162,7 @@ impl Programs {
             message: vec![0; LAUNCH_BYTES_MAX],
             looked_behind: None,
             senseless: Sparingly::default(),
+            lost: Sparingly::default(),
         })
     }
 
@@ -242,10 +251,19 @@ impl Programs {
 
     /// Waits until those that are being started run, or do not.
     fn settle(&mut self) {
-        self.tend_until(|programs| programs.starting == 0, Instant::now() + SETTLE_MAX);
-        let starting = self.running.values().filter(|instance| matches!(instance.phase, Phase::Starting(_)));
-        starting.for_each(|instance| kill(instance.pid, Signal::KILL));
-        self.tend_until(|programs| programs.starting == 0, Instant::now() + END_MAX);
+        // What was killed already and has no deadline any more hangs in the kernel.
+        let awaited =
+            |instance: &&Instance| matches!(instance.phase, Phase::Starting(..)) && instance.deadline.is_some();
+        let is_settled = |programs: &Self| !programs.running.values().any(|instance| awaited(&instance));
+        self.tend_until(is_settled, Instant::now() + SETTLE_MAX);
+        self.running.values().filter(awaited).for_each(|instance| kill(instance.pid, Signal::KILL));
+        self.tend_until(is_settled, Instant::now() + END_MAX);
+    }
+
+    /// Whether so many of it have not become it in time that another would only join them.
+    fn is_stuck(&self, program: &str) -> bool {
+        let is_slow = |one: &&Instance| matches!(one.phase, Phase::Starting(_, Pace::Slow)) && one.program == program;
+        self.running.values().filter(is_slow).count() >= SLOW_OF_ONE_MAX
     }
 
     fn tend_until(&mut self, is_done: impl Fn(&Self) -> bool, give_up: Instant) {
@@ -317,12 +335,13 @@ impl Programs {
     /// A process has become its program, or could not.
     fn became(&mut self, number: Number) {
         let Some(instance) = self.running.get_mut(&number) else { return };
-        if !matches!(instance.phase, Phase::Starting(_)) {
+        if !matches!(instance.phase, Phase::Starting(..)) {
             return;
         }
-        let Phase::Starting(starting) = std::mem::replace(&mut instance.phase, Phase::Running) else { return };
+        let Phase::Starting(starting, pace) = std::mem::replace(&mut instance.phase, Phase::Running) else { return };
         unwatch(&self.epoll, &starting.pipe);
-        if instance.deadline.take().is_some() {
+        instance.deadline = None;
+        if pace == Pace::Counted {
             self.starting -= 1;
         }
         let (outcome, stack) = starting.outcome();
@@ -349,7 +368,7 @@ impl Programs {
     /// A process has ended.
     fn ended(&mut self, number: Number, now: Instant) {
         let Some(instance) = self.running.get_mut(&number) else { return };
-        if matches!(instance.phase, Phase::Starting(_)) {
+        if matches!(instance.phase, Phase::Starting(..)) {
             return self.became(number); // And is looked at again.
         }
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -394,7 +413,7 @@ impl Programs {
         drop_handle(&self.epoll, instance);
         match instance.phase {
             Phase::Ended => self.reap(number),
-            Phase::Starting(_) => kill(instance.pid, Signal::KILL),
+            Phase::Starting(..) => kill(instance.pid, Signal::KILL),
             Phase::Running | Phase::Leaving { .. } => {
                 let within = match is_ended {
                     IsEnded::No => instance.finish_time,
@@ -420,11 +439,12 @@ impl Programs {
                     instance.deadline = Some(now + instance.stop_time);
                     kill(instance.pid, Signal::TERM);
                 }
-                Phase::Starting(_) => {
-                    // Should it hang in the kernel, it takes nobody's place meanwhile.
+                Phase::Starting(_, pace @ Pace::Counted) => {
+                    *pace = Pace::Slow;
+                    instance.deadline = Some(now + (BECOME_MAX - AT_ONCE_MAX));
                     self.starting -= 1;
-                    kill(instance.pid, Signal::KILL);
                 }
+                Phase::Starting(_, Pace::Slow) => kill(instance.pid, Signal::KILL),
                 Phase::Leaving { .. } => instance.signal(Signal::KILL),
                 Phase::Ended => self.reap(number),
                 Phase::Running => {}
@@ -448,6 +468,13 @@ impl Programs {
         }
         self.has_reaped = true;
     }
+}
+
+/// Whether a process that is to become its program counts among those that are started at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Counted,
+    Slow,
 }
 
 /// Whether a program that nobody holds on to has been ended already.
@@ -504,3 +531,6 @@ fn in_words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ impl Programs {
             handle: instance.handle.as_ref().map(AsRawFd::as_raw_fd),
             group: instance.group.as_ref().map(|group| group.0.clone()),
             stage: match instance.phase {
-                Phase::Starting(_) | Phase::Running => Stage::Running,
+                Phase::Starting(..) | Phase::Running => Stage::Running,
                 Phase::Leaving { is_told } => Stage::Leaving { is_told },
                 Phase::Ended => Stage::Ended,
             },

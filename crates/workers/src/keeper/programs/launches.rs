@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use super::{
-    BECOME_MAX, Instance, LAUNCHES_AT_ONCE_MAX, Phase, Programs, RUNNING_MAX, STARTING_MAX, Server, in_words, kill,
-    plan, refused_of, tell,
+    AT_ONCE_MAX, Instance, LAUNCHES_AT_ONCE_MAX, Pace, Phase, Programs, RUNNING_MAX, STARTING_MAX, Server, in_words,
+    kill, plan, refused_of, tell,
 };
 use crate::keeper::channel::{Channel, Taken};
 use crate::process::{self, Plan, Stack};
@@ -57,7 +57,8 @@ impl Programs {
     fn asked(&mut self, server: Server, message: &[u8], taken: Taken, now: Instant) {
         let mut descriptors = taken.descriptors.into_iter();
         let Some(handle) = descriptors.next().and_then(Channel::of) else {
-            let lost = self.senseless.say(now);
+            let warnings = if taken.is_whole { &mut self.senseless } else { &mut self.lost };
+            let lost = warnings.say(now);
             match taken.is_whole {
                 _ if lost.is_none() => {}
                 true => tracing::warn!(server, lost, "a server asked for a program in a way that makes no sense"),
@@ -89,6 +90,12 @@ impl Programs {
         if self.running.len() >= RUNNING_MAX {
             return Err((Refused::NoRoom, format!("{RUNNING_MAX} programs run")));
         }
+        if self.is_stuck(asked.program) {
+            return Err((
+                Refused::NoRoom,
+                "those of it that are being started take too long: does its disk hang?".to_owned(),
+            ));
+        }
         if descriptors.len() != 3 + asked.sockets {
             return Err((Refused::Unknown, "it has too few descriptors, or too many".to_owned()));
         }
@@ -103,7 +110,7 @@ impl Programs {
         let (group, joined) = made.unzip();
         let started = process::start(Plan { group: joined, ..plan }, stack).and_then(|(starting, pidfd)| {
             let pid = Pid::from_raw(starting.pid).ok_or(Errno::SRCH)?;
-            Ok((pid, Phase::Starting(starting), Some(pidfd)))
+            Ok((pid, Phase::Starting(starting, Pace::Counted), Some(pidfd)))
         });
         let (pid, phase, pidfd) = match started {
             Ok(started) => started,
@@ -118,7 +125,7 @@ impl Programs {
     }
 
     /// Watches it from here on.
-    fn take_in(&mut self, instance: Instance, now: Instant) {
+    pub(super) fn take_in(&mut self, instance: Instance, now: Instant) {
         let number = self.next_number();
         if let Err(error) = self.watch_all(number, &instance) {
             self.unwatch_all(&instance);
@@ -132,6 +139,6 @@ impl Programs {
             return;
         }
         self.starting += 1;
-        self.running.insert(number, Instance { deadline: Some(now + BECOME_MAX), ..instance });
+        self.running.insert(number, Instance { deadline: Some(now + AT_ONCE_MAX), ..instance });
     }
 }

@@ -155,8 +155,11 @@ pub(super) fn failed(failed: &Failed) -> (Refused, String) {
             let advice = "Its user has to be allowed to run it, and to enter all folders above it";
             (Refused::Forbidden, format!("{said}. {advice}"))
         }
-        Some(libc::EACCES) if step == Step::Directory => {
+        Some(libc::EACCES | libc::ELOOP) if step == Step::Directory => {
             (Refused::Forbidden, format!("{said} while {}", step.as_str()))
+        }
+        Some(libc::ENAMETOOLONG) if step == Step::Directory => {
+            (Refused::NotFound, format!("{said} while {}", step.as_str()))
         }
         _ => (refused_of(&failed.error), format!("{said} while {}", step.as_str())),
     }
