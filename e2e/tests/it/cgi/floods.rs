@@ -75,7 +75,8 @@ fn a_daemon_cannot_hold_the_reply_of_its_parent() {
 #[test]
 fn what_is_killed_amid_its_reply_leaves_none_that_looks_whole() {
     let folder = TempDir::new();
-    let text = "#!/bin/sh\nprintf 'Content-Length: 100\\n\\nbegun'\nkill -KILL $$\n";
+    // Had it ended at once, a 502 would say so as well.
+    let text = "#!/bin/sh\nprintf 'Content-Length: 100\\n\\nbegun'\nsleep 0.5\nkill -KILL $$\n";
     let (server, _) = stage(&folder, text);
     for (version, code) in BOTH.into_iter().zip([18, 92]) {
         let ran = run(Command::new("curl").args(["--silent", "--max-time", "10", version]).arg(server.url("/")));
