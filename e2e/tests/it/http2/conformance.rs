@@ -1,9 +1,10 @@
-//! `httpwg`, the test suite for RFC 9113 from crates.io, held against an example that reads what it is
-//! sent.
+//! `httpwg`, the test suite for RFC 9113 from crates.io, held against an example that reads what it is sent, and
+//! against `unary run` in front of it. The suite speaks no TLS.
 
 use std::process::Command;
 
-use unary_e2e::{run, skip};
+use unary_e2e::{run, run_config, skip};
+use unary_testkit::TempDir;
 
 use super::{Example, folder};
 
@@ -18,26 +19,35 @@ const MISSES: [(&str, &str); 2] = [
 
 #[test]
 fn the_public_suite_passes_but_for_what_is_explained() {
-    const NAME: &str = "http2::conformance::the_public_suite_passes_but_for_what_is_explained";
+    let name = "http2::conformance::the_public_suite_passes_but_for_what_is_explained";
+    check(name, &Example::start("measure").address);
+}
+
+#[test]
+fn unary_run_passes_as_much() {
+    let behind = Example::start("measure");
+    let folder = TempDir::new();
+    let [state, admin] = ["state", "admin.sock"].map(|name| folder.join(name).display().to_string());
+    let server = format!("server {{ listen \"127.0.0.1:0\"; threads 1; state \"{state}\"; admin \"unix:{admin}\"; }}");
+    let route = format!("proxy \"http://{}\"", behind.address);
+    folder.write("unary.kdl", format!("{server}\nsite \"*\" {{ route {{ {route}; }}; }}\n"));
+    let server = run_config(folder.join("unary.kdl"), 1).start();
+    check("http2::conformance::unary_run_passes_as_much", &server.address().to_string());
+}
+
+#[track_caller]
+fn check(test: &str, address: &str) {
     let suite = folder().join("../tools/bin/httpwg");
     if !suite.is_file() {
-        skip(NAME, "httpwg is not installed");
+        skip(test, "httpwg is not installed");
         return;
     }
-    let example = Example::start("measure");
     let mut command = Command::new(suite);
     // One case at a time, and a second for what should come: the machine may be busy.
-    command.env("SEQUENTIAL", "1").args([
-        "--frame-timeout",
-        "1000",
-        "--connect-timeout",
-        "5000",
-        "--address",
-        &example.address,
-    ]);
+    command.env("SEQUENTIAL", "1").args(["--frame-timeout", "1000", "--connect-timeout", "5000", "--address", address]);
     let said = run(&mut command).stderr;
     if said.contains("uring.rs") && !said.contains("Test passed: ") {
-        skip(NAME, "io_uring, which the suite needs, is not allowed here");
+        skip(test, "io_uring, which the suite needs, is not allowed here");
         return;
     }
     let passed = said.lines().filter(|line| line.contains("Test passed: ")).count();
