@@ -46,7 +46,9 @@ impl Header {
 /// Whether a header by this name, in lower case, says who somebody is in a way that others can repeat.
 pub fn is_secret(name: &str) -> bool {
     matches!(name, "cookie" | "cookie2" | "set-cookie" | "set-cookie2" | "authentication-info")
-        || ["authorization", "password", "-key", "-token", "-secret"].iter().any(|end| name.ends_with(end))
+        || ["auth", "authorization", "key", "passwd", "password", "secret", "token"]
+            .iter()
+            .any(|end| name.ends_with(end))
 }
 
 /// What was in the headers that a log keeps, in the order in which they were asked for.
@@ -147,6 +149,10 @@ mod tests {
             "X-Api-Key",
             "X-Csrf-Token",
             "X-Client-Secret",
+            "X-Auth",
+            "Token",
+            "Apikey",
+            "Api_Key",
         ];
         for name in secrets {
             let of_both = [Message::Request, Message::Reply].map(|of| Header::new(of, name.parse().unwrap()));
