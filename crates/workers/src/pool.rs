@@ -12,17 +12,17 @@
 //! bounded in number and time. How a worker is spoken to is not known here: whoever makes a pool says it, by a service
 //! for an address.
 
+mod counts;
 mod nook;
 mod output;
 mod pooling;
 mod ready;
+mod settings;
 mod usage;
 mod worker;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -32,142 +32,15 @@ use unary_net::{Address, Peer};
 use unary_service::{Available, BoxService, Error, HasContext, Kind, Lasting, Service};
 
 use crate::asked::{self, Ask};
-use crate::host;
 use crate::host::engaged::{Engaged, Place};
 use crate::program::Program;
 use crate::spawner::Spawner;
 use crate::spool;
+pub use counts::Counts;
+use counts::{Counting, Wait};
 use pooling::{Act, Asked, Number, Pooling, Waits};
+pub use settings::{Door, Readiness, Reuse, Settings};
 pub use usage::Usage;
-
-/// How many workers there are, and what is asked of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Workers that stay when nothing is asked, once anything was. 0.
-    pub workers_min: usize,
-    /// Workers at most. 1.
-    pub workers_max: usize,
-    /// Requests of one worker at once. 1,024.
-    pub each_max: usize,
-    /// How many it has before another is started, while there may be more. 8.
-    pub each_before_next: usize,
-    /// After how many requests a worker is replaced, give or take a tenth. Never.
-    pub requests_max: Option<u64>,
-    /// After how long a worker is replaced, give or take a tenth. Never.
-    pub age_max: Option<Duration>,
-    /// Bytes of memory, with all it started, beyond which a worker is replaced. Never.
-    pub memory_bytes_max: Option<u64>,
-    /// Whether a worker serves more than one request.
-    pub reuse: Reuse,
-    /// How long a worker may have nothing to do before it is stopped. 5 min.
-    pub idle_time: Duration,
-    /// How long it may take until it answers. 30 s.
-    pub start_time_max: Duration,
-    /// How it is known to be ready. When it listens.
-    pub readiness: Readiness,
-    /// The path that a worker answers with a status below 400 when it is well: it is asked nothing else before. None.
-    pub health: Option<Box<str>>,
-    /// Requests that wait for room. 1,024.
-    pub waiting_max: usize,
-    /// How long they wait. 30 s.
-    pub wait_time_max: Duration,
-    /// Where workers listen.
-    pub door: Door,
-    /// The longest body of unknown length that is kept until it is known, before a worker is taken: for those at
-    /// [`Door::Stdin`], who want to be told first. 1 GiB.
-    pub kept_bytes_max: u64,
-}
-
-/// Whether a worker serves more than one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reuse {
-    /// One after another, or several at once.
-    Kept,
-    /// One, and it is ended. So many more than those that serve are kept ready for the next, once any was asked for,
-    /// until they have had nothing to do for the idle time.
-    OneShot {
-        /// How many are ready.
-        spares: usize,
-    },
-}
-
-/// How a worker is known to be ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// It accepts connections. Who was given a socket does from the beginning on.
-    Listens,
-    /// It says so, as services do to systemd: `READY=1` to `$NOTIFY_SOCKET`.
-    Notifies,
-}
-
-/// Where a worker listens: always on this machine alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// At the port of `$PORT`, of 127.0.0.1.
-    Port,
-    /// At a socket that it is given as descriptor 3, with `LISTEN_FDS`.
-    Socket,
-    /// At a Unix socket that it is given as descriptor 0, as FastCGI has it. Who is asked there decides by themselves
-    /// how long they have to do with a request.
-    Stdin,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            workers_min: 0,
-            workers_max: 1,
-            each_max: 1024,
-            each_before_next: 8,
-            requests_max: None,
-            age_max: None,
-            memory_bytes_max: None,
-            reuse: Reuse::Kept,
-            idle_time: Duration::from_secs(300),
-            start_time_max: Duration::from_secs(30),
-            readiness: Readiness::Listens,
-            health: None,
-            waiting_max: 1024,
-            wait_time_max: Duration::from_secs(30),
-            door: Door::Port,
-            kept_bytes_max: host::Settings::default().kept_bytes_max,
-        }
-    }
-}
-
-impl Settings {
-    fn requests_max_of(&self, number: Number) -> u64 {
-        self.requests_max.map_or(u64::MAX, |requests_max| about(requests_max, number).max(1))
-    }
-
-    fn age_max_of(&self, number: Number) -> Option<Duration> {
-        let millis = u64::try_from(self.age_max?.as_millis()).unwrap_or(u64::MAX / 2);
-        Some(Duration::from_millis(about(millis, number)))
-    }
-
-    fn is_one_shot(&self) -> bool {
-        self.reuse != Reuse::Kept
-    }
-
-    fn spares(&self) -> usize {
-        match self.reuse {
-            Reuse::Kept => 0,
-            Reuse::OneShot { spares } => spares,
-        }
-    }
-
-    fn each_max(&self) -> usize {
-        if self.is_one_shot() { 1 } else { self.each_max }
-    }
-}
-
-/// A tenth more or less for each worker, so that they are not replaced all at once.
-fn about(value: u64, number: Number) -> u64 {
-    let tenth = value / 10;
-    // Numbers that follow each other come to lie far apart: the golden ratio's multiples.
-    let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (2 * tenth + 1);
-    value - tenth + spread
-}
 
 /// How a worker at an address is spoken to.
 pub type Speak = dyn Fn(&Address) -> Result<BoxService<Request, Response>, Error> + Send + Sync;
@@ -205,55 +78,6 @@ type Queued = oneshot::Receiver<Result<Seat, String>>;
 impl Waits for Ticket {
     fn is_gone(&self) -> bool {
         self.is_closed()
-    }
-}
-
-/// What became of requests that found no room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Those that waited for room.
-    pub waited: u64,
-    /// How long they did, together.
-    pub waited_time: Duration,
-    /// Those of them that waited in vain: they were refused for that.
-    pub late: u64,
-    /// Those that were refused at once, as too many waited.
-    pub refused: u64,
-}
-
-#[derive(Debug, Default)]
-struct Counting {
-    waited: AtomicU64,
-    waited_ns: AtomicU64,
-    late: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl Counting {
-    fn add(counter: &AtomicU64, more: u64) {
-        counter.fetch_add(more, Relaxed);
-    }
-
-    fn read(&self) -> Counts {
-        Counts {
-            waited: self.waited.load(Relaxed),
-            waited_time: Duration::from_nanos(self.waited_ns.load(Relaxed)),
-            late: self.late.load(Relaxed),
-            refused: self.refused.load(Relaxed),
-        }
-    }
-}
-
-/// A request's time in the queue, counted when it is over, however that comes.
-struct Wait<'p> {
-    counts: &'p Counting,
-    since: Instant,
-}
-
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        let passed = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        Counting::add(&self.counts.waited_ns, passed);
     }
 }
 

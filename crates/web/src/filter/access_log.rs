@@ -304,7 +304,7 @@ mod tests {
     use std::sync::Mutex;
 
     use unary_http::Body;
-    use unary_service::flow::{events, sink};
+    use unary_service::flow::{Events, Id, Line, events, sink};
     use unary_service::{Compose, service_fn};
 
     use super::*;
@@ -318,6 +318,18 @@ mod tests {
     {
         let request = http::Request::builder().uri(path).header("user-agent", "test");
         logged_of(request.body(Body::empty()).unwrap(), then).await
+    }
+
+    /// All that is logged, once whoever logs is gone.
+    async fn emitted(source: Line<Events<Box<Access>>, Id>) -> Vec<Box<Access>> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        let keep = sink(move |batch: Vec<Box<Access>>| {
+            log.lock().unwrap().extend(batch);
+            std::future::ready(Ok(()))
+        });
+        (source >> keep).drive().await.unwrap();
+        std::mem::take(&mut *seen.lock().unwrap())
     }
 
     async fn logged_of<Then, Done>(request: Request, then: Then) -> Vec<Box<Access>>
@@ -345,14 +357,7 @@ mod tests {
             () = tokio::task::yield_now() => {} // It was called, and waits for ever: drop it.
         }
         drop(app);
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = seen.clone();
-        let keep = sink(move |batch: Vec<Box<Access>>| {
-            log.lock().unwrap().extend(batch);
-            std::future::ready(Ok(()))
-        });
-        (source >> keep).drive().await.unwrap();
-        std::mem::take(&mut *seen.lock().unwrap())
+        emitted(source).await
     }
 
     #[track_caller]
@@ -437,14 +442,7 @@ mod tests {
             drop(app.call(request.body(Body::empty()).unwrap()).await);
         }
         drop(app);
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = seen.clone();
-        let keep = sink(move |batch: Vec<Box<Access>>| {
-            log.lock().unwrap().extend(batch);
-            std::future::ready(Ok(()))
-        });
-        (source >> keep).drive().await.unwrap();
-        let seen = seen.lock().unwrap().iter().map(|access| format!("{:?}", access.headers)).collect::<Vec<_>>();
+        let seen = emitted(source).await.iter().map(|access| format!("{:?}", access.headers)).collect::<Vec<_>>();
         assert_eq!(seen, [r#"[Some("left"), Some("came"), None]"#, r#"[None, Some("came"), None]"#]);
     }
 

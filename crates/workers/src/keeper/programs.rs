@@ -10,6 +10,7 @@
 mod estate;
 mod found;
 mod groups;
+mod instance;
 mod launches;
 mod plan;
 mod sparingly;
@@ -22,16 +23,16 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 
 use super::channel::Channel;
-use crate::process::{Stack, Starting};
+use crate::process::Stack;
 use crate::spawner::message::{News, Refused, Wish};
 use crate::spawner::{Exit, LAUNCH_BYTES_MAX};
 pub(crate) use estate::Heirs;
 pub(crate) use found::Found;
-use groups::Group;
 pub(crate) use groups::Groups;
+use instance::{Instance, Pace, Phase, kill};
 use sparingly::Sparingly;
 
 /// Programs that run at once, of all servers.
@@ -96,54 +97,6 @@ pub(crate) struct Programs {
     /// Warnings of what a server said wrongly, and of launches that could not be taken.
     senseless: Sparingly,
     lost: Sparingly,
-}
-
-struct Instance {
-    program: String,
-    pid: Pid,
-    phase: Phase,
-    /// `None` once the server has let go of it.
-    handle: Option<Channel>,
-    pidfd: Option<OwnedFd>,
-    group: Option<Group>,
-    /// How long it may go on once its server is gone.
-    finish_time: Duration,
-    stop_time: Duration,
-    /// When something is done to it, unless something happens before.
-    deadline: Option<Instant>,
-}
-
-enum Phase {
-    Starting(Starting, Pace),
-    Running,
-    /// Its server is gone, or does not want it any more; it has been told to end, or may finish first.
-    Leaving {
-        is_told: bool,
-    },
-    /// It is a zombie.
-    Ended,
-}
-
-impl Instance {
-    /// Sends a signal to the process and those it started: all of them, if it is to end them and the machine knows who
-    /// they are; as far as they stayed in its process group otherwise.
-    fn signal(&self, signal: Signal) {
-        kill(self.pid, signal);
-        if let Some(group) = self.group.as_ref().filter(|_| signal == Signal::KILL) {
-            group.kill();
-        }
-    }
-
-    /// What is watched of it.
-    fn watched(&self) -> impl Iterator<Item = (BorrowedFd<'_>, u64)> {
-        let pipe = match &self.phase {
-            Phase::Starting(starting, _) => Some(starting.pipe.as_fd()),
-            _ => None,
-        };
-        let (handle, pidfd) = (self.handle.as_ref().map(AsFd::as_fd), self.pidfd.as_ref().map(AsFd::as_fd));
-        let all = [(pipe, PIPE), (handle, HANDLE), (pidfd, PROCESS)];
-        all.into_iter().filter_map(|(descriptor, kind)| Some((descriptor?, kind)))
-    }
 }
 
 impl Programs {
@@ -470,13 +423,6 @@ impl Programs {
     }
 }
 
-/// Whether a process that is to become its program counts among those that are started at once.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    Counted,
-    Slow,
-}
-
 /// Whether a program that nobody holds on to has been ended already.
 enum IsEnded {
     Yes,
@@ -501,14 +447,6 @@ fn wait_for<'d>(all: impl Iterator<Item = BorrowedFd<'d>>, due: Option<Instant>,
 
 fn tell(handle: &Channel, news: &News) {
     let _ = handle.try_send(&news.encode(), &[]); // A server that is gone is seen otherwise.
-}
-
-/// Sends a signal to the process and those it started, as far as they stayed in its group.
-fn kill(pid: Pid, signal: Signal) {
-    // It begins a group as the first thing it does; one that was so quick to be told is told alone.
-    if kill_process_group(pid, signal).is_err() {
-        let _ = rustix::process::kill_process(pid, signal);
-    }
 }
 
 fn exit_of(status: &WaitIdStatus) -> Exit {

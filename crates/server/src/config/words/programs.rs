@@ -47,6 +47,32 @@ const WORKER: Param = must(
 )
 .many();
 
+/// What is said of workers that speak FastCGI; all but the first of those that speak SCGI, too.
+const ASKED: &[Param] = &[
+    IDLE_TIME,
+    MOUNT,
+    SCRIPT,
+    ROOT,
+    WITHHELD,
+    CONNECT_TIME,
+    REPLY_TIME,
+    STALL_TIME,
+    CONNECTIONS,
+    WORKERS_HERE,
+    IDLE,
+    EACH,
+    BEFORE_NEXT,
+    REQUESTS,
+    AGE,
+    MEMORY,
+    STOP_TIME,
+    WAITING,
+    WAIT_TIME,
+    USER,
+    GROUP,
+    DIRECTORY,
+];
+
 /// A filter.
 pub(super) const FASTCGI_AUTH: Word =
     Word::new("fastcgi-auth", "Asks a program that speaks FastCGI, as an authorizer, whether a request may go on.")
@@ -64,56 +90,11 @@ pub(super) const FASTCGI_AUTH: Word =
 pub(super) static WORKERS: &[Word] = &[
     Word::new("fastcgi", "Has requests answered by programs that speak FastCGI.")
         .takes(&[WORKER])
-        .with(&[
-            MOUNT,
-            SCRIPT,
-            ROOT,
-            WITHHELD,
-            CONNECT_TIME,
-            REPLY_TIME,
-            STALL_TIME,
-            IDLE_TIME,
-            CONNECTIONS,
-            WORKERS_HERE,
-            IDLE,
-            EACH,
-            BEFORE_NEXT,
-            REQUESTS,
-            AGE,
-            MEMORY,
-            STOP_TIME,
-            WAITING,
-            WAIT_TIME,
-            USER,
-            GROUP,
-            DIRECTORY,
-        ])
+        .with(ASKED)
         .holds(Place::Worker),
     Word::new("scgi", "Has requests answered by programs that speak SCGI.")
         .takes(&[WORKER])
-        .with(&[
-            MOUNT,
-            SCRIPT,
-            ROOT,
-            WITHHELD,
-            CONNECT_TIME,
-            REPLY_TIME,
-            STALL_TIME,
-            CONNECTIONS,
-            WORKERS_HERE,
-            IDLE,
-            EACH,
-            BEFORE_NEXT,
-            REQUESTS,
-            AGE,
-            MEMORY,
-            STOP_TIME,
-            WAITING,
-            WAIT_TIME,
-            USER,
-            GROUP,
-            DIRECTORY,
-        ])
+        .with(ASKED.split_at(1).1) // A connection is for one request: none is idle.
         .holds(Place::Worker),
     Word::new("php", "Runs the PHP programs of a folder, and serves its other files.")
         .takes(&[must("folder", Kind::File, "the folder; it may be a symlink that is switched")])

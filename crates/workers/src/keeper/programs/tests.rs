@@ -3,7 +3,10 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
+use rustix::process::Pid;
+
 use super::*;
+use crate::process::Starting;
 
 /// A process that is to become a program and does not, with what it holds open.
 fn stuck(programs: &mut Programs, program: &str, now: Instant) -> (Child, OwnedFd) {
