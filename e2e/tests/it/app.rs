@@ -112,6 +112,18 @@ fn nothing_is_left_running() {
     assert!(all.iter().all(|pid| !is_there(*pid)), "{all:?}");
 }
 
+#[test]
+fn an_app_ends_with_a_keeper_that_is_killed() {
+    if !has("an_app_ends_with_a_keeper_that_is_killed", "python3") {
+        return;
+    }
+    let kept = Kept::new(PYTHON);
+    kept.check(200, "a page");
+    let app = kept.running("python3")[0];
+    kept.server.signal(Signal::KILL);
+    eventually("it is gone", || !is_there(app));
+}
+
 /// An app that is ready only when it says so, and well from the third time on that it is asked.
 const LATE: &str = r#"import http.server, os, socket
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -21,6 +21,7 @@ const SIGNAL_SET_BYTES: usize = 8;
 const PR_CAP_AMBIENT: usize = 47;
 const PR_CAP_AMBIENT_CLEAR_ALL: usize = 4;
 const PR_SET_NO_NEW_PRIVS: usize = 38;
+const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
 
 /// Paths are relative to where the process is.
@@ -102,6 +103,7 @@ fn prepare(prepared: &Prepared) -> Result<(), Failure> {
     limit(prepared)?;
     descriptors(prepared)?;
     become_user(prepared)?;
+    end_with_the_keeper();
     if let Some((folder, path)) = &prepared.beneath {
         look_beneath(folder, path)?;
     }
@@ -123,6 +125,13 @@ fn join_group(prepared: &Prepared) -> Result<(), Failure> {
     let Some(group) = prepared.group else { return Ok(()) };
     // SAFETY: it reads one byte, which is here.
     checked(Step::Group, unsafe { call(libc::SYS_write, [group as usize, b"0".as_ptr() as usize, 1, 0, 0]) })
+}
+
+/// A keeper that is killed ends nobody any more, and its programs would wait for ever for a server that is gone. To
+/// become another user takes this back, so it comes after that.
+fn end_with_the_keeper() {
+    // SAFETY: no pointers; it fails for what is no signal, which this is.
+    unsafe { call(libc::SYS_prctl, [PR_SET_PDEATHSIG, libc::SIGTERM as usize, 0, 0, 0]) };
 }
 
 /// What is ignored would stay so in the program.
