@@ -16,11 +16,14 @@ pub(super) const TIME: &str = super::json::TIME;
 /// The longest text: as much of it is written for each request.
 const BYTES_MAX: usize = 4096;
 
+/// Fields of a line, each of which may be as long as a client wants it, up to what is kept of it.
+const FIELDS_MAX: usize = 64;
+
 /// A line with fields in it.
 ///
-/// A field is its name in braces, a header `{request:NAME}` or `{reply:NAME}`; a brace itself is written twice. Where nothing is to be said of a
-/// field there is `-`. What clients send is escaped so that it can end neither its line nor quotation
-/// marks around it, and where there are none no word: then spaces are escaped too.
+/// A field is its name in braces, a header `{request:NAME}` or `{reply:NAME}`; a brace itself is written twice. Where
+/// nothing is to be said of a field there is `-`. What clients send is escaped so that it can end neither its line nor
+/// quotation marks around it, and where there are none no word: then spaces are escaped too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
     text: Box<str>,
@@ -64,6 +67,10 @@ impl Template {
 
     /// Adds the field of this name.
     fn add(&mut self, name: &str, spaces: Spaces) -> Result<(), BadTemplate> {
+        if self.parts.iter().filter(|part| !matches!(part, Part::Literal(_))).count() == FIELDS_MAX {
+            let problem = format!("a line has {FIELDS_MAX} fields at most");
+            return Err(BadTemplate { problem, help: "leave some out".to_owned() });
+        }
         let part = match name.split_once(':') {
             Some(("request", header)) => Part::Header(self.keep(Message::Request, header)?, spaces),
             Some(("reply", header)) => Part::Header(self.keep(Message::Reply, header)?, spaces),
@@ -227,6 +234,7 @@ mod tests {
         assert!(told("{Request:X-A}").contains("no field"));
         let many: String = (0..=HEADERS_MAX).map(|at| format!("{{reply:X-{at}}}")).collect();
         assert!(told(&many).contains("8 headers at most"));
+        assert!(told(&"{path} ".repeat(FIELDS_MAX + 1)).contains("64 fields at most"));
     }
 
     #[test]
